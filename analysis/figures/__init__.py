@@ -1,0 +1,21 @@
+"""Figures: functions from frames to charts, one module a figure, and `write_figures` for all that a store can give.
+
+Numbers are made in `law` and `fits`; nothing here computes one that it does not draw.
+"""
+
+from dit_grid.analysis.figures.chart import Chart, save
+from dit_grid.analysis.figures.compute import metric_against_compute
+from dit_grid.analysis.figures.folder import write_figures
+from dit_grid.analysis.figures.losses import training_loss
+from dit_grid.analysis.figures.samples import sample_sheet
+from dit_grid.analysis.figures.steps import metric_against_steps
+
+__all__ = [
+    "Chart",
+    "metric_against_compute",
+    "metric_against_steps",
+    "sample_sheet",
+    "save",
+    "training_loss",
+    "write_figures",
+]

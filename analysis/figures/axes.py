@@ -1,0 +1,24 @@
+"""Axis labels and ticks that several figures share, with units in the words."""
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
+
+GMACS = "GMACs per forward pass of one image (the paper's Gflops)"
+TRAIN_GMACS = "training compute, GMACs (the paper's Gflops: forward × batch × steps × 3)"
+SAMPLE_GMACS = "sampling compute of one image, GMACs (forward × sampler steps)"
+
+
+def plain_ticks(ax: Axes, log_y: bool) -> None:
+    """Ticks of a logarithmic y axis as plain numbers at 1, 2 and 5; a reader thinks in distances, not powers."""
+    if log_y:
+        ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        ax.yaxis.set_major_formatter(ScalarFormatter())
+        ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def step_ticks(ax: Axes) -> None:
+    """A few ticks of training steps from 0, as 500, 1.5k, 400k."""
+    ax.margins(x=0.04)
+    ax.set_xlim(left=0)
+    ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+    ax.xaxis.set_major_formatter(EngFormatter(sep=""))

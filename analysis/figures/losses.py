@@ -1,0 +1,83 @@
+"""Training loss against step for every model, and its early part enlarged: the paper's Figure 13.
+
+What is here smooths for the eye only; the data saved with the chart hold both the raw and the smoothed loss.
+"""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from dit_grid.analysis.figures.axes import step_ticks
+from dit_grid.analysis.figures.chart import Chart, drawing, new_chart
+from dit_grid.analysis.figures.style import legends, patch_dashes, patch_handles, size_colours, size_handles
+from dit_grid.analysis.results import Results, in_grid_order
+
+EARLY = 0.15
+"""Share of the longest run that the second panel enlarges."""
+
+POINTS = 400
+"""Points drawn of one curve; more than the pixels of a panel show nothing."""
+
+
+def training_loss(results: Results, smooth: float = 0.02) -> Chart:
+    """The chart of training loss (MSE + variational bound term) over steps, whole and enlarged.
+
+    `smooth` is the time constant of an exponential average, as a share of the longest run. Seeds of a model are drawn
+    as lines of their own.
+
+    Raises:
+        ValueError: no training rows.
+    """
+    if results.train.empty:
+        raise ValueError(
+            f"no training rows in {results.where or 'these results'}; the first are written within a minute"
+        )
+    data = _smoothed(results.train, smooth)
+    sizes, patches = list(dict.fromkeys(data["size"])), sorted(set(data["patch"]), reverse=True)
+    missing = tuple(sorted(set(results.runs["model"]) - set(data["model"])))
+    last = data["step"].max()
+    with drawing():
+        chart = new_chart(9.4, 4.0, data, missing)
+        whole, early = chart.subplots(1, 2)
+        _lines(whole, data, sizes)
+        _lines(early, data[data["step"] <= EARLY * last], sizes)
+        whole.set_title("Training loss", loc="left", fontweight="bold")
+        early.set_title(f"The first {100 * EARLY:.0f} %", loc="left", fontweight="bold")
+        whole.set_ylabel("training loss, MSE + bound term (smoothed)")
+        _focus(whole, data[data["step"] > 2 * EARLY * last])
+        legends(
+            chart, [("Model size", size_handles(sizes, lines=True)), ("Patch size", patch_handles(patches, lines=True))]
+        )
+    return chart
+
+
+def _smoothed(train: pd.DataFrame, smooth: float) -> pd.DataFrame:
+    keep = ["run_id", "model", "size", "patch", "params", "run_seed", "step", "loss"]
+    data = train.loc[np.isfinite(train["loss"]), keep]
+    span = smooth * data["step"].max()
+    parts = [part.assign(smoothed=_average(part, span)) for _, part in data.groupby("run_id", sort=False)]
+    thinned = [part.iloc[:: max(1, len(part) // POINTS)] for part in parts]
+    return in_grid_order(pd.concat(thinned, ignore_index=True))
+
+
+def _average(run: pd.DataFrame, span: float) -> np.ndarray:
+    """The exponential average of one run's loss, without bias at its start; `span` is in steps."""
+    spacing = max(1.0, float(run["step"].diff().median() or 1.0)) if len(run) > 1 else 1.0
+    return run["loss"].ewm(com=max(span / spacing, 1e-6), adjust=True).mean().to_numpy()
+
+
+def _lines(ax: Axes, data: pd.DataFrame, sizes: list[str]) -> None:
+    colours = size_colours(sizes)
+    for _, run in data.groupby("run_id", sort=False):
+        first = run.iloc[0]
+        ax.plot(run["step"], run["smoothed"], color=colours[first["size"]], ls=patch_dashes(first["patch"]), lw=1.3)
+    ax.set_xlabel("training step")
+    step_ticks(ax)
+
+
+def _focus(ax: Axes, late: pd.DataFrame) -> None:
+    """Show where curves differ late in training; the fall at the start, ten times higher, is the other panel's."""
+    if len(late) > 1:
+        low, high = late["smoothed"].min(), late["smoothed"].max()
+        room = 0.08 * (high - low) or 0.01
+        ax.set_ylim(low - room, high + 3 * room)

@@ -1,0 +1,103 @@
+"""Laws compared by what they predict of points they did not see: each one left out, and the most expensive ones.
+
+What is here scores; it cannot undo that a form picked after looking at the same points is flattered by every score.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from dit_grid.analysis.fits.linear import LinearLaw, LogLinear, ParamsTokens, PerGroup, PowerLaw, Quadratic
+from dit_grid.analysis.fits.powers import SumOfPowers
+from dit_grid.analysis.fits.result import Array, FitResult
+from dit_grid.analysis.fits.rows import CannotFitError
+
+AnyLaw = LinearLaw | SumOfPowers
+
+FORMS: tuple[AnyLaw, ...] = (
+    LogLinear(),
+    PowerLaw(),
+    SumOfPowers(("gmacs",)),
+    Quadratic(),
+    ParamsTokens(interaction=False),
+    SumOfPowers(("params", "tokens")),
+    PerGroup("params"),
+    ParamsTokens(),
+    ParamsTokens(curved=True),
+)
+"""Laws for a grid's points (columns gmacs, params, tokens, patch, value), from the paper's line to the richest."""
+
+
+def compare(points: pd.DataFrame, laws: Sequence[AnyLaw] = FORMS, largest_by: str = "gmacs") -> pd.DataFrame:
+    """One row a law that the points can determine, best first by leave-one-out error.
+
+    Columns: `coefficients`; `rms` of ln y and `aicc` in the sample (Hurvich & Tsai 1989); of each point predicted from
+    the others, `loo_rms` and `loo_worst` (root mean square and largest of |ln(predicted / observed)|), `loo_covered`
+    (how many 95 % intervals held) and `loo_width` (geometric mean ratio of their ends); `largest` and
+    `largest_error`, the prediction and relative error of the row with the largest `largest_by`; `status`; `equation`.
+
+    The scores rank forms; they do not correct for having chosen among them.
+    """
+    scored = (_score(points, law, largest_by) for law in laws)
+    table = pd.DataFrame([row for row in scored if row])
+    return table.sort_values("loo_rms", kind="stable").reset_index(drop=True) if len(table) else table
+
+
+def leave_one_out(points: pd.DataFrame, law: AnyLaw) -> pd.DataFrame:
+    """Each point predicted from all others: `predict`'s columns, `observed`, and `error` = mean / observed − 1."""
+    parts = [_predict_held(points, law, points.index == label) for label in points.index]
+    return pd.concat(parts)
+
+
+def hold_out_largest(points: pd.DataFrame, law: AnyLaw, k: int = 1, by: str = "gmacs") -> pd.DataFrame:
+    """The k largest points by a column, predicted from the rest; columns as of `leave_one_out`."""
+    largest = points[by].rank(method="first", ascending=False) <= k
+    return _predict_held(points, law, largest.to_numpy())
+
+
+def _predict_held(points: pd.DataFrame, law: AnyLaw, held: Array) -> pd.DataFrame:
+    fit, target = law.fit(points[~held]), points[held]
+    observed = target[law.y].to_numpy(dtype=float)
+    predicted = fit.predict(target)
+    return predicted.assign(observed=observed, error=predicted["mean"] / observed - 1)
+
+
+def _score(points: pd.DataFrame, law: AnyLaw, largest_by: str) -> dict[str, object] | None:
+    try:
+        fit, left = law.fit(points), leave_one_out(points, law)
+        largest = hold_out_largest(points, law, by=largest_by).iloc[0]
+    except CannotFitError:
+        return None
+    rms = _log_rms(fit.predict(points)["mean"], points[law.y])
+    inside = (left["low"] <= left["observed"]) & (left["observed"] <= left["high"])
+    return {
+        "law": law.name,
+        "coefficients": len(fit.theta),
+        "rms": rms,
+        "aicc": _aicc(fit, rms),
+        "loo_rms": _log_rms(left["mean"], left["observed"]),
+        "loo_worst": _log_ratio(left["mean"], left["observed"]).abs().max(),
+        "loo_covered": int(inside.sum()),
+        "loo_width": float(np.exp(_log_ratio(left["high"], left["low"]).mean())),
+        "largest": largest["mean"],
+        "largest_error": largest["error"],
+        "status": str(fit.status),
+        "equation": fit.law.equation(fit.theta),
+    }
+
+
+def _log_rms(mean: pd.Series, observed: pd.Series) -> float:
+    return float(np.sqrt(np.mean(_log_ratio(mean, observed) ** 2)))
+
+
+def _log_ratio(upper: pd.Series, lower: pd.Series) -> pd.Series:
+    """ln(upper / lower); infinite where a straight line predicts a distance below zero."""
+    sound = (upper > 0) & (lower > 0)
+    return np.log(upper.where(sound, np.inf) / lower.where(sound, 1.0))
+
+
+def _aicc(fit: FitResult, rms: float) -> float:
+    """Akaike's criterion with the small-sample term, counting the residual variance as a coefficient."""
+    n, k = fit.n, len(fit.theta) + 1
+    return n * np.log(rms**2) + 2 * k + 2 * k * (k + 1) / (n - k - 1) if n > k + 1 else float("inf")

@@ -1,0 +1,112 @@
+"""The paper's tables and figures from its published numbers, with nothing run, written to a folder.
+
+What is here puts data and figures together and says which curves need runs; the data are `tables`.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from dit_grid.analysis.figures import Chart, metric_against_compute, metric_against_steps, save
+from dit_grid.analysis.figures.blocks import blocks_against_steps
+from dit_grid.analysis.figures.bubbles import compute_bubbles
+from dit_grid.analysis.figures.sampling_compute import metric_against_sampling_compute
+from dit_grid.analysis.figures.training_compute import metrics_against_training_compute
+from dit_grid.analysis.fits import LogLinear
+from dit_grid.analysis.paper.tables import figure10_points, paper_results, published, table
+from dit_grid.analysis.results import Results
+from dit_grid.analysis.scaling import ScalingLaw, law
+
+SAMPLER_STEPS = (16, 32, 64, 128, 256, 1000)
+"""The sampler steps of Figure 10."""
+
+NEED_RUNS = {
+    "5": "lines from 100K to 400K steps; the four end points are drawn",
+    "6": "lines over steps; the twelve end points at 400K are drawn",
+    "7": "pictures need checkpoints",
+    "9": "lines over training compute; end points and the long XL/2 run are drawn",
+    "10": "70 of 72 points; the two that the text gives are drawn, and the compute axis is figure10_compute.csv",
+    "12": "sFID, IS, precision and recall of the twelve models; FID end points are drawn",
+    "13": "training losses are not published",
+}
+"""What of each figure cannot be had from printed numbers."""
+
+
+def analyze_paper(out: str | Path) -> list[Path]:
+    """The files written to `out`: tables 1 to 6 as CSV, every figure that printed numbers allow, and `paper.txt`."""
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    frames = {f"table{n}": table(n) for n in range(1, 7)} | {"figure10_compute": figure10_compute()}
+    written = [folder / f"{name}.csv" for name in frames]
+    for path, frame in zip(written, frames.values(), strict=True):
+        frame.to_csv(path, index=False)
+    written += [path for name, chart in paper_charts() for path in save(chart, folder, name)]
+    text = folder / "paper.txt"
+    text.write_text(paper_text() + "\n", encoding="utf-8")
+    return [*written, text]
+
+
+def paper_text() -> str:
+    """The paper's correlation with its interval, its line, and which curves need runs."""
+    found = paper_law()
+    needs = [f"  Figure {number}: {what}" for number, what in NEED_RUNS.items()]
+    return "\n".join([found.to_text(), "", "Not in the printed numbers:", *needs])
+
+
+def paper_law() -> ScalingLaw:
+    """Figure 8's law: FID-50K of the twelve models, a line in log10 Gflops."""
+    return law(twelve(), "fid", form=LogLinear())
+
+
+def twelve() -> Results:
+    """The twelve models of the grid at 400K steps, without other block designs, sizes of image, or longer runs."""
+    results = paper_results()
+    runs = results.runs.query("block == 'adaln-zero' and image_size == 32 and steps == 400_000")
+    evals = results.evals[results.evals["run_id"].isin(runs["run_id"])]
+    return Results(runs, results.train, evals, results.events, results.where)
+
+
+def figure10_compute() -> pd.DataFrame:
+    """Sampling compute of Figure 10: a row a model, a column a number of steps, GMACs per image without guidance."""
+    runs = twelve().runs.set_index("model")
+    return pd.DataFrame({steps: runs["gmacs"] * steps for steps in SAMPLER_STEPS}).reset_index()
+
+
+def paper_charts() -> Iterator[tuple[str, Chart]]:
+    """Yield (file name, chart) of each of the paper's figures that printed numbers allow."""
+    found, grid = paper_law(), twelve()
+    yield "figure2", compute_bubbles(found.points, other_methods())
+    yield "figure5", blocks_against_steps(paper_results(), "fid")
+    yield "figure6", metric_against_steps(grid, "fid", log_y=False)
+    yield "figure8", metric_against_compute(found, log_y=False)
+    yield "figure9", metrics_against_training_compute(_with_long_run(), ["fid"])
+    compute = figure10_compute()
+    span = (compute[SAMPLER_STEPS[0]].min() / 1.5, compute[SAMPLER_STEPS[-1]].max() * 1.5)
+    note = "the two FID-10K values that the text gives, on the axis of all twelve models"
+    yield "figure10", metric_against_sampling_compute(_figure10(), "fid", note, span)
+
+
+def other_methods() -> pd.DataFrame:
+    """The methods of Figure 2 right with their FID-50K at 256 px (Table 2) and Gflops (Tables 2 and 6, section 5.1)."""
+    rows = published()
+    macs = {"ADM": 1120.0, "ADM-U": 742.0, "LDM-8": 57.0, "LDM-4": 103.6, "DiT-XL/2": 118.64}
+    best = rows[rows["table"] == "2"].groupby("model")["fid"].min()
+    names = ["ADM", "ADM-U", "LDM-8", "LDM-4", "DiT-XL/2", "ADM-G", "LDM-8-G", "LDM-4-G", "DiT-XL/2-G"]
+    frame = pd.DataFrame({"name": names, "value": [best[name] for name in names]})
+    frame["gmacs"] = [macs[name.removesuffix("-G")] for name in names]
+    return frame.assign(own=frame["name"].str.startswith("DiT"))
+
+
+def _with_long_run() -> Results:
+    results = paper_results()
+    runs = results.runs.query("block == 'adaln-zero' and image_size == 32")
+    evals = results.evals[results.evals["run_id"].isin(runs["run_id"])].copy()
+    evals.loc[evals["model"] == "XL/2", "run_id"] = "XL/2"
+    return Results(runs, results.train, evals, results.events, results.where)
+
+
+def _figure10() -> pd.DataFrame:
+    points = figure10_points().assign(model=lambda f: f["model"].str.removeprefix("DiT-"))
+    facts = twelve().runs[["model", "size", "patch", "gmacs"]]
+    return points.rename(columns={"fid": "value"}).merge(facts, on="model")

@@ -1,0 +1,60 @@
+"""Images in ADM's `.npz` form, `arr_0` uint8 (N, H, W, 3) and perhaps labels `arr_1`, read and written in chunks.
+
+Every program that samples ImageNet models writes this form. Statistics in such files are `metrics.reference`.
+"""
+
+import math
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, cast
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from dit_grid.experiments.data.dataset import DataError
+
+
+def to_uint8(images: np.ndarray) -> NDArray[np.uint8]:
+    """Images in [-1, 1] as DiT and ADM store them: clamp(127.5 x + 128, 0, 255) without its fraction."""
+    return np.clip(127.5 * np.asarray(images, np.float32) + 128, 0, 255).astype(np.uint8)
+
+
+def write_images(path: Path, images: NDArray[np.uint8], labels: NDArray[np.int64] | None = None) -> None:
+    """Write images, uint8 (N, H, W, 3), and labels if given, for this program's and ADM's evaluation."""
+    np.savez(path, images) if labels is None else np.savez(path, images, labels)
+
+
+def image_chunks(path: Path, rows: int = 256) -> Iterator[NDArray[np.uint8]]:
+    """The images of a file, uint8 (≤ rows, H, W, 3) at a time, without holding them all.
+
+    Raises DataError for a file without `arr_0`, another type or shape, and a file that ends early.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open("arr_0.npy") as member:
+            shape = _header(path, member)
+            for start in range(0, shape[0], rows):
+                yield _read(path, member, (min(rows, shape[0] - start), *shape[1:]))
+    except KeyError as error:
+        raise DataError(f"{path}: holds no images: no array arr_0") from error
+    except (zipfile.BadZipFile, OSError) as error:
+        raise DataError(f"{path}: not a complete .npz file ({error})") from error
+
+
+def _header(path: Path, member: IO[bytes]) -> tuple[int, ...]:
+    version = npy.read_magic(member)
+    shape, fortran, dtype = (
+        npy.read_array_header_1_0(member) if version == (1, 0) else npy.read_array_header_2_0(member)
+    )
+    if dtype != np.uint8 or len(shape) != 4 or shape[3] != 3 or fortran:
+        raise DataError(f"{path}: arr_0 is {dtype} {shape}; expected uint8 (N, H, W, 3), images of one size in RGB")
+    return cast(tuple[int, ...], shape)
+
+
+def _read(path: Path, member: IO[bytes], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    wanted = math.prod(shape)
+    content = member.read(wanted)
+    if len(content) < wanted:
+        raise DataError(f"{path}: arr_0 ends early; copy the file again")
+    return np.frombuffer(content, np.uint8).reshape(shape)

@@ -1,0 +1,145 @@
+"""A folder of images in ImageNet's layout, one folder a class, as a dataset of cropped RGB images.
+
+Images are decoded when a batch asks for them; latents of a folder, which training on ImageNet wants, are not made here.
+"""
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from dit_grid.experiments.data.crop import center_crop
+from dit_grid.experiments.data.dataset import Batch, DataError, batch_positions, epoch_order
+
+SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".webp", ".bmp"})
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Every image file of a folder: `files[i]` shows class `class_names[labels[i]]`. Sorted by name."""
+
+    folder: Path
+    class_names: tuple[str, ...]
+    files: tuple[Path, ...]
+    labels: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What decoding every image showed: unreadable files with the reason, and how many have each mode and size."""
+
+    corrupt: tuple[tuple[Path, str], ...]
+    modes: Counter[str]
+    sizes: Counter[tuple[int, int]]
+
+
+def list_images(folder: Path) -> Listing:
+    """The images below FOLDER/CLASS/, classes numbered in the order of their names.
+
+    Raises DataError for a missing folder, a folder without class folders, and every class folder without images.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder")
+    classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    if not classes:
+        raise DataError(f"{folder}: no class folders; expected ImageNet's layout, {folder.name}/CLASS/IMAGE.jpg")
+    found = [sorted(f for f in entry.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file()) for entry in classes]
+    empty = [entry.name for entry, files in zip(classes, found, strict=True) if not files]
+    if empty:
+        raise DataError(f"{folder}: {len(empty)} class folders without an image: {', '.join(empty[:5])}")
+    labels = tuple(label for label, files in enumerate(found) for _ in files)
+    return Listing(folder, tuple(c.name for c in classes), tuple(f for files in found for f in files), labels)
+
+
+def survey(listing: Listing) -> Survey:
+    """Decodes every image and reports what is unreadable or differs; raises nothing."""
+    corrupt, modes, sizes = [], Counter[str](), Counter[tuple[int, int]]()
+    for file in listing.files:
+        try:
+            image = _decode(file)
+        except DataError as error:
+            corrupt.append((file, str(error)))
+            continue
+        modes[image.mode] += 1
+        sizes[image.size] += 1
+    return Survey(tuple(corrupt), modes, sizes)
+
+
+def check_uniform(found: Survey, listing: Listing) -> None:
+    """Raises DataError unless every image is readable, RGB and of one size, as images scored without a crop must be."""
+    if found.corrupt:
+        names = ", ".join(str(file.relative_to(listing.folder)) for file, _ in found.corrupt[:5])
+        raise DataError(
+            f"{listing.folder}: {len(found.corrupt)} of {len(listing.files)} images cannot be read: {names}"
+        )
+    if set(found.modes) != {"RGB"}:
+        raise DataError(f"{listing.folder}: images of mode {_counted(found.modes)}; allowed is RGB; convert the others")
+    if len(found.sizes) > 1:
+        raise DataError(
+            f"{listing.folder}: images of size {_counted(found.sizes)}; allowed is one size; crop them first"
+        )
+
+
+def read_cropped(file: Path, size: int) -> NDArray[np.uint8]:
+    """The image as uint8 (size, size, 3): converted to RGB as ADM does, centre crop. Raises DataError if unreadable."""
+    return np.asarray(center_crop(_decode(file).convert("RGB"), size))
+
+
+class ImageFolder:
+    """The dataset of a folder, cropped to size × size; `heldout_images`, the same for every seed, are held out.
+
+    Raises DataError for a bad layout at once, and for an unreadable image when a batch meets it.
+    """
+
+    def __init__(self, folder: Path, size: int, heldout_images: int = 0) -> None:
+        self.listing = list_images(folder)
+        total = len(self.listing.files)
+        if not 0 <= heldout_images < total:
+            raise DataError(f"{folder}: {heldout_images} images to hold out of {total}; allowed is 0 to {total - 1}")
+        order = epoch_order(0, 0, total)
+        self._heldout, self._train = np.sort(order[:heldout_images]), np.sort(order[heldout_images:])
+        self.name = folder.name
+        self.classes = len(self.listing.class_names)
+        self.shape = (size, size, 3)
+        self.train_size = len(self._train)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of every file's name and length, the crop and the split; contents are not read."""
+        digest = hashlib.sha256(f"{self.shape} {self._heldout.tolist()}".encode())
+        for file in self.listing.files:
+            digest.update(f"{file.relative_to(self.listing.folder).as_posix()} {file.stat().st_size}\n".encode())
+        return digest.hexdigest()
+
+    def batch(self, seed: int, step: int, size: int) -> Batch:
+        return self._take(self._train[batch_positions(seed, step, size, self.train_size)])
+
+    def heldout(self) -> Batch:
+        return self._take(self._heldout)
+
+    def all(self) -> Batch:
+        return self._take(np.arange(len(self.listing.files)))
+
+    def _take(self, indices: NDArray[np.int64]) -> Batch:
+        images = np.empty((len(indices), *self.shape), np.float32)
+        for row, index in enumerate(indices):
+            images[row] = read_cropped(self.listing.files[index], self.shape[0]) / np.float32(127.5) - 1
+        return Batch(images, np.array([self.listing.labels[i] for i in indices], np.int32))
+
+
+def _decode(file: Path) -> Image.Image:
+    try:
+        image = Image.open(file)
+        image.load()
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{file}: not a readable image ({error})") from error
+    return image
+
+
+def _counted(counts: Counter) -> str:
+    return ", ".join(f"{key} ({count})" for key, count in counts.most_common(4))

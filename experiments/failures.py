@@ -1,0 +1,55 @@
+"""Why an attempt failed, as one of a few classes that each have a policy, and in words that a person can act on.
+
+Only what the failing process itself can know is here; lost workers and hosts are the orchestrator's to recognise.
+"""
+
+import traceback
+from typing import Any
+
+from dit_grid.experiments.data.dataset import DataError
+from dit_grid.experiments.store import StoreError, SupersededError
+
+NAN, OUT_OF_MEMORY, BAD_INPUT, STORAGE, SUPERSEDED, ERROR = FAILURE_CLASSES = (
+    "nan",
+    "out-of-memory",
+    "bad-input",
+    "storage",
+    "superseded",
+    "error",
+)
+"""What a failing attempt can say of itself; "error" is everything that the code or its user must mend."""
+
+
+class NonFiniteLossError(FloatingPointError):
+    """The loss became NaN or infinite; nothing of the window was stored."""
+
+
+def classify(error: BaseException) -> str:
+    """Return the class of `error`, one of FAILURE_CLASSES."""
+    if isinstance(error, NonFiniteLossError):
+        return NAN
+    if isinstance(error, SupersededError):
+        return SUPERSEDED
+    if isinstance(error, StoreError | OSError):
+        return STORAGE
+    if isinstance(error, DataError | ValueError) and not _from_jax(error):
+        return BAD_INPUT
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+        return OUT_OF_MEMORY
+    return ERROR
+
+
+def failure_detail(error: BaseException, step: int | None = None) -> dict[str, Any]:
+    """Return what the store keeps of a failure: class, message, the step it happened after, and the traceback."""
+    text = "".join(traceback.format_exception(error))
+    return {
+        "class": classify(error),
+        "message": f"{type(error).__name__}: {error}",
+        "step": step,
+        "traceback": text,
+    }
+
+
+def _from_jax(error: BaseException) -> bool:
+    """jaxlib's runtime error is a ValueError in some versions; the device's complaint is no bad input."""
+    return type(error).__module__.startswith(("jax", "jaxlib"))

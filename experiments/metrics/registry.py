@@ -1,0 +1,93 @@
+"""Which metrics score samples of a dataset, and where each number comes from.
+
+Sampling, scheduling and storing are left to the caller; a metric sees finished samples and their labels.
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from dit_grid.experiments.data.dataset import Dataset
+from dit_grid.experiments.metrics import digits_classifier, digits_features
+
+
+class SampleError(ValueError):
+    """Samples that cannot be scored; the message says how many, which, and why."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number for a set of samples, with its provenance: the columns of the `evals` table of the same names.
+
+    `score` takes samples (N, H, W, C) in [-1, 1] and the labels (N,) they were asked for.
+    """
+
+    name: str
+    reference: str
+    reference_sha256: str
+    features: str
+    features_sha256: str
+    score: Callable[[np.ndarray, np.ndarray], float]
+
+
+def metrics_for(dataset: Dataset) -> tuple[Metric, ...]:
+    """The metrics defined for samples of `dataset`, cheapest statistics first; nothing is computed yet.
+
+    Raises SampleError for a dataset that has none.
+    """
+    makers = METRICS_OF.get(dataset.name)
+    if makers is None:
+        raise SampleError(f"no metric for dataset {dataset.name!r}; there are some for {', '.join(sorted(METRICS_OF))}")
+    return makers(dataset)
+
+
+def check_samples(samples: np.ndarray, labels: np.ndarray, shape: tuple[int, int, int]) -> None:
+    """Raise SampleError unless samples are (N, *shape), finite and as many as labels."""
+    if samples.shape[1:] != shape or len(samples) != len(labels) or not len(labels):
+        raise SampleError(f"samples {samples.shape} with labels {labels.shape}; expected (N, {shape}) and (N,), N > 0")
+    broken = int(np.count_nonzero(~np.isfinite(samples).reshape(len(samples), -1).all(axis=1)))
+    if broken:
+        raise SampleError(
+            f"{broken} of {len(samples)} samples hold NaN or infinity; did the training diverge? nothing is scored"
+        )
+
+
+def _digits_metrics(dataset: Dataset) -> tuple[Metric, ...]:
+    def distance(samples: np.ndarray, labels: np.ndarray) -> float:
+        check_samples(samples, labels, dataset.shape)
+        if len(samples) < digits_features.FEATURES:
+            warnings.warn(
+                f"{len(samples)} samples for {digits_features.FEATURES} features: their covariance is singular and "
+                "the distance far too large; use at least ten times as many",
+                stacklevel=2,
+            )
+        return digits_features.digits_distance(samples).value
+
+    def accuracy(samples: np.ndarray, labels: np.ndarray) -> float:
+        check_samples(samples, labels, dataset.shape)
+        return digits_classifier.accuracy(samples, labels)
+
+    return (
+        Metric(
+            "fd_conv",
+            reference="digits-all",
+            reference_sha256=dataset.fingerprint,
+            features=digits_features.FEATURES_NAME,
+            features_sha256=digits_features.extractor_sha256(),
+            score=distance,
+        ),
+        Metric(
+            "accuracy",
+            reference="digits-train",
+            reference_sha256=dataset.fingerprint,
+            features=digits_classifier.CLASSIFIER_NAME,
+            features_sha256=digits_classifier.classifier_sha256(),
+            score=accuracy,
+        ),
+    )
+
+
+METRICS_OF: dict[str, Callable[[Dataset], tuple[Metric, ...]]] = {"digits": _digits_metrics}
+"""What makes the metrics of each dataset, by its name."""

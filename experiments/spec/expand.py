@@ -1,0 +1,204 @@
+"""One spec into its runs: the cartesian grid, extra runs and groups, overrides by glob, include and exclude.
+
+Every mistake is collected before any is reported; a spec with a mistake gives no run at all.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, PositiveFloat
+
+from dit_grid.experiments.spec.run import Record, RunSpec
+from dit_grid.experiments.spec.source import Located, Problem, SpecError, read_yaml
+from dit_grid.experiments.spec.validate import nearest, validated
+from dit_grid.model.config import SIZES
+
+RUN_SECTIONS = tuple(RunSpec.model_fields)
+GRID_SECTIONS = ("grid", "sizes", "overrides", "include", "exclude", "runs", "groups")
+
+
+class SizeSpec(Record):
+    """What a size name stands for."""
+
+    width: Annotated[int, Field(gt=0)]
+    depth: Annotated[int, Field(gt=0)]
+    heads: Annotated[int, Field(gt=0)]
+
+
+class PriceSpec(Record):
+    """What `plan` reckons with where nothing was measured: model FLOPs utilisation, and a price in a stated unit."""
+
+    mfu: Annotated[float, Field(gt=0, le=1)] | None = None
+    usd_per_chip_hour: PositiveFloat | None = None
+    usd_per_core_hour: PositiveFloat | None = None
+    overhead: Annotated[float, Field(ge=0)] = 0.0
+
+
+class ExperimentSpec(Record):
+    """A whole spec, expanded: its name, its store and its runs in the order of the file."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+    store: Annotated[str, Field(min_length=1)]
+    plan: PriceSpec = PriceSpec()
+    runs: tuple[RunSpec, ...] = ()
+    file: str = ""
+    groups: tuple[str, ...] = ()
+
+
+def load_spec(path: str | Path, groups: Iterable[str] = ()) -> ExperimentSpec:
+    """Return the spec in the YAML file, its grid expanded and the named groups of extra runs added.
+
+    Raises SpecError with every mistake of the file, each with its line, the value and what is allowed.
+    """
+    return _Expansion(read_yaml(Path(path)), tuple(groups)).experiment()
+
+
+class _Expansion:
+    """The expansion of one file; collects problems until the end."""
+
+    def __init__(self, tree: Located, groups: tuple[str, ...]) -> None:
+        self.tree, self.groups = tree, groups
+        self.problems: list[Problem] = []
+        self.globs_used: set[int] = set()
+
+    def experiment(self) -> ExperimentSpec:
+        head = self._head()
+        runs = self._runs()
+        if not self.problems and not runs:
+            self._problem(self.tree, "", "asks for no run: `grid` and `runs` are empty or everything is excluded")
+        if self.problems or head is None:
+            raise SpecError(self.problems)
+        available = tuple(self._section("groups", dict))
+        return head.model_copy(update={"runs": tuple(runs), "file": self.tree.file, "groups": available})
+
+    def _head(self) -> ExperimentSpec | None:
+        """Check the top level: its own fields, and that no other name stands there."""
+        known = {"name", "store", "plan", *RUN_SECTIONS, *GRID_SECTIONS}
+        for key, item in self.tree.value.items():
+            if key not in known:
+                names = ", ".join(sorted(known))
+                self._problem(item, key, f"unknown section{nearest(key, known)}; known: {names}")
+        fields = {key: item for key, item in self.tree.value.items() if key in ("name", "store", "plan")}
+        head, problems = validated(ExperimentSpec, Located(fields, self.tree.file, self.tree.line))
+        self.problems += problems
+        return head
+
+    def _runs(self) -> list[RunSpec]:
+        trees = [run for run in map(self._overridden, self._drafts()) if self._selected(run)]
+        self._unused_globs(trees)
+        runs: dict[str, RunSpec] = {}
+        for tree in trees:
+            run, problems = validated(RunSpec, tree)
+            self.problems += problems
+            if run is not None and run.id in runs:
+                self._problem(tree, "", f"the run {run.model.name} ({run.id}) is asked for twice; remove one")
+            elif run is not None:
+                runs[run.id] = run
+        return list(runs.values())
+
+    def _drafts(self) -> Iterator[Located]:
+        """Yield the tree of every run: the grid's, the extra ones, then those of the chosen groups."""
+        sections = {key: item for key, item in self.tree.value.items() if key in RUN_SECTIONS}
+        base = Located(sections, self.tree.file, self.tree.line)
+        axes = {key: self._axis(key, item) for key, item in self._section("grid", dict).items()}
+        if axes:
+            for choice in itertools.product(*axes.values()):
+                yield self._sized(_laid(base, zip(axes, choice, strict=True)))
+        for extra in [*self._section("runs", list), *self._group_runs()]:
+            yield self._sized(base.merged(extra))
+
+    def _axis(self, key: str, item: Located) -> list[Located]:
+        if not isinstance(item.value, list) or not item.value:
+            self._problem(item, f"grid.{key}", f"got {item.plain()!r}; must be a list of values")
+            return []
+        return item.value
+
+    def _group_runs(self) -> Iterator[Located]:
+        known = self._section("groups", dict)
+        for name in self.groups:
+            if name not in known:
+                names = ", ".join(sorted(known)) or "none"
+                message = f"got {name!r}{nearest(name, known)}; the file has: {names}"
+                self.problems.append(Problem(self.tree.file, 0, "groups", message))
+            elif not isinstance(known[name].value, list):
+                self._problem(known[name], f"groups.{name}", "must be a list of runs")
+            else:
+                yield from known[name].value
+
+    def _sized(self, run: Located) -> Located:
+        """Lay the named size's width, depth and heads under what the run says itself."""
+        model = run.at(("model",))
+        size = model.value.get("size") if isinstance(model.value, dict) and "model" in run.value else None
+        if size is None:
+            return run
+        own = self._section("sizes", dict)
+        if size.value in own:
+            _, problems = validated(SizeSpec, own[size.value])
+            self.problems += [Problem(p.file, p.line, f"sizes.{size.value}.{p.path}", p.message) for p in problems]
+            fields = own[size.value]
+        elif {"width", "depth", "heads"} <= model.value.keys():
+            return run
+        else:
+            known = [*own, *SIZES]
+            if size.value not in SIZES:
+                names = ", ".join(dict.fromkeys(known))
+                self._problem(
+                    size, "model.size", f"got {size.value!r}{nearest(str(size.value), known)}; sizes: {names}"
+                )
+            shape = SIZES.get(size.value, SIZES["S"])  # any shape will do to look for further mistakes
+            fields = Located(
+                {k: Located(v, size.file, size.line) for k, v in shape._asdict().items()}, size.file, size.line
+            )
+        return Located({**run.value, "model": fields.merged(model)}, run.file, run.line)
+
+    def _overridden(self, run: Located) -> Located:
+        for glob, changes in self._section("overrides", dict).items():
+            if fnmatchcase(_name(run), glob):
+                self.globs_used.add(id(changes))
+                run = run.merged(changes)
+        return run
+
+    def _selected(self, run: Located) -> bool:
+        name, include, exclude = _name(run), self._section("include", list), self._section("exclude", list)
+        matched = [glob for glob in (*include, *exclude) if fnmatchcase(name, str(glob.value))]
+        self.globs_used.update(map(id, matched))
+        wanted = not include or any(glob in include for glob in matched)
+        return wanted and not any(glob in exclude for glob in matched)
+
+    def _unused_globs(self, runs: list[Located]) -> None:
+        """A pattern that fits no run is a typing mistake, not a wish."""
+        names = sorted({_name(run) for run in runs})
+        overrides = [(f"overrides.{glob}", glob, item) for glob, item in self._section("overrides", dict).items()]
+        lists = [(key, str(glob.value), glob) for key in ("include", "exclude") for glob in self._section(key, list)]
+        for path, glob, item in [*overrides, *lists]:
+            if id(item) not in self.globs_used:
+                self._problem(item, path, f"{glob!r} fits no run{nearest(glob, names)}; runs: {', '.join(names)}")
+
+    def _section(self, key: str, kind: type) -> Any:
+        item = self.tree.value.get(key)
+        if item is None or item.value is None:
+            return kind()
+        if not isinstance(item.value, kind):
+            word = "a mapping" if kind is dict else "a list"
+            self._problem(item, key, f"got {item.plain()!r}; must be {word}")
+            return kind()
+        return item.value
+
+    def _problem(self, item: Located, path: str, message: str) -> None:
+        self.problems.append(Problem(item.file, item.line, path, message))
+
+
+def _laid(base: Located, choice: Iterable[tuple[str, Located]]) -> Located:
+    for dotted, value in choice:
+        base = base.merged(value.nested(dotted))
+    return base
+
+
+def _name(run: Located) -> str:
+    """The name that globs are matched against, e.g. `XL/2`."""
+    model = run.value.get("model") if isinstance(run.value, dict) else None
+    fields = model.plain() if model is not None and isinstance(model.value, dict) else {}
+    return f"{fields.get('size')}/{fields.get('patch')}"

@@ -1,0 +1,209 @@
+"""What one run is: frozen records that hold everything that can change a number, and the run's id made from them.
+
+Reading YAML into these records is `dit_grid.experiments.spec.read`; nothing below this module reads a file, the
+environment or a flag.
+"""
+
+import hashlib
+import json
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+from dit_grid.model.config import DiTConfig
+
+UnitInterval = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Record(BaseModel):
+    """A frozen group of settings; a field that is not declared is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ModelSpec(Record):
+    """The network: a named size and patch, or explicit width, depth and heads."""
+
+    size: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+    patch: PositiveInt
+    image_size: PositiveInt
+    channels: PositiveInt = 4
+    classes: PositiveInt = 1000
+    block: Literal["adaln-zero", "adaln", "cross-attention", "in-context"] = "adaln-zero"
+    width: PositiveInt
+    depth: PositiveInt
+    heads: PositiveInt
+    mlp_ratio: PositiveInt = 4
+
+    @property
+    def name(self) -> str:
+        """Size and patch in the paper's form, e.g. `XL/2`."""
+        return f"{self.size}/{self.patch}"
+
+    def config(self, learn_sigma: bool = True) -> DiTConfig:
+        """The network's own configuration; ValueError where sizes do not divide."""
+        return DiTConfig(**self.model_dump(exclude={"size"}), learn_sigma=learn_sigma)
+
+    @model_validator(mode="after")
+    def _is_a_network(self) -> "ModelSpec":
+        self.config()
+        return self
+
+
+class DataSpec(Record):
+    """The training images. `path` says where they lie, not what they are, so it is not part of the run's id."""
+
+    name: str
+    path: str | None = None
+
+
+class DiffusionSpec(Record):
+    """The forward process and what the network predicts (dit_grid.model.diffusion)."""
+
+    schedule: Literal["linear", "cosine"] = "linear"
+    timesteps: Annotated[int, Field(ge=2)] = 1000
+    variance: Literal["learned-range", "fixed-small", "fixed-large"] = "learned-range"
+    prediction: Literal["epsilon", "x0"] = "epsilon"
+
+
+class OptimizerSpec(Record):
+    """An optax optimizer and its learning-rate schedule; the defaults are the paper's (section 4 and its code)."""
+
+    name: Literal["adamw", "adam", "sgd", "lion"] = "adamw"
+    learning_rate: PositiveFloat = 1e-4
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    beta1: UnitInterval = 0.9
+    beta2: UnitInterval = 0.999
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    clip_norm: PositiveFloat | None = None
+
+
+class EmaSpec(Record):
+    """The average of the weights, which samples are drawn from. `warmup` lets the decay grow, for short runs."""
+
+    decay: UnitInterval = 0.9999
+    warmup: bool = False
+
+
+class TrainSpec(Record):
+    """How the weights are found."""
+
+    steps: PositiveInt = 400_000
+    batch: PositiveInt = 256
+    accumulate: PositiveInt = 1
+    optimizer: OptimizerSpec = OptimizerSpec()
+    ema: EmaSpec = EmaSpec()
+    class_dropout: UnitInterval = 0.1
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    log_every: PositiveInt = 100
+
+    @model_validator(mode="after")
+    def _divides(self) -> "TrainSpec":
+        if self.batch % self.accumulate:
+            raise ValueError(f"batch {self.batch} is not a multiple of accumulate {self.accumulate}")
+        if self.steps % self.log_every:
+            raise ValueError(f"steps {self.steps} is not a multiple of log_every {self.log_every}")
+        return self
+
+
+class EvalSetting(Record):
+    """One way to measure a checkpoint; every field can change the value and is stored beside it."""
+
+    metrics: Annotated[tuple[str, ...], Field(min_length=1)]
+    samples: PositiveInt = 50_000
+    sampler: Literal["ddpm", "ddim", "dpmpp-2m"] = "ddpm"
+    steps: PositiveInt = 250
+    eta: Annotated[float, Field(ge=0, le=1)] = 0.0
+    guidance: Annotated[float, Field(ge=0)] = 1.0
+    guidance_channels: PositiveInt | None = None
+    weights: Literal["ema", "raw"] = "ema"
+    decoder: str | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class EvaluateSpec(Record):
+    """When to measure (every so many steps, and always at the end) and how."""
+
+    every: PositiveInt
+    settings: tuple[EvalSetting, ...] = ()
+
+
+class ResourceSpec(Record):
+    """What a run executes on: a TPU slice, GPUs or CPU cores. Not part of the run's id."""
+
+    slice: Annotated[str, Field(pattern=r"^v\d+[a-z]*-\d+$")] | None = None
+    gpus: PositiveInt | None = None
+    cpus: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _names_one_kind(self) -> "ResourceSpec":
+        named = [kind for kind in ("slice", "gpus", "cpus") if getattr(self, kind) is not None]
+        if len(named) != 1:
+            raise ValueError(f"names {' and '.join(named) or 'nothing'}; name exactly one of slice, gpus, cpus")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """What the scheduler's ledger counts: a slice type such as `v3-256`, `gpu` or `cpu`."""
+        return self.slice or ("gpu" if self.gpus else "cpu")
+
+    @property
+    def count(self) -> int:
+        """How many of `kind` a run holds: 1 for a slice."""
+        return 1 if self.slice else (self.gpus or self.cpus or 0)
+
+
+class ExecutionSpec(Record):
+    """How a run executes. Nothing here may change a number, so nothing here is part of the run's id."""
+
+    resources: ResourceSpec = ResourceSpec(cpus=1)
+    checkpoint_every: PositiveInt = 50_000
+    keep_checkpoints: PositiveInt = 2
+    steps_per_call: PositiveInt = 1
+    flush_s: PositiveFloat = 30.0
+    remat: Literal["none", "dots", "block"] = "none"
+    max_retries: Annotated[int, Field(ge=0)] = 3
+    priority: int = 0
+
+
+class RunSpec(Record):
+    """One training run, frozen and complete. `execution` and `data.path` say where and how; the rest makes the id."""
+
+    model: ModelSpec
+    data: DataSpec
+    diffusion: DiffusionSpec = DiffusionSpec()
+    train: TrainSpec = TrainSpec()
+    evaluate: EvaluateSpec
+    execution: ExecutionSpec = ExecutionSpec()
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+    @model_validator(mode="after")
+    def _rhythms_fit(self) -> "RunSpec":
+        log, chunk = self.train.log_every, self.execution.steps_per_call
+        for name, every in (
+            ("evaluate.every", self.evaluate.every),
+            ("execution.checkpoint_every", self.execution.checkpoint_every),
+        ):
+            if every % log:
+                raise ValueError(f"{name} {every} is not a multiple of train.log_every {log}")
+        if log % chunk:
+            raise ValueError(f"train.log_every {log} is not a multiple of execution.steps_per_call {chunk}")
+        return self
+
+    @property
+    def network(self) -> DiTConfig:
+        """The network's configuration; it has a second set of output channels where the variance is learned."""
+        return self.model.config(learn_sigma=self.diffusion.variance == "learned-range")
+
+    def identity(self) -> dict[str, Any]:
+        """Every field that can change a number, as plain JSON values."""
+        return self.model_dump(mode="json", exclude={"execution": True, "data": {"path"}})
+
+    @cached_property
+    def id(self) -> str:
+        """Readable name and the first 8 hex digits of the SHA-256 of `identity()`, e.g. `xl-2-3f9c2a41`."""
+        canonical = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"))
+        digest = hashlib.sha256(canonical.encode()).hexdigest()
+        return f"{self.model.size.lower()}-{self.model.patch}-{digest[:8]}"

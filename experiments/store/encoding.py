@@ -1,0 +1,154 @@
+"""Rows to the bytes of one Parquet file and back, checked both ways against the tables of `records`.
+
+Where the bytes are kept, and which rows count, is not known here.
+"""
+
+import difflib
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dit_grid.experiments.records import SCHEMA_VERSION, TABLES, Table
+from dit_grid.experiments.store.errors import DamagedFileError, NewerVersionError, StoreError
+
+_COVERS = b"dit_grid.covers"
+_ROW_GROUP = 4096
+_TABLE, _VERSION = b"dit_grid.table", b"dit_grid.schema_version"
+
+
+def checked_row(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with plain Python values, fit for `table_of`: numbers of numpy or jax become int or float.
+
+    Raises StoreError that names the column and the value for an unknown column, a missing key or a wrong type.
+    """
+    kinds = _kinds(table.name)
+    checked = {}
+    for name, value in row.items():
+        kind = kinds.get(name)
+        if kind is None:
+            raise StoreError(_unknown_column(table, name))
+        checked[name] = value if type(value) is float is kind or value is None else _converted(table, name, value)
+    for name in table.key:
+        if checked.get(name) is None:
+            raise StoreError(f"{table.name} row {checked}: {name!r} is missing, it is part of the key")
+    return checked
+
+
+@functools.cache
+def _kinds(table: str) -> dict[str, type]:
+    """The Python type that each column takes."""
+    kinds = {pa.float64(): float, pa.int64(): int, pa.string(): str}
+    return {field.name: kinds[field.type] for field in TABLES[table].schema}
+
+
+def _unknown_column(table: Table, name: str) -> str:
+    close = difflib.get_close_matches(str(name), table.schema.names, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"allowed: {', '.join(table.schema.names)}"
+    return f"{table.name} row: no column {name!r}; {hint}"
+
+
+def _converted(table: Table, name: str, value: Any) -> Any:
+    """The value as its column's type; nothing is rounded, cut or parsed on the way."""
+    kind = _kinds(table.name)[name]
+    plain = value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
+    if isinstance(plain, int) and not isinstance(plain, bool) and kind is float:
+        return float(plain)
+    fits = isinstance(plain, kind) and not isinstance(plain, bool)
+    if fits and kind is int:
+        fits = -(2**63) <= plain < 2**63
+    if fits and kind is str:
+        fits = plain.isascii() or plain == plain.encode(errors="ignore").decode()
+    if not fits:
+        raise StoreError(
+            f"{table.name} row: column {name!r} takes {table.schema.field(name).type}, "
+            f"got {value!r} ({type(value).__name__})"
+        )
+    return plain
+
+
+def table_of(table: Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Checked rows as an Arrow table with the schema of `table`; columns that a row leaves out are null."""
+    columns = [pa.array([row.get(field.name) for row in rows], type=field.type) for field in table.schema]
+    return pa.Table.from_arrays(columns, schema=table.schema)
+
+
+def encode(rows: pa.Table, covers: Mapping[int, int] | None = None) -> bytes:
+    """A Parquet file of the rows; `covers` marks a compaction and says how many segments of each attempt it replaces.
+
+    Small files are packed with lz4, which halves the time to read thousands of them; compactions with zstd, in row
+    groups small enough that the end of a long history can be read alone. Every page carries a checksum.
+    """
+    if covers is not None:
+        named = {str(attempt): count for attempt, count in sorted(covers.items())}
+        rows = rows.replace_schema_metadata({**rows.schema.metadata, _COVERS: json.dumps(named)})
+    names = [field.name for field in rows.schema if pa.types.is_string(field.type)]
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        rows,
+        sink,
+        compression="lz4" if covers is None else "zstd",
+        use_dictionary=names,
+        row_group_size=_ROW_GROUP,
+        write_page_checksum=True,
+    )
+    return sink.getvalue().to_pybytes()
+
+
+def decode(
+    table: Table, data: bytes, name: str, constants: Mapping[str, Any], tail: bool = False
+) -> tuple[pa.Table, dict[int, int]]:
+    """(rows, covers) of the file `name`: exactly the table's columns, those its writer did not know yet as null.
+
+    Columns in `constants` are not read but filled: the file's name is the authority for whose rows it holds. `tail`
+    reads the last row group only. Raises
+    DamagedFileError, or NewerVersionError for a file of a later schema version.
+    """
+    try:
+        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        schema = file.schema_arrow
+        names = _names_in(table, schema, name)
+        groups = range(file.num_row_groups)[-1:] if tail else range(file.num_row_groups)
+        wanted = [column for column in names if column not in constants]
+        rows = file.read_row_groups(list(groups), columns=wanted, use_threads=False)
+        if not tail and len(rows) != file.metadata.num_rows:
+            raise ValueError(f"{len(rows)} rows, its footer says {file.metadata.num_rows}")
+        held = dict(zip(rows.column_names, rows.columns, strict=True))
+        columns = [
+            held[column.name] if column.name in held else _constant(constants.get(column.name), column.type, len(rows))
+            for column in table.columns
+        ]
+        covers = json.loads(schema.metadata.get(_COVERS, b"{}"))
+        return pa.Table.from_arrays(columns, schema=table.schema), {int(a): int(n) for a, n in covers.items()}
+    except StoreError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DamagedFileError(f"{name}: not a readable {table.name} file ({reason}); {_REMEDY}") from error
+
+
+def _constant(value: Any, kind: pa.DataType, rows: int) -> pa.Array:
+    return pa.repeat(pa.scalar(value, kind), rows)
+
+
+_REMEDY = "no writer of this store leaves such a file: restore it from a backup, or move it out of the store"
+
+
+def _names_in(table: Table, schema: pa.Schema, name: str) -> list[str]:
+    """The table's columns that the file has: all that its schema version knew."""
+    metadata = schema.metadata or {}
+    found = metadata.get(_TABLE, b"").decode(errors="replace")
+    version = metadata.get(_VERSION, b"").decode(errors="replace")
+    if found != table.name or not version.isdigit():
+        raise DamagedFileError(f"{name}: holds no rows of the table {table.name!r} (marked {found!r}); {_REMEDY}")
+    if int(version) > SCHEMA_VERSION:
+        raise NewerVersionError(
+            f"{name}: schema version {version}, this program knows up to {SCHEMA_VERSION}; upgrade dit-grid to read it"
+        )
+    names = [column.name for column in table.columns if column.since <= int(version)]
+    if missing := set(names) - set(schema.names):
+        raise DamagedFileError(f"{name}: has no column {sorted(missing)[0]!r}; {_REMEDY}")
+    return names

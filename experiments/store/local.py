@@ -1,0 +1,140 @@
+"""A store's files on a POSIX disk: created by hard link, so that a name appears once, with all its bytes, or never.
+
+`os.replace` would overwrite in silence, and writing to the final name shows torn files; neither is used.
+"""
+
+import contextlib
+import errno
+import os
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from dit_grid.experiments.store.errors import StorageError
+
+_TEMPORARY = ".tmp-"
+_REASONS = {
+    errno.ENOSPC: "the disk is full: free space, then repeat (everything committed so far is intact)",
+    errno.EDQUOT: "the disk quota is used up: free space, then repeat (everything committed so far is intact)",
+    errno.EFBIG: "the file size limit is reached: raise it (ulimit -f), then repeat",
+    errno.EROFS: "the file system is read-only: choose another store or remount it",
+    errno.EACCES: "permission denied: the store is read-only for this user",
+    errno.EPERM: "not permitted: the store is read-only, or its file system has no hard links",
+    errno.ENOTSUP: "the file system has no hard links: put the store on a POSIX disk or on gs://",
+    errno.ENOTDIR: "a part of the path is a file, not a folder",
+    errno.EISDIR: "a folder stands where a file is expected",
+    errno.ENAMETOOLONG: "the name is too long for this file system",
+}
+
+
+@contextlib.contextmanager
+def _reported(doing: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, FileExistsError):
+        raise
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0, os.strerror(error.errno) if error.errno else str(error))
+        raise StorageError(f"cannot {doing} {path}: {reason}") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    with open(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
+
+
+class LocalFiles:
+    """`Files` below a local folder; see the interface for the contract of each method."""
+
+    def __init__(self, root: str) -> None:
+        self._root = Path(root).expanduser().absolute()
+        self.root = str(self._root)
+
+    def prepare(self) -> None:
+        try:
+            with _reported("make the folder", self._root):
+                self._root.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, FileNotFoundError) as error:
+            reason = "a file stands there" if isinstance(error, FileExistsError) else "the path cannot be made"
+            raise StorageError(f"cannot make the folder {self._root}: {reason}; choose another path") from error
+
+    def create(self, name: str, data: bytes) -> None:
+        path = self._root / name
+        temporary = path.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
+        with _reported("write", path):
+            self._make_folder(path.parent)
+            try:
+                _write_durably(temporary, data)
+                os.link(temporary, path)
+            except FileExistsError:
+                if path.read_bytes() != data:
+                    raise
+            finally:
+                # A failed write must not be hidden by a failed clean-up; gc finds what stays.
+                with contextlib.suppress(OSError):
+                    temporary.unlink(missing_ok=True)
+            _sync_folder(path.parent)
+
+    def _make_folder(self, folder: Path) -> None:
+        """Folders below the root, each made durable; never the root, which may be a disk that is not mounted."""
+        if folder.is_dir():
+            return
+        if folder == self._root:
+            raise StorageError(f"cannot write {self._root}: the store's folder is gone; is its disk mounted?")
+        self._make_folder(folder.parent)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+        _sync_folder(folder.parent)
+
+    def read(self, name: str) -> bytes:
+        path = self._root / name
+        with _reported("read", path), open(path, "rb") as file:
+            return file.read()
+
+    def read_many(self, names: Sequence[str]) -> list[bytes]:
+        return [self.read(name) for name in names]
+
+    def walk(self, folder: str, prefix: str = "") -> list[str]:
+        start = f"{folder}/{prefix}"
+        with _reported("list", self._root / folder):
+            return [name for name in self._entries(folder) if name.startswith(start) and "/." not in name]
+
+    def leftovers(self) -> Iterator[str]:
+        for folder in ("runs", "train", "evals", "events", "attempts", ""):
+            for name in self._entries(folder, deep=folder != ""):
+                if name.rpartition("/")[2].startswith(_TEMPORARY):
+                    yield name
+
+    def modified(self, name: str) -> float:
+        with _reported("read", self._root / name):
+            return os.stat(self._root / name).st_mtime
+
+    def _entries(self, folder: str, deep: bool = True) -> Iterator[str]:
+        try:
+            with os.scandir(self._root / folder) as entries:
+                # Folders are not followed through links (no loops); pipes and sockets would block a reader for ever.
+                found = [(e.name, e.is_dir(follow_symlinks=False)) for e in entries if e.is_file() or e.is_dir()]
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for name, is_folder in found:
+            below = f"{folder}/{name}" if folder else name
+            if not is_folder:
+                yield below
+            elif deep:
+                yield from self._entries(below)
+
+    def delete(self, name: str) -> None:
+        path = self._root / name
+        with _reported("delete", path):
+            path.unlink(missing_ok=True)

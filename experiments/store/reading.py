@@ -1,0 +1,146 @@
+"""Which files make up each owner's rows in a table, and their rows, beside writers, compaction and clean-up.
+
+Nothing is written here, and which rows count is decided in `views`.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import pyarrow as pa
+
+from dit_grid.experiments.records import Table
+from dit_grid.experiments.store.encoding import decode
+from dit_grid.experiments.store.errors import StorageError
+from dit_grid.experiments.store.files import Files
+from dit_grid.experiments.store.paths import Compacted, Segment, StorePaths, checked_id, parse_rows
+
+_Found = TypeVar("_Found")
+_TRIES = 5
+
+
+@dataclass
+class Listing:
+    """The files of one owner in one table, as listed: segments in order of precedence."""
+
+    segments: list[Segment] = field(default_factory=list)
+    compacted: list[Compacted] = field(default_factory=list)
+
+    @property
+    def newest(self) -> Compacted | None:
+        return max(self.compacted, default=None)
+
+    def following(self, table: str, owner: str) -> Compacted:
+        """The name that the next compaction takes."""
+        return Compacted(table, owner, self.newest.generation + 1 if self.newest else 1)
+
+    def uncovered(self, covers: Mapping[int, int]) -> list[Segment]:
+        """The segments that a compaction with these `covers` does not replace."""
+        return [s for s in self.segments if s.sequence >= covers.get(s.attempt, 0)]
+
+
+def listings(files: Files, table: Table, owners: Collection[str] | None = None) -> dict[str, Listing]:
+    """Owner -> its files, for the given owners or all; files whose names are not the store's are ignored."""
+    kind = "journal" if table.name == "events" else "run id"
+    ids = {checked_id(kind, owner) for owner in owners or ()}
+    names = files.walk(table.name) if owners is None else [n for owner in ids for n in _names(files, table, owner)]
+    found: dict[str, Listing] = {}
+    for name in names:
+        part = parse_rows(name)
+        if part is None or (owners is not None and part.owner not in ids):
+            continue
+        listing = found.setdefault(part.owner, Listing())
+        if isinstance(part, Segment):
+            listing.segments.append(part)
+        else:
+            listing.compacted.append(part)
+    for listing in found.values():
+        listing.segments.sort(key=_precedence)
+    return found
+
+
+def _precedence(segment: Segment) -> tuple[int, int]:
+    return segment.attempt, segment.sequence
+
+
+def _names(files: Files, table: Table, owner: str) -> list[str]:
+    prefix = f"{owner}-" if table.name == "events" else ""
+    return files.walk(StorePaths.folder(table.name, owner), prefix)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One owner's rows as stored, in order of precedence within each attempt, and how much its compaction covers."""
+
+    parts: list[pa.Table]
+    covers: dict[int, int]
+
+
+def fetch(files: Files, table: Table, found: Mapping[str, Listing], tail: bool = False) -> dict[str, Rows]:
+    """Owner -> its rows; with `tail` only the last row group of each file.
+
+    Raises FileNotFoundError when a file went away since the listing; see `undisturbed`.
+    """
+    heads = {owner: listing.newest for owner, listing in found.items()}
+    compacted = _decoded(files, table, [head for head in heads.values() if head], tail)
+    covers = {owner: compacted[head][1] if head else {} for owner, head in heads.items()}
+    loose = {owner: listing.uncovered(covers[owner]) for owner, listing in found.items()}
+    segments = _decoded(files, table, [segment for owner in found for segment in loose[owner]], tail)
+    result = {}
+    for owner, head in heads.items():
+        parts = [compacted[head][0]] if head else []
+        result[owner] = Rows(parts + [segments[segment][0] for segment in loose[owner]], covers[owner])
+    return result
+
+
+_Part = TypeVar("_Part", Segment, Compacted)
+
+
+def _decoded(
+    files: Files, table: Table, parts: Sequence[_Part], tail: bool = False
+) -> dict[_Part, tuple[pa.Table, dict[int, int]]]:
+    names = [StorePaths.rows(part) for part in parts]
+    return {
+        part: decode(table, data, name, _constants(part), tail)
+        for part, name, data in zip(parts, names, files.read_many(names), strict=True)
+    }
+
+
+def _constants(part: Segment | Compacted) -> dict[str, str | int]:
+    """What the name of a file says about all rows in it."""
+    if part.table == "events":
+        return {"journal": part.owner}
+    return {"run_id": part.owner, "attempt": part.attempt} if isinstance(part, Segment) else {"run_id": part.owner}
+
+
+def undisturbed(read: Callable[[], _Found]) -> _Found:
+    """What `read` returns, called again if a file that it listed was cleaned up before it was read.
+
+    Clean-up removes only files that a committed compaction replaces, so the next listing shows the compaction.
+    """
+    for _ in range(_TRIES - 1):
+        try:
+            return read()
+        except FileNotFoundError:
+            continue
+    try:
+        return read()
+    except FileNotFoundError as error:
+        raise StorageError(f"{error}: listed but cannot be read; is somebody deleting files of the store?") from error
+
+
+def covered_by(files: Files, table: Table, compacted: Compacted | None) -> dict[int, int]:
+    """Attempt -> how many of its segments the compaction replaces; the whole file is read, so known to be sound."""
+    return _decoded(files, table, [compacted])[compacted][1] if compacted else {}
+
+
+def next_sequence(files: Files, table: Table, owner: str, attempt: int) -> int:
+    """The first unused segment number of a writer, past all that exist or were compacted away."""
+
+    def read() -> int:
+        found = listings(files, table, [owner]).get(owner, Listing())
+        covers = covered_by(files, table, found.newest)
+        used = [segment.sequence + 1 for segment in found.segments if segment.attempt == attempt]
+        return max([covers.get(attempt, 0), *used])
+
+    return undisturbed(read)

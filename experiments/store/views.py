@@ -1,0 +1,60 @@
+"""The exactly-once view of a table, as a pure function of the files that hold it and of the fences.
+
+`liveness` states the rule; listing and fetching files is `reading`.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from dit_grid.experiments.records import Table
+from dit_grid.experiments.store.liveness import live_limit
+
+
+def exactly_once(table: Table, parts: Sequence[pa.Table], resume_steps: Mapping[int, int]) -> pa.Table:
+    """The live rows of one owner, one a key, sorted by key.
+
+    `parts` come in the order in which they were written within each attempt (a compaction before what it does not
+    cover); `resume_steps` is by attempt, empty where no attempt limits another.
+    """
+    rows = pa.concat_tables(parts) if parts else table.schema.empty_table()
+    if resume_steps:
+        rows = rows.filter(pa.array(_live(rows, resume_steps)))
+    key = [name for name in table.key if name not in ("run_id", "journal")]
+    if _strictly_increasing(rows[key[0]]):
+        return rows
+    return _last_of_each(_by_attempt(rows), key)
+
+
+def _strictly_increasing(column: pa.ChunkedArray) -> bool:
+    """True for what one undisturbed attempt writes: no two rows share a key, and they are sorted."""
+    values = column.to_numpy()
+    return bool(np.all(values[1:] > values[:-1]))
+
+
+def _live(rows: pa.Table, resume_steps: Mapping[int, int]) -> np.ndarray:
+    attempts, steps = rows["attempt"].to_numpy(), rows["step"].to_numpy()
+    live = np.ones(len(rows), dtype=bool)
+    for attempt in np.unique(attempts):
+        limit = live_limit(resume_steps, int(attempt))
+        if limit is not None:
+            live &= (attempts != attempt) | (steps <= limit)
+    return live
+
+
+def _by_attempt(rows: pa.Table) -> pa.Table:
+    """Rows in order of precedence: by attempt, and within one as they came."""
+    if "step" not in rows.schema.names:
+        return rows
+    attempts = rows["attempt"].to_numpy()
+    if np.all(attempts[1:] >= attempts[:-1]):
+        return rows
+    return rows.take(pa.array(np.argsort(attempts, kind="stable")))
+
+
+def _last_of_each(rows: pa.Table, key: list[str]) -> pa.Table:
+    numbered = rows.select(key).append_column("row", pa.array(np.arange(len(rows))))
+    winners = numbered.group_by(key, use_threads=False).aggregate([("row", "max")])
+    winners = winners.sort_by([(name, "ascending") for name in key])
+    return rows.take(winners["row_max"])

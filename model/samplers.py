@@ -1,0 +1,183 @@
+"""Sampling loops, each one compiled program: DDPM, DDIM and DPM-Solver++, with classifier-free guidance.
+
+A network is any function of noised images, timesteps and labels. Single steps are `dit_grid.model.diffusion`; decoding
+latents and writing images are not here.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from dit_grid.model.diffusion import Diffusion
+from dit_grid.model.dit import DiT
+
+Sampler = Literal["ddpm", "ddim", "dpmpp-2m"]
+ConditionalNetwork = Callable[[jax.Array, jax.Array, Any], jax.Array]
+
+PAPER_GUIDANCE_CHANNELS = 3
+"""Leading latent channels that the paper's guidance acts on, of four (facebookresearch/DiT, issue 41)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Guidance:
+    """Classifier-free guidance: null + scale * (conditional - null); scale 1 is none and costs nothing.
+
+    It acts on the leading `channels` of the noise, or on all for None; the rest, and the variance, stay conditional.
+    With `interval` it acts only while the timestep is in [low, high] of the full schedule, outside which the network
+    runs once (Kynkäänniemi et al. 2024, with timesteps for noise levels).
+    """
+
+    scale: float = 1.0
+    channels: int | None = PAPER_GUIDANCE_CHANNELS
+    interval: tuple[float, float] | None = None
+
+
+def guided(model_fn: ConditionalNetwork, guidance: Guidance, null: Any) -> ConditionalNetwork:
+    """The network with guidance, conditional and null halves in one batch. `null` is one null label, or a row of them.
+
+    Raises ValueError if guidance is asked for without `null`.
+    """
+    if guidance.scale == 1.0:
+        return model_fn
+    if null is None:
+        raise ValueError(f"guidance {guidance.scale} needs null_label: the label that stands for no class")
+
+    def both(x: jax.Array, t_B: jax.Array, y: Any) -> jax.Array:
+        null_y = jax.tree.map(lambda leaf, value: jnp.broadcast_to(jnp.asarray(value, leaf.dtype), leaf.shape), y, null)
+        twice = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), (x, t_B, y), (x, t_B, null_y))
+        conditional, without = jnp.split(model_fn(*twice), 2)
+        C = x.shape[-1] if guidance.channels is None else min(guidance.channels, x.shape[-1])
+        noise = without[..., :C] + guidance.scale * (conditional[..., :C] - without[..., :C])
+        return jnp.concatenate([noise, conditional[..., C:]], axis=-1)
+
+    def within_interval(x: jax.Array, t_B: jax.Array, y: Any) -> jax.Array:
+        low, high = guidance.interval or (0, 0)
+        inside = (t_B[0] >= low) & (t_B[0] <= high)
+        return jax.lax.cond(inside, both, model_fn, x, t_B, y)
+
+    return both if guidance.interval is None else within_interval
+
+
+def sample(
+    model_fn: ConditionalNetwork,
+    diffusion: Diffusion,
+    x_T: jax.Array,
+    labels: Any,
+    key: jax.Array,
+    *,
+    sampler: Sampler = "ddpm",
+    eta: float = 0.0,
+    guidance: float = 1.0,
+    guidance_channels: int | None = PAPER_GUIDANCE_CHANNELS,
+    guidance_interval: tuple[float, float] | None = None,
+    null_label: Any = None,
+    clip: bool = False,
+    noise_fn: Callable[[jax.Array], jax.Array] | None = None,
+) -> jax.Array:
+    """Samples (B, H, W, C) from noise x_T over all steps of the diffusion's schedule, as one `lax.scan`.
+
+    `labels` is (B,) or any pytree that the network takes, and `null_label` its unconditional counterpart. Sample i's
+    noise depends on fold_in(key, i) alone; `key` may also be one key a sample (B,). `noise_fn(k)` replaces the noise of
+    the k-th update, k from 0. `eta` is for DDIM. Deterministic samplers ignore `key`.
+    """
+    network = guided(model_fn, Guidance(guidance, guidance_channels, guidance_interval), null_label)
+    update = _updates(diffusion, eta, clip).get(sampler)
+    if update is None:
+        raise ValueError(f"sampler {sampler!r} is not one of ddpm, ddim, dpmpp-2m")
+    keys_B = _sample_keys(key, x_T.shape[0])
+    draw = noise_fn or (lambda k: _normal(keys_B, k + 1, x_T.shape[1:]))
+    deterministic = sampler == "dpmpp-2m" or (sampler == "ddim" and eta == 0)
+
+    def body(carry: tuple[jax.Array, jax.Array], k: jax.Array) -> tuple[tuple[jax.Array, jax.Array], None]:
+        x, previous_x0 = carry
+        t_B = jnp.full(x.shape[:1], diffusion.schedule.steps - 1 - k)
+        output = network(x, diffusion.timesteps(t_B), labels)
+        noise = jnp.zeros_like(x) if deterministic else draw(k)
+        return update(output, x, t_B, noise, previous_x0), None
+
+    (x, _), _ = jax.lax.scan(body, (x_T, jnp.zeros_like(x_T)), jnp.arange(diffusion.schedule.steps))
+    return x
+
+
+def sample_chunks(
+    model: DiT, diffusion: Diffusion, labels: Any, key: jax.Array, *, chunk: int, **options: Any
+) -> Iterator[np.ndarray]:
+    """Yields samples for all labels in order, `chunk` at a time, so that memory and not their number sets the limit.
+
+    Sample i depends on (key, i) and its label alone, never on `chunk`. `options` are those of `sample`, all hashable;
+    the program is compiled once for a network, diffusion, chunk size and set of options.
+    """
+    total = jax.tree.leaves(labels)[0].shape[0]
+    if chunk < 1 or total < 1:
+        raise ValueError(f"{total} labels in chunks of {chunk}: both must be at least 1")
+    graph, state = nnx.split(model)
+    frozen_options = tuple(sorted(options.items()))
+    for start in range(0, total, chunk):
+        rows = np.minimum(np.arange(start, start + chunk), total - 1)
+        part = jax.tree.map(lambda leaf, rows=rows: jnp.asarray(leaf)[rows], labels)
+        keys_B = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.asarray(rows))
+        images = _sample_chunk(graph, diffusion, frozen_options, state, part, keys_B)
+        yield np.asarray(images)[: total - start]
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _sample_chunk(
+    graph: nnx.GraphDef, diffusion: Diffusion, options: tuple, state: nnx.State, labels: Any, keys_B: jax.Array
+) -> jax.Array:
+    model = nnx.merge(graph, state)
+    config = model.config
+    x_T = _normal(keys_B, 0, (config.image_size, config.image_size, config.channels))
+    return sample(model, diffusion, x_T, labels, keys_B, **dict(options))
+
+
+def _updates(diffusion: Diffusion, eta: float, clip: bool) -> dict[str, Callable]:
+    def ddpm(output: jax.Array, x: jax.Array, t: jax.Array, noise: jax.Array, _: jax.Array) -> tuple:
+        x = diffusion.ddpm_step(output, x, t, noise, clip=clip)
+        return x, jnp.zeros_like(x)
+
+    def ddim(output: jax.Array, x: jax.Array, t: jax.Array, noise: jax.Array, _: jax.Array) -> tuple:
+        x = diffusion.ddim_step(output, x, t, noise, eta=eta, clip=clip)
+        return x, jnp.zeros_like(x)
+
+    def dpmpp_2m(output: jax.Array, x: jax.Array, t: jax.Array, _: jax.Array, previous_x0: jax.Array) -> tuple:
+        x0 = diffusion.p_mean_variance(output, x, t, clip=clip).x0
+        now, before, extrapolation = (jnp.asarray(c, jnp.float32)[t][:, None, None, None] for c in coefficients)
+        return now * x + before * (x0 + extrapolation * (x0 - previous_x0)), x0
+
+    coefficients = dpmpp_2m_coefficients(diffusion)
+    return {"ddpm": ddpm, "ddim": ddim, "dpmpp-2m": dpmpp_2m}
+
+
+def dpmpp_2m_coefficients(diffusion: Diffusion) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Coefficients (steps,) of x_t, of the clean image, and of its extrapolation in each update of DPM-Solver++(2M).
+
+    Lu et al. (2022), algorithm 2, from each step to the one before it. The first update has no history and the last
+    goes to zero noise, where the half log signal-to-noise ratio is infinite: both are first order, as in the paper's
+    section on lower-order final steps, and the last returns the clean image itself.
+    """
+    s = diffusion.schedule
+    sigma, sigma_prev = s.sqrt_one_minus_alphas_cumprod, np.sqrt(1 - s.alphas_cumprod_prev)
+    half_log_snr = np.log(s.sqrt_alphas_cumprod / sigma)
+    h = -np.diff(half_log_snr, prepend=np.inf)  # h[t] = lambda of step t-1 minus lambda of step t
+    of_x = sigma_prev / sigma
+    of_x0 = -np.sqrt(s.alphas_cumprod_prev) * np.expm1(-h)
+    extrapolation = np.zeros(s.steps)
+    extrapolation[1:-1] = h[1:-1] / (2 * h[2:])
+    return of_x, of_x0, extrapolation
+
+
+def _sample_keys(key: jax.Array, batch: int) -> jax.Array:
+    one = (jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.ndim == 0) or (
+        key.dtype == jnp.uint32 and key.ndim == 1
+    )
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(batch)) if one else key
+
+
+def _normal(keys_B: jax.Array, step: jax.Array | int, shape: tuple[int, ...]) -> jax.Array:
+    return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, step), shape))(keys_B)

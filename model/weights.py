@@ -1,0 +1,152 @@
+"""Trained weights in and out: files of the reference implementation, of diffusers and of this project.
+
+Every tensor of a file is accounted for or the file is refused; nothing in a file is ever executed. Checkpoints for
+resuming a run, which also hold the optimizer, are not here.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import jax
+import numpy as np
+from flax import nnx
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from dit_grid.model.config import DiTConfig
+from dit_grid.model.dit import DiT
+from dit_grid.model.embeddings import position_table
+from dit_grid.model.layouts import POSITION_TABLES, LayoutName, Slot, piece, slots, to_ours, to_theirs
+from dit_grid.model.torch_files import TorchFileError, read_torch_file
+
+POSITION_TOLERANCE = 1e-5
+"""Largest difference of a file's position table from ours; tables of another grid differ by more than 0.1."""
+
+
+class WeightsError(ValueError):
+    """A file that cannot be read, or that holds another network than the one asked for."""
+
+
+def read_tensors(path: str | Path, weights: Literal["ema", "raw"] = "ema") -> dict[str, np.ndarray]:
+    """The named tensors of a safetensors file or a PyTorch checkpoint, as stored.
+
+    A PyTorch file may be a plain state dict or a training checkpoint that holds one under "model" and one under
+    "ema", of which `weights` chooses. Raises `WeightsError` for anything else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file")
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (SafetensorError, ValueError) as error:
+            raise WeightsError(f"{path}: not a readable safetensors file: {error}") from error
+    try:
+        content = read_torch_file(path)
+    except TorchFileError as error:
+        raise WeightsError(f"{path}: {error}") from error
+    return _state_dict(content, path, weights)
+
+
+def _state_dict(content: object, path: Path, weights: Literal["ema", "raw"]) -> dict[str, np.ndarray]:
+    if isinstance(content, Mapping) and {"model", "ema"} <= set(content):
+        content = content["ema" if weights == "ema" else "model"]
+    if not isinstance(content, Mapping) or not content:
+        raise WeightsError(f"{path}: holds a {type(content).__name__}, not a state dict of named tensors")
+    strangers = [str(name) for name, value in content.items() if not isinstance(value, np.ndarray)]
+    if strangers:
+        raise WeightsError(f"{path}: entries that are not tensors: {', '.join(strangers[:8])}")
+    return {str(name): value for name, value in content.items()}
+
+
+def load_weights(model: DiT, path: str | Path, weights: Literal["ema", "raw"] = "ema") -> None:
+    """Replaces the model's parameters by those of a file in either layout, told apart by its names."""
+    tensors = read_tensors(path, weights)
+    nnx.update(model, from_tensors(model.config, tensors, guess_layout(tensors), source=str(path)))
+
+
+def save_weights(model: DiT, path: str | Path, layout: LayoutName = "reference") -> None:
+    """Writes the model's parameters as a safetensors file with the names and shapes of `layout`."""
+    tensors = to_tensors(model.config, nnx.state(model, nnx.Param), layout)
+    save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, path)
+
+
+def guess_layout(tensors: Mapping[str, np.ndarray]) -> LayoutName:
+    """The layout that the names belong to."""
+    return "diffusers" if any(name.startswith("transformer_blocks.") for name in tensors) else "reference"
+
+
+def from_tensors(
+    config: DiTConfig, tensors: Mapping[str, np.ndarray], layout: LayoutName = "reference", source: str = "weights"
+) -> nnx.State:
+    """Our parameters, float32, of another implementation's tensors.
+
+    Raises `WeightsError` with every missing, unexpected and misshapen tensor, for a position table of another grid
+    and for copies of one tensor that differ.
+    """
+    state = nnx.state(nnx.eval_shape(lambda: DiT(config, nnx.Rngs(0))), nnx.Param)
+    shapes = {path: leaf.shape for path, leaf in _leaves(state).items()}
+    wanted = list(slots(layout, config, list(shapes)))
+    _check_names_and_shapes(config, wanted, shapes, tensors, layout, source)
+    ours = {path: np.full(shape, np.nan, np.float32) for path, shape in shapes.items()}
+    for slot in wanted:
+        array = ours[slot.path] if slot.layer is None else ours[slot.path][slot.layer]
+        target, value = piece(array, slot), to_ours(slot, tensors[slot.name]).astype(np.float32)
+        if not np.isnan(target).all() and not np.array_equal(target, value):
+            raise WeightsError(f"{source}: {slot.name} differs from the copy of it in an earlier block")
+        target[...] = value
+    return jax.tree.map_with_path(lambda path, _: jax.numpy.asarray(ours[_names(path)]), state)
+
+
+def to_tensors(config: DiTConfig, params: nnx.State, layout: LayoutName = "reference") -> dict[str, np.ndarray]:
+    """Another implementation's tensors of our parameters, with its names, shapes and position table."""
+    ours = {path: np.asarray(leaf) for path, leaf in _leaves(params).items()}
+    tensors = {slot.name: to_theirs(slot, ours[slot.path], config) for slot in slots(layout, config, list(ours))}
+    if layout == "reference":
+        tensors[POSITION_TABLES[layout]] = _position_table(config)
+    return tensors
+
+
+def _check_names_and_shapes(
+    config: DiTConfig,
+    wanted: list[Slot],
+    shapes: Mapping[tuple[str, ...], tuple[int, ...]],
+    tensors: Mapping[str, np.ndarray],
+    layout: LayoutName,
+    source: str,
+) -> None:
+    expected = {slot.name: to_theirs(slot, _shape_only(shapes[slot.path]), config).shape for slot in wanted}
+    table = POSITION_TABLES[layout]
+    if layout == "reference" or table in tensors:
+        expected[table] = _position_table(config).shape
+    faults = {
+        "missing": sorted(expected.keys() - tensors.keys()),
+        "unexpected": sorted(tensors.keys() - expected.keys()),
+        "misshapen": [
+            f"{name} {tensors[name].shape} instead of {shape}"
+            for name, shape in expected.items()
+            if name in tensors and tensors[name].shape != shape
+        ],
+    }
+    found = [f"{len(names)} {fault}: {', '.join(names)}" for fault, names in faults.items() if names]
+    if found:
+        raise WeightsError(f"{source} does not hold this network ({config}): " + "; ".join(found))
+    if table in tensors and np.abs(tensors[table] - _position_table(config)).max() > POSITION_TOLERANCE:
+        raise WeightsError(f"{source}: {table} is not the fixed position table of {config.tokens} tokens")
+
+
+def _position_table(config: DiTConfig) -> np.ndarray:
+    return position_table(config.width, config.image_size // config.patch)[None]
+
+
+def _shape_only(shape: tuple[int, ...]) -> np.ndarray:
+    return np.broadcast_to(np.float32(0), shape)
+
+
+def _leaves(state: nnx.State) -> dict[tuple[str, ...], jax.Array]:
+    return {_names(path): leaf for path, leaf in jax.tree.leaves_with_path(state)}
+
+
+def _names(path: tuple) -> tuple[str, ...]:
+    return tuple(str(key.key) for key in path if hasattr(key, "key"))

@@ -1,0 +1,5 @@
+"""A request that cannot be met, as the user should read it: what, the value, what is allowed, the fix."""
+
+
+class RequestError(ValueError):
+    """One line for the user, or one a mistake; the command line prints it and exits with status 2."""

@@ -1,0 +1,87 @@
+"""A folder in ImageNet's layout trains; what is wrong with a folder is said in one line."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dit_grid.experiments.data.dataset import DataError
+from dit_grid.experiments.data.image_folder import ImageFolder, check_uniform, list_images, survey
+
+
+def save(path, size=(12, 10), mode="RGB", value=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, value if mode == "L" else (value,) * len(mode)).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for i, name in enumerate(["ant", "ant", "bee", "cat", "cat"]):
+        save(tmp_path / name / f"{i}.png", value=51 * i)
+    return tmp_path
+
+
+def test_batches_show_cropped_images_with_the_label_of_their_folder(folder):
+    data = ImageFolder(folder, size=8, heldout_images=1)
+    images, labels = data.batch(seed=0, step=0, size=4)
+
+    assert (data.classes, data.shape, data.train_size) == (3, (8, 8, 3), 4)
+    assert (images.shape, images.dtype, labels.dtype) == ((4, 8, 8, 3), "float32", "int32")
+    shown = [(round(float(v + 1) * 127.5) // 51, label) for v, label in zip(images[:, 0, 0, 0], labels, strict=True)]
+    heldout = [(round(float(v + 1) * 127.5) // 51, label) for v, label in zip(*_corner(data.heldout()), strict=True)]
+    assert sorted(shown + heldout) == [(0, 0), (1, 0), (2, 1), (3, 2), (4, 2)]
+    assert np.array_equal(data.batch(0, 0, 4).images, images)
+
+
+def _corner(batch):
+    return batch.images[:, 0, 0, 0], batch.labels
+
+
+def test_the_fingerprint_sees_a_renamed_file_and_the_crop(folder):
+    before = ImageFolder(folder, 8).fingerprint
+    assert ImageFolder(folder, 16).fingerprint != before
+    (folder / "ant" / "0.png").rename(folder / "ant" / "9.png")
+    assert ImageFolder(folder, 8).fingerprint != before
+
+
+def test_corrupt_images_are_listed_and_a_batch_names_the_one_it_meets(folder):
+    whole = (folder / "bee" / "2.png").read_bytes()
+    (folder / "bee" / "2.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "cat" / "x.jpg").write_text("not an image")
+    listing = list_images(folder)
+    found = survey(listing)
+
+    assert [file.name for file, _ in found.corrupt] == ["2.png", "x.jpg"]
+    with pytest.raises(DataError, match=r"2 of 6 images cannot be read: bee/2\.png, cat/x\.jpg"):
+        check_uniform(found, listing)
+    with pytest.raises(DataError, match=r"(2\.png|x\.jpg): not a readable image"):
+        ImageFolder(folder, 8).all()
+
+
+def test_images_scored_without_a_crop_must_agree_in_mode_and_size(folder):
+    save(folder / "bee" / "grey.png", mode="L")
+    with pytest.raises(DataError, match=r"images of mode RGB \(5\), L \(1\); allowed is RGB"):
+        check_uniform(survey(list_images(folder)), list_images(folder))
+    save(folder / "bee" / "grey.png", size=(12, 11))
+    with pytest.raises(DataError, match=r"images of size \(12, 10\) \(5\), \(12, 11\) \(1\)"):
+        check_uniform(survey(list_images(folder)), list_images(folder))
+
+
+def test_a_grey_image_trains_as_rgb(folder):
+    save(folder / "bee" / "2.png", mode="L", value=255)
+    images, labels = ImageFolder(folder, 8).all()
+    assert np.all(images[labels == 1] == 1)
+
+
+def test_bad_layouts_are_refused(tmp_path, folder):
+    (folder / "dog").mkdir()
+    (folder / "elk").mkdir()
+    with pytest.raises(DataError, match="2 class folders without an image: dog, elk"):
+        ImageFolder(folder, 8)
+    with pytest.raises(DataError, match=r"no class folders; expected ImageNet's layout, ant/CLASS/IMAGE\.jpg"):
+        list_images(folder / "ant")
+    with pytest.raises(DataError, match="missing: no such folder"):
+        list_images(tmp_path / "missing")
+    (folder / "dog").rmdir()
+    (folder / "elk").rmdir()
+    with pytest.raises(DataError, match="5 images to hold out of 5; allowed is 0 to 4"):
+        ImageFolder(folder, 8, heldout_images=5)

@@ -1,0 +1,148 @@
+"""Each readable image is encoded once, whatever is interrupted or shared; latents then train like any dataset."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dit_grid.experiments.data.dataset import DataError
+from dit_grid.experiments.data.encode import encode_shards, finish
+from dit_grid.experiments.data.image_folder import list_images
+from dit_grid.experiments.data.latent_shards import Making, damaged_shards, moments_path, read_manifest, record_path
+from dit_grid.experiments.data.latents import LATENT_SCALE, LatentFolder
+from dit_grid.experiments.data.registry import dataset_named
+
+MAKING = Making(image_size=16, preparation="adm center crop", vae_sha256="ab" * 32)
+SPREAD = np.float32(0.5)
+IMAGES = 11
+
+
+def encode(images):
+    """A stand-in for the VAE: averages of 8 × 8 pixels, in four channels, with a known spread."""
+    mean = images.reshape(len(images), 2, 8, 2, 8, 3).mean(axis=(2, 4))
+    mean = np.concatenate([mean, mean[..., :1]], axis=-1)
+    return mean, np.full_like(mean, 2 * np.log(SPREAD))
+
+
+@pytest.fixture
+def listing(tmp_path):
+    """Image i is brighter than all before it, and brighter on its right."""
+    for i in range(IMAGES):
+        folder = tmp_path / "images" / ("ant" if i < 4 else "bee")
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = np.full((16, 16, 3), 20 * i, np.uint8)
+        pixels[:, 8:] += 5
+        Image.fromarray(pixels).save(folder / f"{i:02}.png")
+    return list_images(tmp_path / "images")
+
+
+def run(listing, output, encode=encode, **settings):
+    return list(encode_shards(listing, MAKING, encode, output, batch=2, shard_images=3, **settings))
+
+
+def encoded(listing, output):
+    run(listing, output)
+    assert finish(listing, output, shard_images=3) is not None
+    return output
+
+
+def brightness(batch):
+    return np.rint((batch.images[:, 0, 0, 0] / LATENT_SCALE + 1) * 127.5)
+
+
+def test_every_image_is_there_once_with_its_label_as_it_is_and_flipped(tmp_path, listing):
+    folder = encoded(listing, tmp_path / "latents")
+    data = LatentFolder("few", folder)
+
+    assert list(brightness(data.all())) == [20 * i for i in range(IMAGES)]
+    assert list(data.all().labels) == [0] * 4 + [1] * 7
+    assert (data.shape, data.classes, data.train_size) == ((2, 2, 4), 2, IMAGES)
+    first = np.load(moments_path(folder, 0))
+    assert np.allclose(first[:, 1, :, ::-1, :4], first[:, 0, :, :, :4])  # true of this encoder, of no real one
+    assert not np.allclose(first[:, 1], first[:, 0])
+    assert damaged_shards(folder, read_manifest(folder)) == []
+
+
+def test_hosts_share_the_shards_and_an_interrupted_host_goes_on(tmp_path, listing):
+    alone, shared = encoded(listing, tmp_path / "alone"), tmp_path / "shared"
+    calls = []
+
+    def failing(images):
+        calls.append(len(images))
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return encode(images)
+
+    run(listing, shared, host=1, hosts=2)
+    assert finish(listing, shared, shard_images=3) is None
+    with pytest.raises(DataError, match=r"2 shards are encoded, not all; run the same `dit-grid encode` again"):
+        read_manifest(shared)
+    with pytest.raises(KeyboardInterrupt):
+        run(listing, shared, failing, host=0, hosts=2)
+    calls.clear()
+
+    def counting(images):
+        calls.append(len(images))
+        return encode(images)
+
+    run(listing, shared, counting, host=0, hosts=2)
+    assert calls == [2] * 4  # one shard of three images, in two batches, plain and flipped
+    assert finish(listing, shared, shard_images=3) == read_manifest(alone)
+    assert moments_path(shared, 2).read_bytes() == moments_path(alone, 2).read_bytes()
+
+
+def test_unreadable_images_are_skipped_and_listed(tmp_path, listing):
+    listing.files[5].write_text("no image")
+    folder = encoded(listing, tmp_path / "latents")
+    skipped = [name for shard in read_manifest(folder).shards for name, _ in shard.skipped]
+    assert skipped == ["bee/05.png"]
+    assert list(brightness(LatentFolder("few", folder).all())) == [20 * i for i in range(IMAGES) if i != 5]
+
+
+def test_output_of_another_making_is_refused_with_what_differs(tmp_path, listing):
+    folder = encoded(listing, tmp_path / "latents")
+    other = Making(16, "adm center crop", "00" * 32)
+    with pytest.raises(DataError, match=r"shard 0 was encoded differently: vae_sha256 is (ab){32} there and 0{64} now"):
+        next(encode_shards(listing, other, encode, folder, shard_images=3))
+    with pytest.raises(DataError, match="its images have other names or another order; choose another output"):
+        next(encode_shards(listing, MAKING, encode, folder, shard_images=4))
+
+
+def test_a_damaged_shard_is_found_and_a_missing_one_named(tmp_path, listing):
+    folder = encoded(listing, tmp_path / "latents")
+    path = moments_path(folder, 2)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert damaged_shards(folder, read_manifest(folder)) == [2]
+    path.unlink()
+    with pytest.raises(DataError, match=r"shards \[2\] are missing"):
+        LatentFolder("few", folder)
+
+
+def test_batches_draw_latents_and_flips_afresh_and_alike_for_one_seed_and_step(tmp_path, listing):
+    data = dataset_named("few", str(encoded(listing, tmp_path / "latents")))
+    batches = [data.batch(seed, step, 512) for seed, step in ((0, 3), (0, 3), (0, 4), (1, 3))]
+
+    assert np.array_equal(batches[0].images, batches[1].images)
+    assert not np.array_equal(batches[0].images, batches[2].images)
+    assert not np.array_equal(batches[0].images, batches[3].images)
+    assert batches[0].images.dtype == np.float32
+    one = batches[0].images[batches[0].labels == 0] / LATENT_SCALE
+    assert one.std(axis=0).mean() == pytest.approx(SPREAD, rel=0.15)  # 180 draws, and a little spread of the images
+    moments = data.all().images / LATENT_SCALE
+    assert abs(one.mean() - moments[:4].mean()) < 0.05
+
+
+def test_about_half_of_the_images_of_a_batch_are_flipped(tmp_path, listing):
+    output = tmp_path / "latents"
+    run(listing, output, lambda images: (encode(images)[0], np.full((len(images), 2, 2, 4), -60)))  # nothing to draw
+    finish(listing, output, shard_images=3)
+    images, _ = LatentFolder("few", output).batch(0, 0, 400)
+    darker_on_the_right = images[:, 0, 1, 0] < images[:, 0, 0, 0]
+    assert 0.4 < darker_on_the_right.mean() < 0.6  # four standard errors
+
+
+def test_a_folder_without_latents_says_how_to_make_them(tmp_path):
+    with pytest.raises(DataError, match="no latents; latents are made by `dit-grid encode FOLDER --vae FILE -o"):
+        dataset_named("imagenet256-latents", str(tmp_path))
+    assert not record_path(tmp_path, 0).exists()

@@ -1,0 +1,124 @@
+"""State dicts of old PyTorch are read as they were written; nothing that a file asks for is run."""
+
+import collections
+import io
+import pickle
+import struct
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dit_grid.experiments.metrics.torch_stream import MAGIC, TorchStreamError, is_torch_stream, read_torch_stream
+
+KINDS = {"float32": "FloatStorage", "int64": "LongStorage", "float16": "HalfStorage"}
+
+
+class Rebuild:
+    """Pickles as PyTorch's tensors did: a call of torch._utils._rebuild_tensor_v2 on a storage kept elsewhere."""
+
+    def __init__(self, function, storage, offset, shape, strides):
+        self.reduced: tuple = (function, (storage, offset, shape, strides, False, collections.OrderedDict()))
+
+    def __reduce__(self):
+        return self.reduced
+
+
+class Storage:
+    def __init__(self, kind, key, array):
+        self.pid = ("storage", kind, key, "cpu", array.size, None)
+
+
+class Pickler(pickle.Pickler):
+    def persistent_id(self, obj):
+        return obj.pid if isinstance(obj, Storage) else None
+
+
+@pytest.fixture
+def torch(monkeypatch):
+    """Just enough of a module of that name to be pickled by reference."""
+    module, inner = types.ModuleType("torch"), types.ModuleType("torch._utils")
+    for kind in KINDS.values():
+        setattr(module, kind, type(kind, (), {"__module__": "torch"}))
+
+    def _rebuild_tensor_v2():
+        raise AssertionError("only its name is used")
+
+    _rebuild_tensor_v2.__module__, _rebuild_tensor_v2.__qualname__ = "torch._utils", "_rebuild_tensor_v2"
+    inner._rebuild_tensor_v2 = _rebuild_tensor_v2  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch", module)
+    monkeypatch.setitem(sys.modules, "torch._utils", inner)
+    return types.SimpleNamespace(storages=module, rebuild=_rebuild_tensor_v2)
+
+
+def save(path, torch, arrays, reach=0, content=None):
+    """Writes arrays as torch.save did before 1.6; transposed arrays keep their strides."""
+    flats = {str(i): array.ravel(order="K") for i, array in enumerate(arrays.values())}
+    named = collections.OrderedDict()
+    for (name, array), (key, flat) in zip(arrays.items(), flats.items(), strict=True):
+        storage = Storage(getattr(torch.storages, KINDS[str(array.dtype)]), key, flat)
+        strides = tuple(step // array.itemsize for step in array.strides)
+        named[name] = Rebuild(torch.rebuild, storage, reach, array.shape, strides)
+    file = io.BytesIO()
+    for part in (MAGIC, 1001, {"little_endian": True}, named if content is None else content, list(flats)):
+        Pickler(file, protocol=2).dump(part)
+    for flat in flats.values():
+        file.write(struct.pack("<q", flat.size) + flat.tobytes())
+    path.write_bytes(file.getvalue())
+
+
+ARRAYS: dict[str, np.ndarray] = {
+    "conv.weight": np.arange(24, dtype=np.float32).reshape(2, 3, 4),
+    "fc.weight": np.arange(6, dtype=np.float32).reshape(2, 3).T,
+    "bn.num_batches_tracked": np.array(7, dtype=np.int64),
+    "half": np.array([1.5, -2], dtype=np.float16),
+}
+
+
+def test_tensors_come_back_with_names_types_and_strides(tmp_path: Path, torch):
+    path = tmp_path / "weights.pth"
+    save(path, torch, ARRAYS)
+    found = read_torch_stream(path)
+
+    assert is_torch_stream(path)
+    assert list(found) == list(ARRAYS)
+    for name, array in ARRAYS.items():
+        assert found[name].dtype == array.dtype
+        assert np.array_equal(found[name], array)
+
+
+def test_a_name_that_is_no_tensor_is_refused_and_not_run(tmp_path, torch):
+    path, trace = tmp_path / "evil.pth", tmp_path / "ran"
+
+    class Evil:
+        def __reduce__(self):
+            return Path.touch, (trace,)
+
+    save(path, torch, ARRAYS, content={"w": Evil()})
+    with pytest.raises(TorchStreamError, match=r"evil\.pth: refused: its pickle asks for .*, which is no tensor"):
+        read_torch_stream(path)
+    assert not trace.exists()
+
+
+def test_damaged_files_are_refused(tmp_path, torch):
+    path = tmp_path / "w.pth"
+    save(path, torch, ARRAYS)
+    whole = path.read_bytes()
+    for length in (0, 1, 10, 40, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(TorchStreamError, match="damaged or truncated"):
+            read_torch_stream(path)
+    save(path, torch, ARRAYS, reach=1)
+    with pytest.raises(TorchStreamError, match=r"a tensor of shape \(2, 3, 4\) reaches outside its storage of 24"):
+        read_torch_stream(path)
+    save(path, torch, ARRAYS, content=[1, 2])
+    with pytest.raises(TorchStreamError, match="holds a list, not a state dict"):
+        read_torch_stream(path)
+
+
+def test_other_files_are_not_taken_for_one(tmp_path):
+    for content in (b"", b"PK\x03\x04", pickle.dumps({"a": 1})):
+        (tmp_path / "x").write_bytes(content)
+        assert not is_torch_stream(tmp_path / "x")

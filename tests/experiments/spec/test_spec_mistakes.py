@@ -1,0 +1,113 @@
+"""Every mistake in a spec is reported at once, each with its line, the value, what is allowed and the nearest name."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dit_grid.experiments.spec import SpecError, load_spec
+
+GOOD = """name: test
+store: results/test
+grid:
+  model.size: [S]
+  model.patch: [4, 2]
+sizes:
+  S: {width: 16, depth: 1, heads: 2}
+model: {image_size: 8, channels: 1, classes: 10}
+data: {name: digits}
+train: {steps: 40, batch: 8, log_every: 10}
+evaluate: {every: 20, settings: [{metrics: [fd_conv], samples: 10, steps: 5}]}
+execution: {checkpoint_every: 20}
+"""
+
+
+def problems(tmp_path, text):
+    path = tmp_path / "spec.yaml"
+    path.write_text(text)
+    with pytest.raises(SpecError) as caught:
+        load_spec(path)
+    return str(caught.value).replace(str(path), "spec.yaml").splitlines()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "by", "line"),
+    [
+        ("batch: 8", "bach: 8", "spec.yaml:10: train.bach: unknown field (did you mean 'batch'?)"),
+        ("batch: 8", "batch: -8", "spec.yaml:10: train.batch: got -8; must be greater than 0"),
+        ("batch: 8", "batch: eight", "spec.yaml:10: train.batch: got 'eight'; must be a valid integer"),
+        ("steps: 5}", "sampler: dim}", "(did you mean 'ddim'?); allowed: ddpm, ddim, dpmpp-2m"),
+        ("model.size: [S]", "model.size: [Z]", "spec.yaml:4: model.size: got 'Z'; sizes: S"),
+        ("model.patch: [4, 2]", "model.patch: [4, 3]", "image_size 8 is not a multiple of patch 3"),
+        ("model.patch: [4, 2]", "model.patch: 4", "spec.yaml:5: grid.model.patch: got 4; must be a list"),
+        ("heads: 2", "heads: 3", "width 16 is not a multiple of heads 3"),
+        ("every: 20,", "every: 15,", "evaluate.every 15 is not a multiple of train.log_every 10"),
+        ("store: results/test", "stor: x", "spec.yaml:2: stor: unknown section (did you mean 'store'?)"),
+        ("data: {name: digits}", "data: {}", "spec.yaml:9: data.name: missing"),
+        ("name: test", "name: te st", "spec.yaml:1: name: got 'te st'; must match"),
+        ("checkpoint_every: 20", "resources: {slice: v3-8, cpus: 1}", "name exactly one of slice, gpus, cpus"),
+        ("checkpoint_every: 20", "resources: {slice: tpu}", "execution.resources.slice: got 'tpu'; must match"),
+    ],
+)
+def test_a_mistake_is_named_with_its_place(tmp_path, wrong, by, line):
+    assert wrong in GOOD
+    found = problems(tmp_path, GOOD.replace(wrong, by))
+    assert any(line in text for text in found), found
+
+
+def test_all_mistakes_are_reported_at_once_and_each_once(tmp_path):
+    text = GOOD.replace("batch: 8", "batch: 0, stepz: 1").replace("samples: 10", "samples: no") + "gird: {}\n"
+    found = problems(tmp_path, text)
+    assert len(found) == 4  # not twice for the two models of the grid
+    assert [line.split(": ")[1] for line in found] == ["gird", "train.batch", "train.stepz", "evaluate.settings[0].samples"]
+
+
+@pytest.mark.parametrize(
+    ("extra", "line"),
+    [
+        ('overrides: {"X/4": {seed: 1}}', "overrides.X/4: 'X/4' fits no run (did you mean 'S/4'?); runs: S/2, S/4"),
+        ("exclude: [S/8]", "exclude: 'S/8' fits no run"),
+        ('exclude: ["*"]', "asks for no run"),
+        ("runs: [{model: {size: S, patch: 4}}]", "is asked for twice"),
+        ("seed: 1\nseed: 2", "spec.yaml:14: seed: given twice, first on line 13"),
+    ],
+)
+def test_a_pattern_or_run_that_cannot_be_meant_is_a_mistake(tmp_path, extra, line):
+    assert any(line in text for text in problems(tmp_path, GOOD + extra))
+
+
+def test_an_unknown_group_is_named_with_those_there_are(tmp_path):
+    path = tmp_path / "spec.yaml"
+    path.write_text(GOOD + "groups: {long: [{model: {size: S, patch: 4}, train: {steps: 80}}]}")
+    with pytest.raises(SpecError, match="got 'lon' \\(did you mean 'long'\\?\\); the file has: long"):
+        load_spec(path, ["lon"])
+    assert len(load_spec(path, ["long"]).runs) == 3
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b", "name: [", "name: 'x", "a: &a [*a]", "\x00", "? {a: b}\n: c"])
+def test_what_is_no_spec_is_refused_in_a_line(tmp_path, text):
+    assert all(line.startswith("spec.yaml") for line in problems(tmp_path, text))
+
+
+def test_a_missing_file_is_refused_in_a_line(tmp_path):
+    with pytest.raises(SpecError, match=r"absent.yaml: no such file"):
+        load_spec(tmp_path / "absent.yaml")
+
+
+def test_aliases_cannot_fill_the_memory(tmp_path):
+    bomb = "\n".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}, *a{i - 1}]" for i in range(1, 30))
+    assert any("alias" in line for line in problems(tmp_path, "a0: &a0 [1]\n" + bomb))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_damaged_spec_never_ends_in_a_traceback(tmp_path, data):
+    """Cut out any piece, or put any text in: the file is a spec or a SpecError, nothing else."""
+    start = data.draw(st.integers(0, len(GOOD)))
+    end = data.draw(st.integers(start, min(start + 30, len(GOOD))))
+    text = GOOD[:start] + data.draw(st.text(max_size=8)) + GOOD[end:]
+    path = tmp_path / "spec.yaml"
+    path.write_text(text, encoding="utf-8", errors="replace")
+    try:
+        load_spec(path)
+    except SpecError as error:
+        assert error.problems

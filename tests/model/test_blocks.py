@@ -1,0 +1,84 @@
+"""The parts of a block equal the reference's, and every design is conditioned as the paper says."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from dit_grid.model import BLOCKS, DiT, DiTConfig
+from dit_grid.model.blocks import SelfAttention, layer_norm, modulate
+from dit_grid.model.config import SEQUENCE_BLOCKS
+from dit_grid.model.dit import Context
+
+
+def test_norm_modulation_and_activations_are_the_references(golden):
+    file = golden("primitives")
+    normed = layer_norm(jnp.asarray(file["x"]))
+    # 5e-6: float32 rounding. The first sample has a spread of 1e-3, so that another epsilon would show.
+    np.testing.assert_allclose(normed, file["layer_norm"], atol=5e-6)
+    modulated = modulate(normed, jnp.asarray(file["shift"]), jnp.asarray(file["scale"]))
+    np.testing.assert_allclose(modulated, file["modulate"], atol=5e-6)
+    np.testing.assert_allclose(nnx.gelu(file["gelu_in"], approximate=True), file["gelu_tanh"], atol=5e-6)
+    np.testing.assert_allclose(nnx.silu(file["gelu_in"]), file["silu"], atol=5e-6)
+
+
+def test_attention_is_the_references(golden):
+    file = golden("primitives")
+    shape = DiTConfig(8, 2, 24, 1, int(file["attn.num_heads"]))
+    attention = SelfAttention(shape, dtype=jnp.float32, attention="auto", rngs=nnx.Rngs(0))
+    for name in ("qkv", "proj"):
+        layer = getattr(attention, name)
+        layer.kernel[...] = jnp.asarray(file[f"attn.sd.{name}.weight"].T)
+        layer.bias[...] = jnp.asarray(file[f"attn.sd.{name}.bias"])
+    np.testing.assert_allclose(attention(jnp.asarray(file["layer_norm"])), file["attn.out"], atol=5e-6)
+
+
+X = np.random.default_rng(0).standard_normal((2, 8, 8, 2), np.float32)
+T, Y = np.array([3.0, 700.0], np.float32), np.array([1, 2])
+
+
+def config(block: str, **fields) -> DiTConfig:
+    return DiTConfig(8, 2, 24, 3, 3, channels=2, classes=5, block=block, **fields)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_label_and_timestep_reach_every_pixel_of_their_own_image_only(random_network, block):
+    model = random_network(config(block))
+    run = jax.jit(lambda *inputs: model(*inputs))
+    base = run(X, T, Y)
+    for other in (run(X, T, np.array([1, 4])), run(X, T + np.array([0, 50], np.float32), Y)):
+        assert (other[1] != base[1]).mean() > 0.99  # all but an accidental tie in float32
+        np.testing.assert_array_equal(other[0], base[0])
+
+
+@pytest.mark.parametrize("block", SEQUENCE_BLOCKS)
+def test_a_context_is_seen_where_its_mask_is_true_and_nowhere_else(random_network, block):
+    model = random_network(config(block, context_width=7))
+    run = jax.jit(lambda words, mask: model(X, T, Context(words, mask)))
+    words = np.random.default_rng(1).standard_normal((2, 4, 7), np.float32)
+    mask = np.array([[True, True, False, False], [True, True, True, False]])
+    base = run(words, mask)
+    hidden, shown = words.copy(), words.copy()
+    hidden[:, 3], shown[:, 0] = 9, 9
+    np.testing.assert_array_equal(run(hidden, mask), base)
+    assert (run(shown, mask) != base).mean() > 0.99
+    nothing = np.zeros_like(mask)
+    assert np.isfinite(run(words, nothing)).all()
+    np.testing.assert_array_equal(run(words, nothing), run(shown, nothing))
+
+
+@pytest.mark.parametrize("block", ["adaln-zero", "cross-attention"])
+def test_a_new_network_returns_zero_and_only_adaln_zero_blocks_start_as_the_identity(block):
+    graph, _ = nnx.split(nnx.eval_shape(lambda: DiT(config(block), nnx.Rngs(0))))
+    state = jax.jit(lambda: nnx.state(DiT(config(block), nnx.Rngs(0))))()
+
+    @jax.jit
+    def run(state: nnx.State) -> tuple[jax.Array, ...]:
+        model = nnx.merge(graph, state)
+        tokens, condition = model._condition(jnp.ones((2, 16, 24)) * jnp.arange(24), T, jnp.asarray(Y))
+        return model(X, T, Y), tokens, model._run_blocks(tokens, condition)
+
+    output, before, after = run(state)
+    assert not output.any()
+    assert bool((after == before).all()) == (block == "adaln-zero")

@@ -1,0 +1,162 @@
+"""Launching, interrupting and launching again: the same numbers, bit for bit, as a launch that nobody touched."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dit_grid.experiments.spec import load_spec
+from dit_grid.experiments.store import Store
+from dit_grid.orchestrator.backend import InProcess
+from dit_grid.orchestrator.core import Phase
+from dit_grid.orchestrator.launch import check_placeable, drive, record_runs, unfinished
+from dit_grid.orchestrator.errors import RequestError
+
+NUMBERS = {
+    "train": ["run_id", "step", "loss", "mse", "vb", "grad_norm", "param_norm", "learning_rate"],
+    "evals": ["run_id", "step", "metric", "protocol", "value", "samples", "weights", "seed"],
+}
+"""The columns that must not depend on what happened on the way; speeds and clocks do."""
+
+
+def numbers(where):
+    store = Store.open(str(where))
+    return {name: getattr(store, name)().select(columns).to_pylist() for name, columns in NUMBERS.items()}
+
+
+def launched(spec_path, *arguments, **options):
+    command = [sys.executable, "-m", "dit_grid.orchestrator.cli", "launch", str(spec_path), *arguments]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True, **options
+    )
+
+
+def wait_for(condition, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def checkpoints(folder):
+    return sorted(Path(folder).glob("checkpoints/*/a*/s?????????"))
+
+
+def processes_of(session):
+    """Commands of the processes of a session, by /proc; a session is what a launch and all its workers belong to."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            stat = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+            if int(stat[3]) == session and stat[0] != "Z":
+                found.append((entry / "cmdline").read_text().replace("\0", " ")[:80])
+        except OSError:
+            continue
+    return found
+
+
+@pytest.fixture(scope="module")
+def untouched(miniature_spec, tmp_path_factory):
+    """A launch that nobody interrupted: its spec, what it printed, and its numbers."""
+    folder = tmp_path_factory.mktemp("untouched")
+    spec = miniature_spec(folder)
+    process = launched(spec)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return spec, output, numbers(folder / "store")
+
+
+def finished(spec):
+    """Launch again and wait for the end."""
+    process = launched(spec)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return output
+
+
+def test_a_launch_trains_evaluates_and_ends_with_the_law_and_figures(untouched):
+    spec, output, found = untouched
+    runs = load_spec(spec).runs
+    assert [row["step"] for row in found["train"] if row["run_id"] == runs[0].id] == list(range(100, 1300, 100))
+    assert len(found["evals"]) == 2 * 3 * 3  # models, evaluations, metrics
+    assert "Scaling law" in output
+    assert {"fd_conv_against_compute.png", "fd_conv_against_compute.svg", "samples.png"} <= {
+        path.name for path in (spec.parent / "store" / "figures").iterdir()
+    }
+    losses = [row["loss"] for row in found["train"] if row["run_id"] == runs[1].id]
+    assert losses[-1] < losses[0] / 2  # it learned something
+
+
+def test_launching_a_finished_grid_changes_nothing_and_starts_no_ray(untouched):
+    spec, _, found = untouched
+    before = {path: path.stat().st_mtime_ns for path in (spec.parent / "store").rglob("*") if path.is_file()}
+    output = finished(spec)
+    assert "All 2 runs of miniature are done" in output
+    assert "Scaling law" in output
+    assert before == {path: path.stat().st_mtime_ns for path in (spec.parent / "store").rglob("*") if path.is_file()}
+    assert numbers(spec.parent / "store") == found
+
+
+def test_killing_a_worker_and_then_the_driver_changes_no_number(untouched, miniature_spec, tmp_path):
+    spec, store = miniature_spec(tmp_path), tmp_path / "store"
+    process = launched(spec)
+    wait_for(lambda: checkpoints(store))
+    victim = next(iter(Store.open(str(store)).states()))
+    os.kill(Store.open(str(store)).attempts(victim)[-1].start["pid"], signal.SIGKILL)
+    wait_for(lambda: Store.open(str(store)).states()[victim].attempt == 2)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    wait_for(lambda: not processes_of(process.pid))  # Ray and the workers notice that their driver is gone
+    finished(spec)
+    assert numbers(store) == untouched[2]
+    assert Store.open(str(store)).states()[victim].attempt >= 2
+
+
+def test_ctrl_c_keeps_the_work_leaves_no_process_and_the_same_command_goes_on(untouched, miniature_spec, tmp_path):
+    spec, store = miniature_spec(tmp_path), tmp_path / "store"
+    process = launched(spec)
+    wait_for(lambda: checkpoints(store))
+    os.kill(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "goes on from the last checkpoint" in output
+    wait_for(lambda: not processes_of(process.pid), seconds=10)
+    outcomes = {state.outcome for state in Store.open(str(store)).states().values()}
+    assert outcomes <= {"interrupted", "done"}
+    finished(spec)
+    assert numbers(store) == untouched[2]
+
+
+def test_what_the_cluster_cannot_hold_is_said_before_anything_starts(miniature_spec, tmp_path):
+    text = miniature_spec(tmp_path).read_text().replace("{cpus: 1}", "{slice: v3-32}")
+    spec = tmp_path / "slices.yaml"
+    spec.write_text(text)
+    with pytest.raises(RequestError) as caught:
+        check_placeable(list(load_spec(spec).runs), {"cpu": 2})
+    message = str(caught.value)
+    assert "cannot hold 2 of 2 runs; it has 2 x cpu" in message
+    assert "1 x v3-32 each: S/4, B/4" in message
+
+
+def test_a_diverged_run_fails_with_its_step_and_the_others_finish(miniature_spec, tmp_path):
+    text = miniature_spec(tmp_path).read_text().replace("learning_rate: 1e-3", "learning_rate: 1e30, name: sgd")
+    spec_file = tmp_path / "nan.yaml"
+    spec_file.write_text(text + 'overrides: {"B/*": {train: {optimizer: {learning_rate: 1.0e-4}, steps: 200}}}')
+    spec = load_spec(spec_file)
+    store = Store.create(spec.store)
+    record_runs(spec, store)
+    state = drive(unfinished(spec, store), store, InProcess(store))
+    bad, good = (state.runs[run.id] for run in spec.runs)
+    assert bad.phase is Phase.FAILED
+    assert "nan: NonFiniteLossError" in bad.reason
+    assert "between steps 1 and 100" in bad.reason
+    assert good.phase is Phase.DONE
+    end = store.attempts(bad.id)[-1].end
+    assert end["class"] == "nan"
+    assert "Traceback" in end["traceback"]
+    assert not [row for row in store.train([bad.id]).to_pylist()]  # no NaN reaches a table
