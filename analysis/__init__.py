@@ -4,19 +4,27 @@ What is here is the public vocabulary of the analysis. How runs are made is `dit
 them only through the results store.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dit_grid.analysis.lazy import on_first_use
 
 if TYPE_CHECKING:
     from dit_grid.analysis.figures import write_figures
     from dit_grid.analysis.metrics import main_metric
+    from dit_grid.analysis.paper import analyze_paper
+    from dit_grid.analysis.prediction import Forecast, forecast
+    from dit_grid.analysis.reproduction import compare_with_paper
     from dit_grid.analysis.results import Results, load, results_table
     from dit_grid.analysis.scaling import ScalingLaw, law
     from dit_grid.analysis.sheets import load_samples
 
-_HOME = {
+_HOMES = {
+    "Forecast": "prediction",
     "Results": "results",
     "ScalingLaw": "scaling",
+    "analyze_paper": "paper",
+    "compare_with_paper": "reproduction",
+    "forecast": "prediction",
     "law": "scaling",
     "load": "results",
     "load_samples": "sheets",
@@ -25,13 +33,22 @@ _HOME = {
     "write_figures": "figures",
 }
 
-__all__ = ["Results", "ScalingLaw", "law", "load", "load_samples", "main_metric", "results_table", "write_figures"]
+__all__ = [
+    "Forecast",
+    "Results",
+    "ScalingLaw",
+    "analyze_paper",
+    "compare_with_paper",
+    "forecast",
+    "law",
+    "load",
+    "load_samples",
+    "main_metric",
+    "results_table",
+    "write_figures",
+]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"dit_grid.analysis has no {name!r}; it has {', '.join(__all__)}")
-    return getattr(import_module(f"dit_grid.analysis.{_HOME[name]}"), name)
+__getattr__ = on_first_use(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

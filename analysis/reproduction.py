@@ -1,4 +1,4 @@
-"""Own results beside the paper's, run by run: the ratio, whether it is within what reruns differ by, what differs in setting.
+"""Own results beside the paper's, run by run: ratio, whether reruns differ by as much, which settings differ.
 
 What is here compares with Table 4; a metric or model that the paper does not report is not compared.
 """

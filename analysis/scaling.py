@@ -110,9 +110,11 @@ def _setting(rows: pd.DataFrame) -> str:
         return ""
     row = rows.iloc[0]
     sampled = (
-        f"{row['sampler']} {row['sampler_steps']:.0f} steps, guidance {row['guidance']:g}, " if row["sampler"] else ""
+        f"{row['sampler']} {row['sampler_steps']:.0f} steps, guidance {row['guidance']:g}, "
+        if row["sampler"] and pd.notna(row["sampler"])
+        else ""
     )
-    return f"step {row['step']:,}; {sampled}{row['samples']:,} images, {row['weights']} weights"
+    return f"step {row['step']:,}; {sampled}{row['samples']:,.0f} images, {row['weights']} weights"
 
 
 def _monotone(points: pd.DataFrame, lower_is_better: bool) -> dict[int, bool]:

@@ -56,7 +56,7 @@ class Evaluation:
 
     def samples(self, params: Any, setting: EvalSetting) -> tuple[np.ndarray, np.ndarray]:
         """Return the setting's samples (N, H, W, C) and the labels (N,) they were asked for."""
-        labels = np.resize(self.dataset.all().labels, setting.samples)  # the data's own mix of classes
+        labels = np.resize(self.dataset.labels, setting.samples)  # the data's own mix of classes
         chunks = sample_chunks(
             self.program.network(params), self._diffusions[setting.steps], labels, jax.random.key(setting.seed),
             chunk=min(CHUNK, setting.samples), sampler=setting.sampler, eta=setting.eta, guidance=setting.guidance,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of the tables below. Later versions may add nullable columns; a reader refuses a newer version."""
 
 
@@ -85,6 +85,12 @@ TRAIN = Table(
         Column("loss", _REAL, "training loss, mse + vb, mean over the updates since the row before"),
         Column("mse", _REAL, "noise prediction error, same mean"),
         Column("vb", _REAL, "variational bound term, same mean", "bits/dimension"),
+        *(
+            Column(
+                f"loss_t{part}", _REAL, f"loss of images noised to a timestep in quarter {part} of 4, least noisy first"
+            )
+            for part in (1, 2, 3, 4)
+        ),
         Column("grad_norm", _REAL, "global L2 norm of the gradient, same mean"),
         Column("param_norm", _REAL, "global L2 norm of the parameters after the last update"),
         Column("learning_rate", _REAL, "learning rate of the last update"),

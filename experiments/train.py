@@ -20,10 +20,14 @@ from dit_grid.experiments.data.dataset import DataError, Dataset
 from dit_grid.experiments.data.registry import dataset_named
 from dit_grid.experiments.evaluate import Evaluation, npz_bytes
 from dit_grid.experiments.failures import SUPERSEDED, NonFiniteLossError, classify, failure_detail
+from dit_grid.experiments.optimizer import learning_rate
 from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.store import Attempt, RowWriter, StorePaths, SupersededError
-from dit_grid.experiments.update import Losses, Program, TrainState, learning_rate
+from dit_grid.experiments.update import Losses, Program, TrainState
 from dit_grid.model import accounting
+
+MEANS = ("loss", "mse", "vb", "grad_norm")
+"""What is averaged over a logged window, each update weighing the same."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ def train(run: RunSpec, context: Context) -> Outcome:
     checkpoints = Checkpoints(context.store, run.id)
     attempt = None
     try:
-        dataset = dataset_named(run.data.name)
+        dataset = dataset_named(run.data.name, run.data.path)
         _check_fit(run, dataset)
         program = Program(run)
         restored = checkpoints.restore_newest(program.init())
@@ -81,6 +85,7 @@ class _Training:
         self.evaluation = Evaluation(run, program, dataset)
         self.rate = learning_rate(run.train.optimizer, run.train.steps)
         self.metrics: dict[str, float] = {}
+        self.data_wait_s = 0.0
 
     def to_the_end(self) -> Outcome:
         """Run from the restored state to the last step, or to a requested stop."""
@@ -109,34 +114,36 @@ class _Training:
 
     def _window(self, step: int, state: TrainState) -> tuple[TrainState, dict[str, float | None]]:
         """Advance by one logged window; return the new state and the window's row."""
-        started, waited, windows = time.perf_counter(), 0.0, []
+        started, self.data_wait_s, reports = time.perf_counter(), 0.0, []
         for images, labels in self._batches(step):
-            waited -= time.perf_counter()
-            images, labels = jax.device_put((images, labels))
-            waited += time.perf_counter()
             state, losses = self.program.advance(state, images, labels)
-            windows.append(losses)
-        losses = Losses(*np.mean(jax.device_get(windows), axis=0, dtype=np.float64).tolist())
+            reports.append(losses)
+        losses = jax.device_get(reports)
         elapsed = time.perf_counter() - started
+        means = {name: float(np.mean([getattr(part, name) for part in losses], dtype=np.float64)) for name in MEANS}
         step += self.run.train.log_every
-        self._check_finite(step, losses)
+        self._check_finite(step, means)
         rate = self.run.train.log_every / elapsed
         return state, {
             "step": step,
-            **{name: float(value) for name, value in losses._asdict().items()},
+            **means,
+            **_bin_means(losses),
             "param_norm": float(self.program.norm(state.params)),
             "learning_rate": float(self.rate(step - 1)),
             "steps_per_s": rate,
             "mfu": self._mfu(rate),
-            "data_wait_s": waited,
+            "data_wait_s": self.data_wait_s,
         }
 
     def _batches(self, step: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the window's batches, `steps_per_call` stacked in each: images (K, B, H, W, C) and labels (K, B)."""
         chunk, size = self.run.execution.steps_per_call, self.run.train.batch
         for first in range(step, step + self.run.train.log_every, chunk):
+            began = time.perf_counter()
             batches = [self.dataset.batch(self.run.seed, s, size) for s in range(first, first + chunk)]
-            yield np.stack([b.images for b in batches]), np.stack([b.labels for b in batches])
+            stacked = np.stack([b.images for b in batches]), np.stack([b.labels for b in batches])
+            self.data_wait_s += time.perf_counter() - began
+            yield stacked
 
     def _evaluate(self, step: int, state: TrainState, writer: RowWriter) -> None:
         self._report(step, "evaluating")
@@ -156,11 +163,11 @@ class _Training:
         self.checkpoints.save(self.attempt, step, state)
         self.checkpoints.keep_newest(self.run.execution.keep_checkpoints + 1)
 
-    def _check_finite(self, step: int, losses: Losses) -> None:
-        if not all(map(math.isfinite, losses)):
+    def _check_finite(self, step: int, means: dict[str, float]) -> None:
+        if not all(map(math.isfinite, means.values())):
             live = self.checkpoints.live()
             good = f"the last good checkpoint is at step {live[-1][0]}" if live else "there is no checkpoint yet"
-            values = ", ".join(f"{name} {value:g}" for name, value in losses._asdict().items())
+            values = ", ".join(f"{name} {value:g}" for name, value in means.items())
             first = step - self.run.train.log_every + 1
             raise NonFiniteLossError(f"{self.run.id}: not finite between steps {first} and {step}: {values}; {good}")
 
@@ -179,6 +186,15 @@ class _Training:
                 metrics=dict(self.metrics),
             )
         )  # fmt: skip
+
+
+def _bin_means(reports: list[Losses]) -> dict[str, float | None]:
+    """Return the mean loss of each timestep bin over a window; None where no image fell into it."""
+    sums, counts = (
+        np.array([getattr(report, name) for report in reports], dtype=np.float64).sum(axis=0).tolist()
+        for name in ("bin_sums", "bin_counts")
+    )
+    return {f"loss_t{i + 1}": s / n if n else None for i, (s, n) in enumerate(zip(sums, counts, strict=True))}
 
 
 def _check_fit(run: RunSpec, dataset: Dataset) -> None:

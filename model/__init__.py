@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dit_grid.model.config import BLOCKS, SIZES, ConfigError, DiTConfig
     from dit_grid.model.diffusion import Diffusion
-    from dit_grid.model.dit import DiT, drop_labels
+    from dit_grid.model.dit import Context, DiT, drop_labels
     from dit_grid.model.samplers import sample, sample_chunks
     from dit_grid.model.schedules import Schedule
 
@@ -19,6 +19,7 @@ _HOMES = {
     "ConfigError": "config",
     "DiTConfig": "config",
     "Diffusion": "diffusion",
+    "Context": "dit",
     "DiT": "dit",
     "drop_labels": "dit",
     "sample": "samplers",
@@ -30,6 +31,7 @@ __all__ = [
     "BLOCKS",
     "SIZES",
     "ConfigError",
+    "Context",
     "DiT",
     "DiTConfig",
     "Diffusion",

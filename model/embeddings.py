@@ -41,11 +41,12 @@ def timestep_table(t_B: jax.Array, width: int = FREQUENCIES) -> jax.Array:
     """Sinusoids (B, width) of timesteps (B,), whole or fractional: cosines then sines, float32.
 
     Frequencies are MAX_PERIOD^(-j / half) with half = floor(width / 2); an odd width ends in a column of zeros.
-    The frequencies are rounded to float32 in the reference implementation's order, which near t = 1000 is worth 6e-5.
+    Frequencies are rounded where the reference implementation rounds them, which near t = 1000 is worth up to 6e-5.
     """
     half = width // 2
     exponents = np.float32(-math.log(MAX_PERIOD)) * np.arange(half, dtype=np.float32) / np.float32(half)
-    angles = t_B.astype(jnp.float32)[:, None] * np.exp(exponents)[None, :]
+    frequencies = np.exp(exponents.astype(np.float64)).astype(np.float32)
+    angles = t_B.astype(jnp.float32)[:, None] * frequencies[None, :]
     table = jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], axis=-1)
     return jnp.pad(table, ((0, 0), (0, width % 2)))
 

@@ -31,6 +31,14 @@ DTYPES: dict[str, np.dtype] = {
 """Storage classes of `torch` by name; bfloat16, which NumPy lacks, is widened to float32."""
 
 
+DAMAGE = (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError, OSError)
+"""What reading random bytes as a zip archive or a pickle raises."""
+
+
+DAMAGE = (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError, OSError)
+"""What reading random bytes as a zip archive or a pickle raises."""
+
+
 class TorchFileError(ValueError):
     """A file that is not a readable checkpoint, or that asks for more than tensors."""
 
@@ -49,6 +57,8 @@ def read_torch_file(path: Path) -> Any:
     Raises `TorchFileError` for a truncated or damaged file, for any pickled name but those of tensors and plain
     containers, and for tensors that reach outside their storage.
     """
+    if not path.is_file():
+        raise TorchFileError("no such file")
     try:
         with zipfile.ZipFile(path) as archive:
             return _read_archive(archive)
@@ -58,7 +68,7 @@ def read_torch_file(path: Path) -> Any:
         raise TorchFileError(str(error)) from error
     except TorchFileError:
         raise
-    except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
+    except DAMAGE as error:
         raise TorchFileError(f"damaged checkpoint ({type(error).__name__}: {error})") from error
 
 

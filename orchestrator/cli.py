@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from dit_grid.experiments.spec import ExperimentSpec
-    from dit_grid.experiments.store import Store
+    from dit_grid.experiments.spec import ExperimentSpec, RunSpec
     from dit_grid.orchestrator.core import State
 
 DONE, SOME_FAILED, WRONG_REQUEST, INTERRUPTED = 0, 1, 2, 130
@@ -38,18 +37,23 @@ def cli() -> None:
 @click.argument("spec", type=click.Path(dir_okay=False))
 @GROUPS
 @JSON
-def plan(spec: str, groups: tuple[str, ...], as_json: bool) -> None:
+@click.option("--parameters", metavar="MODEL", help="Print every parameter array of one model, e.g. XL/2, instead.")
+def plan(spec: str, groups: tuple[str, ...], as_json: bool, parameters: str | None) -> None:
     """Show what a spec would run: parameters, compute, time and cost.
 
     \b
     dit-grid plan experiments/grid.yaml
     dit-grid plan experiments/grid.yaml --group long --json
+    dit-grid plan experiments/grid.yaml --parameters XL/2
     """
     from dit_grid.experiments.spec import load_spec
     from dit_grid.orchestrator.plan import plan as planned
     from dit_grid.orchestrator.tables import print_plan
 
     loaded = load_spec(spec, groups)
+    if parameters:
+        click.echo(_parameter_table(loaded, parameters))
+        return
     print_plan(loaded, planned(loaded, _measured_speeds(loaded)), as_json)
 
 
@@ -68,20 +72,17 @@ def launch(spec: str, groups: tuple[str, ...], address: str | None, store_path: 
     Ctrl-C writes checkpoints and stops; the same command goes on from there.
     """
     from dit_grid.experiments.spec import load_spec
-    from dit_grid.experiments.store import Store
-    from dit_grid.orchestrator.launch import record_runs, unfinished
+    from dit_grid.orchestrator.launch import unfinished
 
     loaded = load_spec(spec, groups)
     if store_path:
         loaded = loaded.model_copy(update={"store": store_path})
-    store = Store.create(loaded.store)
-    record_runs(loaded, store)
-    todo = unfinished(loaded, store)
+    todo = unfinished(loaded)
     if not todo:
         click.echo(f"All {len(loaded.runs)} runs of {loaded.name} are done.")
         _print_results(loaded.store, figures=False)
         return
-    state = _drive(loaded, store, todo, address)
+    state = _drive(loaded, todo, address)
     _print_results(loaded.store, figures=True)
     sys.exit(_exit_status(state))
 
@@ -222,16 +223,33 @@ def _measured_speeds(spec: "ExperimentSpec") -> dict[str, float]:
         return {}
 
 
-def _drive(spec: "ExperimentSpec", store: "Store", todo: list, address: str | None) -> "State":
+def _parameter_table(spec: "ExperimentSpec", model: str) -> str:
+    from clu.parameter_overview import get_parameter_overview
+    from flax import nnx
+
+    from dit_grid.model import DiT
+    from dit_grid.orchestrator.errors import RequestError
+
+    networks = {run.model.name: run.network for run in spec.runs}
+    if model not in networks:
+        raise RequestError(f"{spec.file} has no model {model!r}; it has {', '.join(networks)}")
+    shapes = nnx.eval_shape(lambda: nnx.state(DiT(networks[model], nnx.Rngs(0)), nnx.Param))
+    return get_parameter_overview(nnx.to_pure_dict(shapes), include_stats=False)
+
+
+def _drive(spec: "ExperimentSpec", todo: "list[RunSpec]", address: str | None) -> "State":
     """Run what is left, showing progress; Ray and its workers end with it, however it ends."""
-    from dit_grid.orchestrator.launch import check_placeable, drive
+    from dit_grid.experiments.store import Store
+    from dit_grid.orchestrator.launch import check_placeable, drive, record_runs
     from dit_grid.orchestrator.progress import display
     from dit_grid.orchestrator.ray_backend import RayBackend
 
     click.echo(f"{spec.name}: {len(todo)} of {len(spec.runs)} runs to do, in {spec.store}")
-    backend = RayBackend(store, address)
+    backend = RayBackend(os.path.abspath(spec.store) if "://" not in spec.store else spec.store, address)
     try:
         check_placeable(todo, backend.capacity())
+        store = Store.create(spec.store)
+        record_runs(spec, store)
         with display() as show:
             return drive(todo, store, backend, show)
     finally:

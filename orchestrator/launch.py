@@ -16,7 +16,7 @@ from types import FrameType
 
 from dit_grid.experiments.context import Progress, code_sha256
 from dit_grid.experiments.spec import ExperimentSpec, RunSpec
-from dit_grid.experiments.store import EventWriter, Store
+from dit_grid.experiments.store import EventWriter, NotAStoreError, Store
 from dit_grid.model import accounting
 from dit_grid.orchestrator import core
 from dit_grid.orchestrator.backend import Backend, Update, newest_checkpoint
@@ -69,9 +69,12 @@ def run_row(spec: ExperimentSpec, run: RunSpec) -> dict[str, object]:
     }
 
 
-def unfinished(spec: ExperimentSpec, store: Store) -> list[RunSpec]:
-    """Return the spec's runs that the store does not hold to the end."""
-    states = store.states()
+def unfinished(spec: ExperimentSpec) -> list[RunSpec]:
+    """Return the spec's runs that its store, if there is one, does not hold to the end."""
+    try:
+        states = Store.open(spec.store).states()
+    except NotAStoreError:
+        states = {}
     return [run for run in spec.runs if run.id not in states or states[run.id].outcome != "done"]
 
 

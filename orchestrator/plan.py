@@ -1,11 +1,15 @@
 """What a spec would run and cost before anything runs: compute from `model.accounting`, and time and money from that.
 
-Hours come from the speed that the store holds for the same run, else from the MFU that the spec states; with neither
-there are none. Nothing is reserved and no accelerator is needed.
+Hours come from the speed that the store holds for the same run, else from the MFU that the spec states and the peak of
+what it runs on; with neither there are none. Nothing is reserved and no accelerator is needed.
 """
 
 import re
+import time
 from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
 
 from dit_grid.experiments.spec import ExperimentSpec, PriceSpec, RunSpec
 from dit_grid.experiments.spec.run import ResourceSpec
@@ -62,13 +66,26 @@ def chips_and_cores(resources: ResourceSpec) -> tuple[int, int]:
 
 
 def peak_flops_per_s(resources: ResourceSpec) -> float | None:
-    """Return the published peak of what a run holds; None for CPUs and GPUs, which only the machine can name."""
+    """Return the peak of what a run holds: published for slices, measured here for CPU cores, None for GPUs."""
+    if resources.kind == "cpu":
+        return measured_core_flops_per_s() * resources.count
     if not resources.slice:
-        return None
+        return None  # which GPU it will be, only the cluster knows
     generation = resources.slice.split("-")[0]
     kind = {"v5e": "v5 lite", "v6e": "v6 lite"}.get(generation, generation)
     peak = accounting.DEVICE_PEAKS.get(f"TPU {kind}")
     return peak.flops_per_s * chips_and_cores(resources)[0] if peak else None
+
+
+@cache
+def measured_core_flops_per_s(side: int = 512, repeats: int = 5) -> float:
+    """Return the best rate of a float32 matrix product on one core of this machine, in FLOP/s."""
+    square, seconds = np.ones((side, side), np.float32), []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        square @ square
+        seconds.append(time.perf_counter() - started)
+    return 2 * side**3 / min(seconds)
 
 
 def _row(run: RunSpec, price: PriceSpec, measured: float | None) -> PlanRow:

@@ -42,7 +42,7 @@ class _Running:
 class RayBackend:
     """Executes runs as Ray actors. With no `address` it starts a Ray on this machine that ends with this process."""
 
-    def __init__(self, store: Store, address: str | None = None) -> None:
+    def __init__(self, where: str, address: str | None = None) -> None:
         # Under `uv run` Ray would pack the working folder and build an environment for each worker; the workers of
         # this machine use the interpreter and the packages of this process.
         os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
@@ -50,7 +50,7 @@ class RayBackend:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         import ray
 
-        self.ray, self.store, self.local = ray, store, address is None
+        self.ray, self.where, self.local = ray, where, address is None
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if self.local:
             options |= {"num_cpus": len(_usable_cores()), "include_dashboard": False}
@@ -115,7 +115,7 @@ class RayBackend:
         actor = (
             self.ray.remote(Worker)
             .options(**needs[resources.kind], max_concurrency=2, runtime_env={"env_vars": variables})
-            .remote(self.store.paths.root, cores)
+            .remote(self.where, cores)
         )
         return _Host(actor, cores, variables)
 
@@ -127,7 +127,7 @@ class RayBackend:
         except self.ray.exceptions.RayError as error:
             self._kill(running.host)
             cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            return Ended(run_id, LOST, newest_checkpoint(self.store, run_id), cause)
+            return Ended(run_id, LOST, newest_checkpoint(Store.open(self.where), run_id), cause)
         if ended.outcome == "done":
             self._idle.append(running.host)
         else:

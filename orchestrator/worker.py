@@ -16,6 +16,7 @@ from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.store import Store, StorePaths
 from dit_grid.orchestrator.backend import attempt
 from dit_grid.orchestrator.core import Ended
+from dit_grid.orchestrator.plan import measured_core_flops_per_s
 
 
 def environment(run: RunSpec, cache: Path) -> dict[str, str]:
@@ -59,7 +60,7 @@ class Worker:
             self._progress = progress
             log.progress(progress)
 
-        context = Context(self.store, report, self._stop.is_set, peak_flops_per_s())
+        context = Context(self.store, report, self._stop.is_set, peak_flops_per_s(run.execution.resources.count))
         with log.capturing():
             ended = attempt(run, context)
         log.line(f"{ended.outcome} after step {ended.step} {ended.message}".rstrip())
@@ -127,33 +128,17 @@ class RunLog:
         self.write("".join(waiting))
 
 
-def peak_flops_per_s() -> float | None:
-    """Return the peak of this process's devices together: published for accelerators, measured for CPU cores."""
+def peak_flops_per_s(cores: int) -> float | None:
+    """Return the peak of this process's devices together: published for accelerators, measured for its CPU cores."""
     import jax
 
     from dit_grid.model import accounting
 
     devices = jax.devices()
     if devices[0].platform == "cpu":
-        return measured_cpu_flops_per_s()
+        return measured_core_flops_per_s() * cores
     peak = accounting.device_peak(devices[0].device_kind)
     return peak.flops_per_s * len(devices) if peak else None
-
-
-def measured_cpu_flops_per_s(side: int = 512, repeats: int = 5) -> float:
-    """Return the best rate of a float32 matrix product on the cores that JAX uses here, in FLOP/s."""
-    import jax
-    import jax.numpy as jnp
-
-    square = jnp.ones((side, side))
-    product = jax.jit(jnp.matmul)
-    product(square, square).block_until_ready()
-    seconds = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        product(square, square).block_until_ready()
-        seconds.append(time.perf_counter() - started)
-    return 2 * side**3 / min(seconds)
 
 
 def compilation_cache() -> Path:

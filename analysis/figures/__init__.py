@@ -9,11 +9,13 @@ from dit_grid.analysis.figures.folder import write_figures
 from dit_grid.analysis.figures.losses import training_loss
 from dit_grid.analysis.figures.samples import sample_sheet
 from dit_grid.analysis.figures.steps import metric_against_steps
+from dit_grid.analysis.figures.training_compute import metrics_against_training_compute
 
 __all__ = [
     "Chart",
     "metric_against_compute",
     "metric_against_steps",
+    "metrics_against_training_compute",
     "sample_sheet",
     "save",
     "training_loss",

@@ -11,6 +11,7 @@ from dit_grid.analysis.figures.compute import metric_against_compute
 from dit_grid.analysis.figures.losses import training_loss
 from dit_grid.analysis.figures.samples import sample_sheet
 from dit_grid.analysis.figures.steps import metric_against_steps
+from dit_grid.analysis.figures.training_compute import metrics_against_training_compute
 from dit_grid.analysis.metrics import main_metric
 from dit_grid.analysis.results import Results, load
 from dit_grid.analysis.scaling import law
@@ -32,8 +33,14 @@ def charts_of(results: Results) -> Iterator[tuple[str, Chart]]:
         if len(found.points):
             yield f"{metric}_against_compute", metric_against_compute(found)
         yield f"{metric}_against_steps", metric_against_steps(results, metric)
+        yield "training_compute", metrics_against_training_compute(results, measured_first(metric, results))
     if len(results.train):
         yield "training_loss", training_loss(results)
+
+
+def measured_first(metric: str, results: Results) -> list[str]:
+    """The metrics measured, `metric` first."""
+    return [metric, *sorted(set(results.evals["metric"]) - {metric})]
 
 
 def _sheet(where: str, results: Results) -> Iterator[tuple[str, Chart]]:

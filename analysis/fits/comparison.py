@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from dit_grid.analysis.fits.linear import LinearLaw, LogLinear, ParamsTokens, PerGroup, PowerLaw, Quadratic
 from dit_grid.analysis.fits.powers import SumOfPowers
-from dit_grid.analysis.fits.result import Array, FitResult
+from dit_grid.analysis.fits.result import FitResult
 from dit_grid.analysis.fits.rows import CannotFitError
 
 AnyLaw = LinearLaw | SumOfPowers
@@ -34,8 +35,9 @@ def compare(points: pd.DataFrame, laws: Sequence[AnyLaw] = FORMS, largest_by: st
 
     Columns: `coefficients`; `rms` of ln y and `aicc` in the sample (Hurvich & Tsai 1989); of each point predicted from
     the others, `loo_rms` and `loo_worst` (root mean square and largest of |ln(predicted / observed)|), `loo_covered`
-    (how many 95 % intervals held) and `loo_width` (geometric mean ratio of their ends); `largest` and
-    `largest_error`, the prediction and relative error of the row with the largest `largest_by`; `status`; `equation`.
+    (how many 95 % intervals held) and `loo_width` (geometric mean ratio of their ends); `forward_rms`, the same of
+    `forward_chain` (infinite where half of the points are too few); `largest` and `largest_error`, the prediction and
+    relative error of the row with the largest `largest_by`; `status`; `equation`.
 
     The scores rank forms; they do not correct for having chosen among them.
     """
@@ -46,7 +48,7 @@ def compare(points: pd.DataFrame, laws: Sequence[AnyLaw] = FORMS, largest_by: st
 
 def leave_one_out(points: pd.DataFrame, law: AnyLaw) -> pd.DataFrame:
     """Each point predicted from all others: `predict`'s columns, `observed`, and `error` = mean / observed − 1."""
-    parts = [_predict_held(points, law, points.index == label) for label in points.index]
+    parts = [_predict_held(points, law, np.arange(len(points)) == k) for k in range(len(points))]
     return pd.concat(parts)
 
 
@@ -56,7 +58,32 @@ def hold_out_largest(points: pd.DataFrame, law: AnyLaw, k: int = 1, by: str = "g
     return _predict_held(points, law, largest.to_numpy())
 
 
-def _predict_held(points: pd.DataFrame, law: AnyLaw, held: Array) -> pd.DataFrame:
+def forward_chain(points: pd.DataFrame, law: AnyLaw, by: str = "gmacs") -> pd.DataFrame:
+    """Each point of the more expensive half predicted from the cheaper ones alone; columns as of `leave_one_out`.
+
+    The score that matters for extrapolation. The first prediction is made from half of the points, but five at least.
+
+    Raises:
+        CannotFitError: fewer than six points, or too few at the start for this law.
+    """
+    ordered = points.sort_values(by)
+    first = max(5, len(points) // 2)
+    if len(points) <= first:
+        raise CannotFitError(f"predicting forward needs at least 6 points; got {len(points)}")
+    seen = np.arange(len(ordered))
+    parts = [_predict_held(ordered.iloc[: k + 1], law, seen[: k + 1] == k) for k in range(first, len(ordered))]
+    return pd.concat(parts)
+
+
+def _forward_rms(points: pd.DataFrame, law: AnyLaw, by: str) -> float:
+    try:
+        chain = forward_chain(points, law, by)
+    except CannotFitError:
+        return float("inf")
+    return _log_rms(chain["mean"], chain["observed"])
+
+
+def _predict_held(points: pd.DataFrame, law: AnyLaw, held: NDArray[np.bool_]) -> pd.DataFrame:
     fit, target = law.fit(points[~held]), points[held]
     observed = target[law.y].to_numpy(dtype=float)
     predicted = fit.predict(target)
@@ -80,6 +107,7 @@ def _score(points: pd.DataFrame, law: AnyLaw, largest_by: str) -> dict[str, obje
         "loo_worst": _log_ratio(left["mean"], left["observed"]).abs().max(),
         "loo_covered": int(inside.sum()),
         "loo_width": float(np.exp(_log_ratio(left["high"], left["low"]).mean())),
+        "forward_rms": _forward_rms(points, law, largest_by),
         "largest": largest["mean"],
         "largest_error": largest["error"],
         "status": str(fit.status),
@@ -94,7 +122,7 @@ def _log_rms(mean: pd.Series, observed: pd.Series) -> float:
 def _log_ratio(upper: pd.Series, lower: pd.Series) -> pd.Series:
     """ln(upper / lower); infinite where a straight line predicts a distance below zero."""
     sound = (upper > 0) & (lower > 0)
-    return np.log(upper.where(sound, np.inf) / lower.where(sound, 1.0))
+    return pd.Series(np.log(upper.where(sound, np.inf) / lower.where(sound, 1.0)))
 
 
 def _aicc(fit: FitResult, rms: float) -> float:

@@ -5,9 +5,11 @@ one refit, for example a bootstrap replicate, told apart by integer weights of t
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dit_grid.analysis.fits.result import Array
 
@@ -20,7 +22,7 @@ class Solution(NamedTuple):
 
     theta: Array
     objective: Array
-    converged: Array
+    converged: NDArray[np.bool_]
 
 
 def huber(residual: Array, delta: float | None) -> Array:
@@ -56,71 +58,88 @@ def levenberg(
     """
     theta, done = start.copy(), np.zeros(len(start), dtype=bool)
     final = np.full(len(start), np.inf)
-    live = _Live(np.arange(len(start)), theta.copy(), weights, *_measure(model, theta, target, weights, delta))
+    live = _Live(
+        rows=np.arange(len(start)),
+        theta=theta.copy(),
+        weights=weights,
+        measured=_measure(model, theta, target, weights, delta),
+        damping=np.full(len(start), 1e-3),
+        quiet=np.zeros(len(start), dtype=int),
+    )
     for _ in range(iterations):
         live = _step(live, model, target, delta, tolerance)
         settled = live.quiet >= 3
         if settled.any():
-            theta[live.rows[settled]], final[live.rows[settled]] = live.theta[settled], live.objective[settled]
+            theta[live.rows[settled]], final[live.rows[settled]] = live.theta[settled], live.measured.objective[settled]
             done[live.rows[settled]] = True
             live = live.keep(~settled)
         if not len(live.rows):
             break
-    theta[live.rows], final[live.rows] = live.theta, live.objective
+    theta[live.rows], final[live.rows] = live.theta, live.measured.objective
     return Solution(theta, final, done)
 
 
+class _Measured(NamedTuple):
+    """Objective (batch,), residuals (batch, n) and derivatives of the mean (batch, p, n) at some coefficients."""
+
+    objective: Array
+    residual: Array
+    jacobian: Array
+
+
+@dataclass
 class _Live:
-    """The entries of the batch that still move."""
+    """The entries of the batch that still move; `rows` says where each belongs, `quiet` counts idle steps."""
 
-    def __init__(
-        self,
-        rows: Array,
-        theta: Array,
-        weights: Array,
-        objective: Array,
-        residual: Array,
-        jacobian: Array,
-        damping: Array | None = None,
-        quiet: Array | None = None,
-    ) -> None:
-        self.rows, self.theta, self.weights = rows, theta, weights
-        self.objective, self.residual, self.jacobian = objective, residual, jacobian
-        self.damping = np.full(len(rows), 1e-3) if damping is None else damping
-        self.quiet = np.zeros(len(rows), dtype=int) if quiet is None else quiet
+    rows: NDArray[np.int_]
+    theta: Array
+    weights: Array
+    measured: _Measured
+    damping: Array
+    quiet: NDArray[np.int_]
 
-    def keep(self, which: Array) -> "_Live":
-        fields = (self.rows, self.theta, self.weights, self.objective, self.residual, self.jacobian)
-        return _Live(*(f[which] for f in fields), self.damping[which], self.quiet[which])
+    def keep(self, which: NDArray[np.bool_]) -> "_Live":
+        measured = _Measured(*(field[which] for field in self.measured))
+        rest = (self.damping[which], self.quiet[which])
+        return _Live(self.rows[which], self.theta[which], self.weights[which], measured, *rest)
 
 
-def _measure(
-    model: Model, theta: Array, target: Array, weights: Array, delta: float | None
-) -> tuple[Array, Array, Array]:
+def _measure(model: Model, theta: Array, target: Array, weights: Array, delta: float | None) -> _Measured:
     mean, jacobian = model(theta)
     residual = target - mean
-    return np.einsum("bn,bn->b", weights, huber(residual, delta)), residual, jacobian
+    return _Measured(np.einsum("bn,bn->b", weights, huber(residual, delta)), residual, jacobian)
 
 
 def _step(live: _Live, model: Model, target: Array, delta: float | None, tolerance: float) -> _Live:
-    weights = live.weights
+    """One step of every entry: taken where it lowers the objective, else the damping grows."""
+    now = live.measured
+    tried = live.theta + _move(now, live.weights, live.damping, delta)
+    then = _measure(model, tried, target, live.weights, delta)
+    better = then.objective < now.objective
+    small = now.objective - then.objective <= tolerance * now.objective
+    stuck = live.damping > 1e6  # no direction helps any more
+    idle = np.where(small & (better | stuck), live.quiet + 1, np.where(better, 0, live.quiet))
+    return _Live(
+        rows=live.rows,
+        theta=np.where(better[:, None], tried, live.theta),
+        weights=live.weights,
+        measured=_Measured(*(_choose(better, new, old) for new, old in zip(then, now, strict=True))),
+        damping=np.clip(np.where(better, live.damping / 9, live.damping * 4), 1e-12, 1e12),
+        quiet=idle,
+    )
+
+
+def _choose(which: NDArray[np.bool_], new: Array, old: Array) -> Array:
+    return np.where(which.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+
+def _move(at: _Measured, weights: Array, damping: Array, delta: float | None) -> Array:
     if delta is not None:
-        weights = weights * np.minimum(1.0, delta / np.maximum(np.abs(live.residual), 1e-300))
-    weighted = live.jacobian * weights[:, None, :]
-    gram = weighted @ live.jacobian.transpose(0, 2, 1)
-    slope = np.einsum("bpn,bn->bp", weighted, live.residual)
+        weights = weights * np.minimum(1.0, delta / np.maximum(np.abs(at.residual), 1e-300))
+    weighted = at.jacobian * weights[:, None, :]
+    gram = weighted @ at.jacobian.transpose(0, 2, 1)
+    slope = np.einsum("bpn,bn->bp", weighted, at.residual)
     scale = np.einsum("bpp->bp", gram)
-    ridge = live.damping[:, None] * scale + 1e-12 * scale.max(axis=1, keepdims=True) + 1e-300
+    ridge = damping[:, None] * scale + 1e-12 * scale.max(axis=1, keepdims=True) + 1e-300
     move = np.linalg.solve(gram + ridge[:, :, None] * np.eye(gram.shape[1]), slope[:, :, None])[:, :, 0]
-    tried = live.theta + np.clip(move, -3.0, 3.0)  # in logarithms: no coefficient grows more than e³ in one step
-    objective, residual, jacobian = _measure(model, tried, target, live.weights, delta)
-    better = objective < live.objective
-    gain = live.objective - objective
-    small = gain <= tolerance * live.objective
-    live.quiet = np.where(small & (better | (live.damping > 1e6)), live.quiet + 1, np.where(better, 0, live.quiet))
-    live.damping = np.clip(np.where(better, live.damping / 9, live.damping * 4), 1e-12, 1e12)
-    live.theta = np.where(better[:, None], tried, live.theta)
-    live.objective = np.where(better, objective, live.objective)
-    live.residual = np.where(better[:, None], residual, live.residual)
-    live.jacobian = np.where(better[:, None, None], jacobian, live.jacobian)
-    return live
+    return np.clip(move, -3.0, 3.0)  # in logarithms: no coefficient grows more than e³ in one step

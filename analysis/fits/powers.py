@@ -169,7 +169,7 @@ class Problem:
         """Natural coefficients, objective, and whether the search converged."""
         model, weights = self.model(with_floor), np.ones((1, len(self.target)))
         starts = self._starts(with_floor)
-        found = levenberg(model, starts, self.target, np.repeat(weights, len(starts), axis=0), self.delta, 60)
+        found = levenberg(model, starts, self.target, np.repeat(weights, len(starts), axis=0), self.delta, 20)
         best = found.theta[np.argmin(found.objective)]
         polished = minimize(self._value_and_gradient, best, (model,), method="BFGS", jac=True, options={"gtol": 1e-10})
         theta = polished.x if polished.fun <= found.objective.min() else best

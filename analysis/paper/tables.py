@@ -31,7 +31,9 @@ def published() -> pd.DataFrame:
     `gflops` are the paper's (multiply-accumulates / 1e9), `params_m` millions, `steps_k` thousands of updates. `table`
     is "1" to "6", "text", or "README-…" for the authors' later PyTorch runs.
     """
-    counts = dict.fromkeys(("patch", "image_size", "layers", "width", "heads", "params_m", "steps_k", "batch"), "Int64")
+    counts: dict = dict.fromkeys(
+        ("patch", "image_size", "layers", "width", "heads", "params_m", "steps_k", "batch"), "Int64"
+    )
     return pd.read_csv(str(files("dit_grid.analysis.paper") / "tables.csv"), dtype={"table": str, **counts})
 
 

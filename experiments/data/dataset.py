@@ -45,6 +45,10 @@ class Dataset(Protocol):
     def train_size(self) -> int:
         """Number of images that batches are drawn from."""
 
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """The label of every image, in the source's own order, without reading images."""
+
     def batch(self, seed: int, step: int, size: int) -> Batch:
         """The batch of `size` images for `step` (from 0): the same arguments always give the same batch."""
 
@@ -65,6 +69,7 @@ class InMemoryDataset:
         _check(name, classes, everything)
         self.name = name
         self.classes = classes
+        self.labels = everything.labels
         self._everything = everything
         self._heldout = heldout
         self._train = np.setdiff1d(np.arange(len(everything.labels)), heldout)

@@ -105,6 +105,7 @@ class ImageFolder:
         self._heldout, self._train = np.sort(order[:heldout_images]), np.sort(order[heldout_images:])
         self.name = folder.name
         self.classes = len(self.listing.class_names)
+        self.labels = np.array(self.listing.labels, np.int32)
         self.shape = (size, size, 3)
         self.train_size = len(self._train)
 
@@ -129,7 +130,7 @@ class ImageFolder:
         images = np.empty((len(indices), *self.shape), np.float32)
         for row, index in enumerate(indices):
             images[row] = read_cropped(self.listing.files[index], self.shape[0]) / np.float32(127.5) - 1
-        return Batch(images, np.array([self.listing.labels[i] for i in indices], np.int32))
+        return Batch(images, self.labels[indices])
 
 
 def _decode(file: Path) -> Image.Image:

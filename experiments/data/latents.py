@@ -35,9 +35,9 @@ class LatentFolder:
         if missing:
             raise DataError(f"{folder}: shards {missing[:5]} are missing; copy them or run `dit-grid encode` again")
         self._moments = [np.load(moments_path(folder, s.index), mmap_mode="r") for s in self.manifest.shards]
-        self._labels = np.concatenate([np.load(labels_path(folder, s.index)) for s in self.manifest.shards])
+        self.labels = np.concatenate([np.load(labels_path(folder, s.index)) for s in self.manifest.shards])
         self._starts = np.cumsum([0, *(len(moments) for moments in self._moments)])
-        total = len(self._labels)
+        total = len(self.labels)
         if not 0 <= heldout_images < total:
             raise DataError(f"{folder}: {heldout_images} latents to hold out of {total}; allowed is 0 to {total - 1}")
         order = epoch_order(0, 0, total)
@@ -66,18 +66,18 @@ class LatentFolder:
         latents *= np.exp(log_variance / 2)
         latents += mean
         latents *= LATENT_SCALE
-        return Batch(latents, self._labels[indices])
+        return Batch(latents, self.labels[indices])
 
     def heldout(self) -> Batch:
         """Means of the held-out images, not flipped: nothing is drawn."""
         return self._means(self._heldout)
 
     def all(self) -> Batch:
-        return self._means(np.arange(len(self._labels)))
+        return self._means(np.arange(len(self.labels)))
 
     def _means(self, indices: NDArray[np.int64]) -> Batch:
         moments = self._read(indices, flips=np.zeros(len(indices), np.int64))
-        return Batch(moments[..., : self.shape[2]] * LATENT_SCALE, self._labels[indices])
+        return Batch(moments[..., : self.shape[2]] * LATENT_SCALE, self.labels[indices])
 
     def _read(self, indices: NDArray[np.int64], flips: NDArray[np.int64]) -> NDArray[np.float32]:
         height, width, channels = self.shape

@@ -29,6 +29,14 @@ class Moments:
         self.mean = np.zeros(features)
         self._lower = np.zeros((features, features), order="F")
 
+    @classmethod
+    def of(cls, count: int, mean: np.ndarray, scatter: np.ndarray) -> "Moments":
+        """Moments from their parts, as another host sent them."""
+        moments = cls(len(mean))
+        moments.count, moments.mean = int(count), np.array(mean, np.float64)
+        moments._lower = np.array(scatter, np.float64, order="F")
+        return moments
+
     def add(self, rows: np.ndarray) -> "Moments":
         """These moments, with rows (N, D) of any float type added; N may be 0. Raises MomentsError on NaN, infinity."""
         if rows.ndim != 2 or rows.shape[1] != len(self.mean):

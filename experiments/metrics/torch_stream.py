@@ -104,7 +104,7 @@ def _read_storage(file: IO[bytes], itemsize: int) -> bytes:
 def _tensor(tensor: Tensor, storage: bytes) -> np.ndarray:
     flat = np.frombuffer(storage, DTYPES[tensor.kind])
     last = tensor.offset + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.strides, strict=True))
-    if min((tensor.offset, *tensor.shape, *tensor.strides)) < 0 :
+    if min((tensor.offset, *tensor.shape, *tensor.strides)) < 0 or last >= max(flat.size, 1):
         raise TorchStreamError(f"a tensor of shape {tensor.shape} reaches outside its storage of {flat.size} elements")
     steps = tuple(step * flat.itemsize for step in tensor.strides)
     return np.lib.stride_tricks.as_strided(flat[tensor.offset :], tensor.shape, steps, writeable=False).copy()

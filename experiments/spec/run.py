@@ -164,6 +164,7 @@ class ExecutionSpec(Record):
     steps_per_call: PositiveInt = 1
     flush_s: PositiveFloat = 30.0
     remat: Literal["none", "dots", "block"] = "none"
+    sharding: Literal["replicated", "fsdp"] = "replicated"
     max_retries: Annotated[int, Field(ge=0)] = 3
     priority: int = 0
 

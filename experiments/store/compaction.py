@@ -9,6 +9,7 @@ Clean-up deletes only what a readable, older compaction covers. A reader that li
 again and finds the compaction (`reading.undisturbed`).
 """
 
+import contextlib
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -91,17 +92,16 @@ def collect(store: Store, dry_run: bool = True, grace_s: float = GRACE_S) -> lis
     readers a second listing.
     """
     before = time.time() - grace_s
-    removals = [
-        removal
-        for table in (TRAIN, EVALS, EVENTS)
-        for owner, listing in sorted(listings(store.files, table).items())
-        for removal in _replaced(store.files, table, listing, before)
-    ]
-    removals += [
-        Removal(name, "left half-made by a writer that was killed")
-        for name in store.files.leftovers()
-        if store.files.modified(name) <= before
-    ]
+    removals: list[Removal] = []
+    for table in (TRAIN, EVALS, EVENTS):
+        for _, listing in sorted(listings(store.files, table).items()):
+            # Gone since it was listed: somebody else is cleaning up, what stays is found the next time.
+            with contextlib.suppress(FileNotFoundError):
+                removals += _replaced(store.files, table, listing, before)
+    for name in store.files.leftovers():
+        with contextlib.suppress(FileNotFoundError):
+            if store.files.modified(name) <= before:
+                removals.append(Removal(name, "left half-made by a writer that was killed"))
     if not dry_run:
         for removal in removals:
             store.files.delete(removal.name)

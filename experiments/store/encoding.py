@@ -142,7 +142,7 @@ def _names_in(table: Table, schema: pa.Schema, name: str) -> list[str]:
     metadata = schema.metadata or {}
     found = metadata.get(_TABLE, b"").decode(errors="replace")
     version = metadata.get(_VERSION, b"").decode(errors="replace")
-    if found != table.name or not version.isdigit():
+    if found != table.name or not version.isdigit() or version == "0":
         raise DamagedFileError(f"{name}: holds no rows of the table {table.name!r} (marked {found!r}); {_REMEDY}")
     if int(version) > SCHEMA_VERSION:
         raise NewerVersionError(

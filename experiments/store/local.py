@@ -13,6 +13,7 @@ from pathlib import Path
 from dit_grid.experiments.store.errors import StorageError
 
 _TEMPORARY = ".tmp-"
+_TRIES = 5
 _REASONS = {
     errno.ENOSPC: "the disk is full: free space, then repeat (everything committed so far is intact)",
     errno.EDQUOT: "the disk quota is used up: free space, then repeat (everything committed so far is intact)",
@@ -71,20 +72,27 @@ class LocalFiles:
 
     def create(self, name: str, data: bytes) -> None:
         path = self._root / name
+        for _ in range(_TRIES):
+            # A clean-up whose clock is far ahead may take the temporary file for one that was left behind.
+            with _reported("write", path), contextlib.suppress(FileNotFoundError):
+                self._make_folder(path.parent)
+                self._create(path, data)
+                return
+        raise StorageError(f"cannot write {path}: its folder or its temporary file is deleted again and again")
+
+    def _create(self, path: Path, data: bytes) -> None:
         temporary = path.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
-        with _reported("write", path):
-            self._make_folder(path.parent)
-            try:
-                _write_durably(temporary, data)
-                os.link(temporary, path)
-            except FileExistsError:
-                if path.read_bytes() != data:
-                    raise
-            finally:
-                # A failed write must not be hidden by a failed clean-up; gc finds what stays.
-                with contextlib.suppress(OSError):
-                    temporary.unlink(missing_ok=True)
-            _sync_folder(path.parent)
+        try:
+            _write_durably(temporary, data)
+            os.link(temporary, path)
+        except FileExistsError:
+            if path.read_bytes() != data:
+                raise
+        finally:
+            # A failed write must not be hidden by a failed clean-up; gc finds what stays.
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        _sync_folder(path.parent)
 
     def _make_folder(self, folder: Path) -> None:
         """Folders below the root, each made durable; never the root, which may be a disk that is not mounted."""

@@ -1,11 +1,11 @@
 """A planted grid: twelve models whose distance follows a known law, as frames and as a store on disk."""
 
 import io
-import math
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from dit_grid.analysis.results import assemble
@@ -55,6 +55,8 @@ def planted_tables(noise=0.0, stop=(), seeds=(0,), seed=0, sizes=SIZES, patches=
             value = SCALE * gmacs**EXPONENT * (step / STEPS) ** -0.6 * np.exp(rng.normal(0, noise))
             evals.append(eval_rows(run, "fd_conv", value, step))
             evals.append(eval_rows(run, "accuracy", 1 / (1 + value / 50), step))
+            unsampled = {"protocol": "bbbb", "samples": 297, "sampler": None, "sampler_steps": None, "guidance": None}
+            evals.append(eval_rows(run, "heldout_loss", 0.1 + value / 1000, step, **unsampled))
         for step in range(100, at[-1] + 1, 100):
             train.append({"run_id": run["run_id"], "attempt": 1, "step": step, "loss": 0.1 + 90 / (100 + step)})
     states = {r["run_id"]: "done" for r in runs.to_dict("records") if r["model"] not in stop}
@@ -66,13 +68,13 @@ def write_store(where, tables):
     """The same tables as a store, with one .npz of samples a run."""
     runs, train, evals, _, states = tables
     store = Store.create(str(where))
-    for run in _records(runs):
+    for run in _records(runs, records.RUNS):
         store.add_run(run)
         attempt = store.begin_attempt(run["run_id"], 0)
         with store.writer(attempt) as writer:
-            for row in _records(train[train["run_id"] == run["run_id"]]):
+            for row in _records(train[train["run_id"] == run["run_id"]], records.TRAIN):
                 writer.train(row)
-            for row in _records(evals[evals["run_id"] == run["run_id"]]):
+            for row in _records(evals[evals["run_id"] == run["run_id"]], records.EVALS):
                 writer.eval(row)
         if run["run_id"] in states:
             store.end_attempt(attempt, states[run["run_id"]])
@@ -82,11 +84,9 @@ def write_store(where, tables):
     return str(where)
 
 
-def _records(frame):
-    def absent(value):
-        return value is None or (isinstance(value, float) and math.isnan(value))
-
-    return [{k: v for k, v in row.items() if not absent(v)} for row in frame.to_dict("records")]
+def _records(frame, table):
+    rows = pa.Table.from_pandas(frame, schema=table.schema, preserve_index=False).to_pylist()
+    return [{name: value for name, value in row.items() if value is not None} for row in rows]
 
 
 @pytest.fixture(scope="session")

@@ -14,12 +14,15 @@ from dit_grid.analysis import law, write_figures
 from dit_grid.analysis.figures import (
     metric_against_compute,
     metric_against_steps,
+    metrics_against_training_compute,
     sample_sheet,
     save,
     training_loss,
 )
 from dit_grid.analysis.figures.samples import mosaic
 from dit_grid.analysis.figures.style import size_colours
+from dit_grid.analysis.figures.training_compute import frontier
+from dit_grid.analysis.paper import paper_charts
 
 MODELS = [f"{s}/{p}" for s in ("S", "B", "L", "XL") for p in (8, 4, 2)]
 
@@ -29,15 +32,19 @@ def charts(results):
         "compute": metric_against_compute(law(results)),
         "steps": metric_against_steps(results, "fd_conv"),
         "loss": training_loss(results),
+        "training": metrics_against_training_compute(results, ["fd_conv", "accuracy"]),
     }
 
 
 @pytest.fixture(scope="module")
 def drawn(planted):
-    return charts(planted.results(noise=0.2))
+    return charts(planted.results(noise=0.2)) | dict(paper_charts())
 
 
-@pytest.mark.parametrize("name", ["compute", "steps", "loss"])
+CHARTS = ["compute", "steps", "loss", "training", "figure2", "figure5", "figure8", "figure9", "figure10"]
+
+
+@pytest.mark.parametrize("name", CHARTS)
 def test_no_two_texts_overlap_and_none_leaves_the_page(drawn, name):
     chart = drawn[name]
     chart.draw_without_rendering()
@@ -86,6 +93,23 @@ def test_seven_panels_share_their_axes_and_hold_four_or_three_lines(drawn):
     assert len({ax.get_xlim() for ax in panels}) == len({ax.get_ylim() for ax in panels}) == 1
 
 
+def test_frontier_is_what_no_cheaper_row_beats():
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"train_gmacs": rng.integers(1, 30, 60), "value": rng.normal(size=60)})
+    edge = frontier(rows)
+    for row in rows.to_dict("records"):
+        affordable = rows.loc[rows["train_gmacs"] <= row["train_gmacs"], "value"]
+        on_edge = ((edge["train_gmacs"] == row["train_gmacs"]) & (edge["value"] == row["value"])).any()
+        beaten_earlier = (rows.loc[rows["train_gmacs"] < row["train_gmacs"], "value"] <= row["value"]).any()
+        assert on_edge == (affordable.min() == row["value"] and not beaten_earlier)
+
+
+def test_frontier_of_a_metric_that_grows_is_the_mirror_image():
+    rows = pd.DataFrame({"train_gmacs": [1.0, 2, 3, 4], "value": [0.2, 0.1, 0.5, 0.4]})
+    assert frontier(rows, lower_is_better=False)["value"].tolist() == [0.2, 0.5]
+    assert frontier(rows)["value"].tolist() == [0.2, 0.1]
+
+
 def test_partial_grid_draws_what_is_there_and_notes_the_rest(planted):
     runs, train, evals, events, states = planted.tables()
     from dit_grid.analysis.results import assemble
@@ -97,10 +121,9 @@ def test_partial_grid_draws_what_is_there_and_notes_the_rest(planted):
 
 
 @pytest.mark.parametrize("grid", [{"stop": MODELS}, {"stop": MODELS[1:]}, {"sizes": {"S": (32, 2)}, "patches": (2,)}])
-def test_any_grid_however_small_still_draws(planted, grid, tmp_path):
-    results = planted.results(**grid)
-    for name, chart in charts(results).items():
-        save(chart, tmp_path, name)
+def test_any_grid_however_small_still_draws(planted, grid):
+    for chart in charts(planted.results(**grid)).values():
+        chart.draw_without_rendering()
 
 
 def test_saved_data_are_what_was_drawn_and_files_do_not_change_between_runs(tmp_path, planted):
@@ -181,7 +204,7 @@ def test_samples_of_another_form_are_refused(samples, message):
 def test_write_figures_writes_all_that_a_store_gives(tmp_path, planted):
     where = planted.store(tmp_path / "store", noise=0.1, stop=("XL/2",))
     written = write_figures(where, tmp_path / "out")
-    names = {"fd_conv_against_compute", "fd_conv_against_steps", "training_loss", "samples"}
+    names = {"fd_conv_against_compute", "fd_conv_against_steps", "training_compute", "training_loss", "samples"}
     assert {p.name for p in written} == {f"{n}.{e}" for n in names for e in ("png", "svg", "csv")}
     assert all(p.stat().st_size for p in written)
     assert not re.search("nan|inf", (tmp_path / "out" / "training_loss.csv").read_text())

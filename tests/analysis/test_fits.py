@@ -78,9 +78,8 @@ def test_intervals_are_those_of_ordinary_least_squares():
     assert abs(fit.r) == pytest.approx(abs(other.rvalue), rel=1e-9)
 
 
-@pytest.mark.parametrize("law", [PowerLaw(), ParamsTokens()], ids=lambda law: law.name)
-def test_prediction_intervals_cover_a_new_model_at_their_stated_rate(law):
-    hits, sets = 0, 500
+def test_prediction_intervals_cover_a_new_model_at_their_stated_rate():
+    law, hits, sets = ParamsTokens(), 0, 500
     rng = np.random.default_rng(1)
     seen, new = grid(13).iloc[:12], grid(13).iloc[12:]
     for _ in range(sets):

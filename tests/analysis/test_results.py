@@ -73,6 +73,17 @@ def test_empty_store_gives_empty_frames_and_table(tmp_path):
     assert analysis.results_table(results).empty
 
 
+def test_every_public_name_is_there_whatever_was_imported_before():
+    from dit_grid.analysis import fits, prediction, scaling  # modules must not hide functions
+
+    for package in (analysis, fits):
+        assert all(callable(getattr(package, name)) or name == "FORMS" for name in package.__all__)
+    assert analysis.law is scaling.law
+    assert analysis.forecast is prediction.forecast
+    with pytest.raises(AttributeError, match="has no 'lwa'; it has"):
+        _ = analysis.lwa
+
+
 def test_import_loads_neither_jax_nor_ray_nor_anything_heavy():
     code = "import sys, dit_grid.analysis as a; assert 'law' in dir(a); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

@@ -80,3 +80,9 @@ def test_order_of_rows_does_not_matter(planted):
     tables = planted.tables(noise=0.2, seeds=(0, 1))
     shuffled: Any = [t.sample(frac=1, random_state=1) if isinstance(t, pd.DataFrame) else t for t in tables]
     assert law(assemble(*shuffled)).to_text() == law(assemble(*tables)).to_text()
+
+
+def test_setting_says_what_was_sampled_or_that_nothing_was(tmp_path, planted):
+    results = analysis.load(planted.store(tmp_path / "store"))
+    assert law(results).setting == "step 2,000; ddim 25 steps, guidance 1, 1,797 images, ema weights"
+    assert law(results, "heldout_loss").setting == "step 2,000; 297 images, ema weights"

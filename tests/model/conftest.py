@@ -16,6 +16,7 @@ from flax import nnx
 from dit_grid.model import DiT, DiTConfig
 from dit_grid.model.weights import from_tensors
 
+WEIGHTS = ("sd.", "grad1.", "after.", "ema.")
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
@@ -57,7 +58,7 @@ def _random_network(config: DiTConfig, **options: Any) -> DiT:
 
 def _load(name: str) -> dict[str, np.ndarray]:
     with np.load(GOLDEN / f"{name}.npz") as file:
-        return {key: file[key] if key.startswith(("sd.", "grad1.", "after.")) else _last(file[key]) for key in file}
+        return {key: file[key] if key.startswith(WEIGHTS) else _last(file[key]) for key in file}
 
 
 def _last(array: np.ndarray) -> np.ndarray:
@@ -66,8 +67,9 @@ def _last(array: np.ndarray) -> np.ndarray:
 
 
 def _network(file: dict[str, np.ndarray]) -> DiT:
-    names = ("latent", "patch", "hidden", "depth", "heads")
-    config = DiTConfig(*(int(file[f"config.{name}"]) for name in names), classes=int(file["config.classes"]))
+    names = ("latent", "patch", "hidden", "depth", "heads", "classes")
+    side, patch, width, depth, heads, classes = (int(file[f"config.{name}"]) for name in names)
+    config = DiTConfig(side, patch, width, depth, heads, classes=classes)
     tensors = {key.removeprefix("sd."): array for key, array in file.items() if key.startswith("sd.")}
     graph, _ = nnx.split(nnx.eval_shape(lambda: DiT(config, nnx.Rngs(0))))
     return nnx.merge(graph, from_tensors(config, tensors))

@@ -34,8 +34,8 @@ def test_attention_is_the_references(golden):
     np.testing.assert_allclose(attention(jnp.asarray(file["layer_norm"])), file["attn.out"], atol=5e-6)
 
 
-X = np.random.default_rng(0).standard_normal((2, 8, 8, 2), np.float32)
-T, Y = np.array([3.0, 700.0], np.float32), np.array([1, 2])
+X = jnp.asarray(np.random.default_rng(0).standard_normal((2, 8, 8, 2), np.float32))
+T, Y = jnp.array([3.0, 700.0]), jnp.array([1, 2])
 
 
 def config(block: str, **fields) -> DiTConfig:
@@ -47,7 +47,7 @@ def test_label_and_timestep_reach_every_pixel_of_their_own_image_only(random_net
     model = random_network(config(block))
     run = jax.jit(lambda *inputs: model(*inputs))
     base = run(X, T, Y)
-    for other in (run(X, T, np.array([1, 4])), run(X, T + np.array([0, 50], np.float32), Y)):
+    for other in (run(X, T, jnp.array([1, 4])), run(X, T + jnp.array([0.0, 50.0]), Y)):
         assert (other[1] != base[1]).mean() > 0.99  # all but an accidental tie in float32
         np.testing.assert_array_equal(other[0], base[0])
 
@@ -76,7 +76,7 @@ def test_a_new_network_returns_zero_and_only_adaln_zero_blocks_start_as_the_iden
     @jax.jit
     def run(state: nnx.State) -> tuple[jax.Array, ...]:
         model = nnx.merge(graph, state)
-        tokens, condition = model._condition(jnp.ones((2, 16, 24)) * jnp.arange(24), T, jnp.asarray(Y))
+        tokens, condition = model._condition(jnp.ones((2, 16, 24)) * jnp.arange(24), T, Y)
         return model(X, T, Y), tokens, model._run_blocks(tokens, condition)
 
     output, before, after = run(state)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,9 +23,12 @@ def case(request, golden):
 
 
 def losses(file, diffusion, channels=8):
-    return diffusion.training_losses(
-        lambda x, t: jnp.asarray(file["model_out"][..., :channels]), file["x0"], file["t"], file["noise"]
-    )
+    given = (jnp.asarray(file[key]) for key in ("model_out", "x0", "t", "noise"))
+
+    def run(output, *batch):
+        return diffusion.training_losses(lambda x, t: output[..., :channels], *batch)
+
+    return jax.jit(run)(*given)
 
 
 def test_noising_and_the_posterior(case):
@@ -68,7 +72,7 @@ def test_losses_of_other_configurations(case, key, options, channels):
 
 def test_gradient_teaches_the_mean_by_the_error_and_the_variance_by_the_bound(case):
     file, diffusion = case
-    gradient = jax.grad(lambda output: losses({**file, "model_out": output}, diffusion)["loss"].mean())
+    gradient = jax.jit(jax.grad(lambda output: losses({**file, "model_out": output}, diffusion)["loss"].mean()))
     actual, expected, later = gradient(jnp.asarray(file["model_out"])), file["loss.grad_model_out"], file["t"] > 0
     # 1e-6 of values up to 0.04 is rounding; t = 0 is compared with the exact formula in the next test.
     np.testing.assert_allclose(actual[..., :4], expected[..., :4], atol=1e-6)
@@ -96,7 +100,8 @@ def test_likelihood_at_the_first_step_is_the_formula_in_float64_where_float32_di
     # 2e-4 of values up to 27.6: a mean rounded to float32, divided by a spread of 0.01, is good to about 1e-5, and the
     # logarithm of a tail is quadratic in it.
     np.testing.assert_allclose(value, exact(log_std), rtol=2e-4, atol=1e-4)
-    slope = jax.grad(lambda s: discretised_log_likelihood(jnp.asarray(x0), step.mean, s).sum())(step.log_variance / 2)
+    gradient = jax.jit(jax.grad(lambda s: discretised_log_likelihood(jnp.asarray(x0), step.mean, s).sum()))
+    slope = gradient(step.log_variance / 2)
     numeric = (exact(log_std + 1e-5) - exact(log_std - 1e-5)) / 2e-5
     inside = exact(log_std) > math.log(1e-11)  # at the floor the two sides of the difference differ
     np.testing.assert_allclose(slope[inside], numeric[inside], rtol=2e-3, atol=2e-3)
@@ -142,9 +147,8 @@ def test_clipped_ddim_is_its_formula_in_float64(case, eta):
 
 def test_first_loss_of_a_network_that_returns_zero_is_the_references():
     x0, noise = np.random.default_rng(0).standard_normal((2, 1000, 16, 16, 4), np.float32)
-    terms = Diffusion(Schedule.linear()).training_losses(
-        lambda x, t: jnp.zeros((*x.shape[:-1], 8)), x0, np.arange(1000), noise
-    )
+    file = {"x0": x0, "noise": noise, "t": np.arange(1000), "model_out": np.zeros((1000, 16, 16, 8), np.float32)}
+    terms = losses(file, Diffusion(Schedule.linear()))
     # A million squares of unit normals have mean 1 with a standard error of 0.0014; 0.006 is four of those.
     assert float(terms["mse"].mean()) == pytest.approx(1.0, abs=0.006)
     # The bound then depends on t alone, here each of its values once; the reference has 0.017 with t drawn at random.
@@ -152,8 +156,9 @@ def test_first_loss_of_a_network_that_returns_zero_is_the_references():
 
 
 def test_a_network_with_the_wrong_channels_is_refused():
-    x = np.zeros((1, 8, 8, 4), np.float32)
+    x = jnp.zeros((1, 8, 8, 4))
+    options: dict[str, Any] = {"variance": "learned"}
     with pytest.raises(ValueError, match=r"learned-range it must return 8 channels"):
-        Diffusion(Schedule.linear()).training_losses(lambda x, t: x, x, np.zeros(1, int), x)
+        Diffusion(Schedule.linear()).training_losses(lambda x, t: x, x, jnp.zeros(1, int), x)
     with pytest.raises(ValueError, match=r"variance 'learned' is not one of learned-range, fixed-small, fixed-large"):
-        Diffusion(Schedule.linear(), variance="learned")
+        Diffusion(Schedule.linear(), **options)

@@ -13,8 +13,8 @@ from dit_grid.experiments.spec import load_spec
 from dit_grid.experiments.store import Store
 from dit_grid.orchestrator.backend import InProcess
 from dit_grid.orchestrator.core import Phase
-from dit_grid.orchestrator.launch import check_placeable, drive, record_runs, unfinished
 from dit_grid.orchestrator.errors import RequestError
+from dit_grid.orchestrator.launch import check_placeable, drive, record_runs, unfinished
 
 NUMBERS = {
     "train": ["run_id", "step", "loss", "mse", "vb", "grad_norm", "param_norm", "learning_rate"],
@@ -150,13 +150,13 @@ def test_a_diverged_run_fails_with_its_step_and_the_others_finish(miniature_spec
     spec = load_spec(spec_file)
     store = Store.create(spec.store)
     record_runs(spec, store)
-    state = drive(unfinished(spec, store), store, InProcess(store))
+    state = drive(unfinished(spec), store, InProcess(store))
     bad, good = (state.runs[run.id] for run in spec.runs)
     assert bad.phase is Phase.FAILED
     assert "nan: NonFiniteLossError" in bad.reason
     assert "between steps 1 and 100" in bad.reason
     assert good.phase is Phase.DONE
-    end = store.attempts(bad.id)[-1].end
+    end = store.attempts(bad.id)[-1].end or {}
     assert end["class"] == "nan"
     assert "Traceback" in end["traceback"]
-    assert not [row for row in store.train([bad.id]).to_pylist()]  # no NaN reaches a table
+    assert store.train([bad.id]).num_rows == 0  # no NaN reaches a table

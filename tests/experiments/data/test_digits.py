@@ -16,6 +16,7 @@ def test_equal_to_what_scikit_learn_loads():
     images, labels = digits().all()
     assert np.array_equal(to_ink(images)[..., 0], known.images)
     assert np.array_equal(labels, known.target)
+    assert np.array_equal(digits().labels, known.target)
 
 
 def test_loading_and_scoring_import_neither_scikit_learn_nor_jax():

@@ -28,6 +28,7 @@ def test_batches_show_cropped_images_with_the_label_of_their_folder(folder):
     assert (images.shape, images.dtype, labels.dtype) == ((4, 8, 8, 3), "float32", "int32")
     shown = [(round(float(v + 1) * 127.5) // 51, label) for v, label in zip(images[:, 0, 0, 0], labels, strict=True)]
     heldout = [(round(float(v + 1) * 127.5) // 51, label) for v, label in zip(*_corner(data.heldout()), strict=True)]
+    assert list(data.labels) == [0, 0, 1, 2, 2]
     assert sorted(shown + heldout) == [(0, 0), (1, 0), (2, 1), (3, 2), (4, 2)]
     assert np.array_equal(data.batch(0, 0, 4).images, images)
 

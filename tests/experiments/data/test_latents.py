@@ -54,7 +54,7 @@ def test_every_image_is_there_once_with_its_label_as_it_is_and_flipped(tmp_path,
     data = LatentFolder("few", folder)
 
     assert list(brightness(data.all())) == [20 * i for i in range(IMAGES)]
-    assert list(data.all().labels) == [0] * 4 + [1] * 7
+    assert list(data.all().labels) == list(data.labels) == [0] * 4 + [1] * 7
     assert (data.shape, data.classes, data.train_size) == ((2, 2, 4), 2, IMAGES)
     first = np.load(moments_path(folder, 0))
     assert np.allclose(first[:, 1, :, ::-1, :4], first[:, 0, :, :, :4])  # true of this encoder, of no real one
@@ -131,6 +131,15 @@ def test_batches_draw_latents_and_flips_afresh_and_alike_for_one_seed_and_step(t
     assert one.std(axis=0).mean() == pytest.approx(SPREAD, rel=0.15)  # 180 draws, and a little spread of the images
     moments = data.all().images / LATENT_SCALE
     assert abs(one.mean() - moments[:4].mean()) < 0.05
+
+
+def test_no_two_steps_or_seeds_share_their_draws(tmp_path, listing):
+    output = tmp_path / "latents"
+    run(listing, output, lambda images: (np.zeros((len(images), 2, 2, 4)), np.zeros((len(images), 2, 2, 4))))
+    finish(listing, output, shard_images=3)
+    data = LatentFolder("noise", output)
+    draws = {data.batch(seed, step, 2).images.tobytes() for seed in (0, 1) for step in range(8)}
+    assert len(draws) == 16
 
 
 def test_about_half_of_the_images_of_a_batch_are_flipped(tmp_path, listing):

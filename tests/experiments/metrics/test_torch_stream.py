@@ -89,6 +89,13 @@ def test_tensors_come_back_with_names_types_and_strides(tmp_path: Path, torch):
         assert np.array_equal(found[name], array)
 
 
+def test_a_tensor_may_be_part_of_a_storage(tmp_path, torch):
+    whole = np.arange(5, dtype=np.float32)
+    part = Rebuild(torch.rebuild, Storage(torch.storages.FloatStorage, "0", whole), 1, (2,), (2,))
+    save(tmp_path / "w.pth", torch, {"whole": whole}, content={"part": part})
+    assert list(read_torch_stream(tmp_path / "w.pth")["part"]) == [1, 3]
+
+
 def test_a_name_that_is_no_tensor_is_refused_and_not_run(tmp_path, torch):
     path, trace = tmp_path / "evil.pth", tmp_path / "ran"
 

@@ -51,7 +51,9 @@ def test_the_shipped_grid_spec_is_the_papers_training():
         assert (optimizer.learning_rate, optimizer.weight_decay, optimizer.clip_norm) == (1e-4, 0, None)
         assert (optimizer.beta1, optimizer.beta2, run.train.class_dropout) == (0.9, 0.999, 0.1)
         assert run.evaluate.every == 50_000
-        assert [(s.samples, s.sampler, s.steps, s.guidance) for s in run.evaluate.settings] == [(50_000, "ddpm", 250, 1)]
+        assert [(s.samples, s.sampler, s.steps, s.guidance) for s in run.evaluate.settings] == [
+            (50_000, "ddpm", 250, 1)
+        ]
     assert {run.execution.resources.slice for run in spec.runs} == {"v3-32", "v3-64", "v3-128", "v3-256"}
 
 

@@ -58,7 +58,12 @@ def test_all_mistakes_are_reported_at_once_and_each_once(tmp_path):
     text = GOOD.replace("batch: 8", "batch: 0, stepz: 1").replace("samples: 10", "samples: no") + "gird: {}\n"
     found = problems(tmp_path, text)
     assert len(found) == 4  # not twice for the two models of the grid
-    assert [line.split(": ")[1] for line in found] == ["gird", "train.batch", "train.stepz", "evaluate.settings[0].samples"]
+    assert [line.split(": ")[1] for line in found] == [
+        "gird",
+        "train.batch",
+        "train.stepz",
+        "evaluate.settings[0].samples",
+    ]
 
 
 @pytest.mark.parametrize(

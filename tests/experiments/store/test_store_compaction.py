@@ -96,6 +96,32 @@ def test_writers_go_on_after_their_segments_were_cleaned_up(filled):
     assert store.train()["step"].to_pylist() == list(range(1, 13))
 
 
+def test_a_gap_in_a_listing_is_given_by_a_later_poll(memory_files):
+    files = memory_files()
+    store = Store(files)
+    with store.writer(store.begin_attempt(RUN, 0), rows_per_flush=1) as writer:
+        for step in (1, 2, 3):
+            writer.train({"step": step, "loss": 1.0})
+    watch = store.watch()
+    name = f"train/{RUN}/a000001-n00000001.parquet"
+    data = files.content.pop(name)
+    given = set(watch.poll().train["step"].to_pylist())
+    files.content[name] = data
+    assert given | set(watch.poll().train["step"].to_pylist()) == {1, 2, 3}
+    assert watch.poll().train.num_rows == 0
+
+
+def test_a_late_row_of_an_old_attempt_does_not_win_over_a_compacted_one(memory_files):
+    store = Store(memory_files())
+    first = store.begin_attempt(RUN, 0)
+    second = store.begin_attempt(RUN, 6)
+    for attempt, value in ((second, 2.0), (first, 1.0)):
+        with store.writer(attempt) as writer:
+            writer.eval({"step": 6, "metric": "fid", "protocol": "p", "value": value})
+        compact(store, least_segments=1)
+        assert store.evals()["value"].to_pylist() == [2.0]
+
+
 def test_a_reader_that_listed_before_a_clean_up_lists_again(filled, monkeypatch):
     store, other = Store(filled), Store(filled)
     expected = view(other)

@@ -9,7 +9,7 @@ from dit_grid.experiments.store.compaction import collect, compact
 from dit_grid.experiments.store.liveness import live_limit
 
 RUN = "b-4-3f9c2a"
-LAST = 12
+LAST = 20
 EVAL_EVERY = 3
 
 
@@ -30,8 +30,8 @@ class Process:
             # The evaluation at the restored step may have been lost, so a trainer does it again.
             self._write("evals", self.step)
 
-    def update(self) -> None:
-        for _ in range(min(2, LAST - self.step)):
+    def update(self, times: int) -> None:
+        for _ in range(min(2 * times, LAST - self.step)):
             self.step += 1
             self._write("train", self.step)
             if self.step % EVAL_EVERY == 0:
@@ -121,47 +121,64 @@ class World:
         return self.store.latest_train()["step"].to_pylist()
 
 
-ACTIONS = st.one_of(
-    st.tuples(st.just("begin"), st.integers(1, 4)),
-    st.tuples(st.just("choose"), st.integers(0, 3)),
-    st.tuples(st.sampled_from(["update", "update", "flush", "checkpoint", "checkpoint", "crash"]), st.integers(0, 3)),
-    st.tuples(st.sampled_from(["compact", "collect", "poll"]), st.just(0)),
+MEANWHILE = st.sampled_from(["nothing", "zombies work", "compact", "collect", "poll", "choose"])
+LIVES = st.fixed_dictionaries(
+    {
+        "older": st.integers(0, 2),
+        "stale": st.booleans(),
+        "rows_per_flush": st.integers(1, 4),
+        "before": st.integers(0, 3),
+        "after": st.integers(0, 3),
+        "flushes": st.booleans(),
+        "meanwhile": st.lists(MEANWHILE, min_size=4, max_size=4),
+    }
 )
 
 
-def act(world: World, action: str, argument: int) -> None:
-    if action == "begin":
-        world.begin(argument)
-    elif action == "choose":
-        world.choose(argument)
-    elif action == "compact":
+def live(world: World, life: dict) -> None:
+    """One attempt from its fence to its crash: updates, a checkpoint, more updates, and what others do between."""
+    if not life["stale"]:
+        world.choose(life["older"])
+    world.begin(life["rows_per_flush"])
+    process, meanwhile = world.processes[-1], life["meanwhile"]
+    happen(world, meanwhile[0])
+    process.update(life["before"])
+    happen(world, meanwhile[1])
+    process.checkpoint()
+    happen(world, meanwhile[2])
+    process.update(life["after"])
+    if life["flushes"]:
+        process.flush()
+    happen(world, meanwhile[3])
+
+
+def happen(world: World, meanwhile: str) -> None:
+    if meanwhile == "zombies work":
+        for zombie in world.processes[:-1]:
+            zombie.update(1)
+            zombie.checkpoint()
+    elif meanwhile == "compact":
         compact(world.store, least_segments=1)
-    elif action == "collect":
+    elif meanwhile == "collect":
         collect(world.store, dry_run=False)
-    elif action == "poll":
+    elif meanwhile == "poll":
         assert world.poll() == world.truth
-    elif world.processes:
-        process = world.processes[argument % len(world.processes)]
-        if action == "crash":
-            world.processes.remove(process)
-        else:
-            getattr(process, action)()
+    elif meanwhile == "choose":
+        world.choose()
+    assert world.view() == world.truth
+    assert world.latest() == sorted(step for table, step in world.truth if table == "train")[-1:]
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(history=st.lists(ACTIONS, max_size=40))
-def test_view_is_what_the_rule_says_and_ends_as_if_nothing_had_happened(memory_files, history):
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lives=st.lists(LIVES, min_size=1, max_size=5))
+def test_view_is_what_the_rule_says_and_ends_as_if_nothing_had_happened(memory_files, lives):
     world = World(memory_files())
-    world.begin(2)
-    for action, argument in history:
-        act(world, action, argument)
-        assert world.view() == world.truth
-        assert world.latest() == sorted(step for table, step in world.truth if table == "train")[-1:]
+    for life in lives:
+        live(world, life)
     world.choose()
     world.begin(3)
     survivor = world.processes[-1]
-    for _ in range(LAST):
-        survivor.update()
+    survivor.update(LAST)
     survivor.flush()
     updates = {("train", step) for step in range(1, LAST + 1)}
     evaluations = {("evals", step) for step in range(EVAL_EVERY, LAST + 1, EVAL_EVERY)}

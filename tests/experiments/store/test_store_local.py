@@ -66,6 +66,22 @@ def test_half_made_files_are_invisible_and_cleaned_up_after_the_grace(store, tmp
     assert not left.exists()
 
 
+def test_a_clean_up_with_a_clock_far_ahead_harms_no_writer(store, monkeypatch):
+    """It takes the temporary file of a writer at work for one left behind."""
+    link = os.link
+
+    def robbed(temporary, path):
+        monkeypatch.setattr(os, "link", link)
+        assert len(collect(store, dry_run=False, grace_s=-7200)) == 1
+        link(temporary, path)
+
+    writer = store.writer(store.begin_attempt(RUN, 0))
+    writer.train({"step": 1, "loss": 1.0})
+    monkeypatch.setattr(os, "link", robbed)
+    writer.flush()
+    assert store.train().num_rows == 1
+
+
 def test_racing_starters_each_get_their_own_number(store):
     """Even those whose fences would say the same, as of two processes of one host at one moment."""
 

@@ -5,6 +5,7 @@ What is here is for models inside or near the grid; each row says how far outsid
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from dit_grid.analysis.fits import FORMS, CannotFitError, FitResult, compare
@@ -33,8 +34,8 @@ class Forecast:
         """The law used, its record on left-out points, and a line a candidate."""
         best = self.scores.iloc[0]
         lines = [
-            f"Forecast of {self.metric} by {best['law']} (best of {len(self.scores)} forms on left-out points: "
-            f"RMS {100 * best['loo_rms']:.0f} %, largest model {100 * best['largest_error']:+.0f} %)"
+            f"Forecast of {self.metric} by {best['law']}, of {len(self.scores)} forms the best at predicting the more "
+            f"expensive half of the measured models from the cheaper ones (RMS {100 * best['forward_rms']:.0f} %)"
         ]
         for row in self.predictions.to_dict("records"):
             outside = f", ×{row['extrapolation']:.2g} outside the points" if row["extrapolation"] > 1 else ""
@@ -47,18 +48,21 @@ class Forecast:
 def forecast(
     results: Results, candidates: pd.DataFrame | None = None, metric: str = "fd_conv", forms: tuple[AnyLaw, ...] = FORMS
 ) -> Forecast:
-    """The final value of `metric` for each candidate, by the form with the least leave-one-out error.
+    """The final value of `metric` for each candidate, by the form that predicts forward best (`forward_chain`).
+
+    On the paper's table this picks the same form from any 6 to 11 cheapest models, where leaving one out does not.
 
     `candidates` has the columns model, size, patch, params, tokens, gmacs, batch, steps; by default it is the runs of
     the grid, of the law's family, that have no final value yet.
 
     Raises:
-        ValueError: nothing of the metric was measured, or too few models for any form.
+        ValueError: nothing of the metric was measured, or fewer than six models.
     """
     found = law(results, metric)
     scores = compare(found.points, forms)
-    if scores.empty:
-        raise CannotFitError(f"a forecast needs at least 4 models with a final {metric}; got {len(found.points)}")
+    if scores.empty or not np.isfinite(scores["forward_rms"].min()):
+        raise CannotFitError(f"a forecast needs at least 6 models with a final {metric}; got {len(found.points)}")
+    scores = scores.sort_values("forward_rms", kind="stable").reset_index(drop=True)
     best = next(form for form in forms if form.name == scores["law"].iloc[0])
     fit = best.fit(found.points)
     asked = unfinished(results, found.points) if candidates is None else candidates

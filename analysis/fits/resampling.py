@@ -59,9 +59,8 @@ def bootstrap(fit: FitResult, frame: pd.DataFrame, replicates: int = 4000, seed:
         theta = _refit_powers(law, fit, rows, counts)
     else:
         raise TypeError(f"no bootstrap for {law.name}; refit resamples of the rows yourself")
-    samples = pd.DataFrame(theta, columns=law.coefficients())
     good = np.isfinite(theta).all(axis=1)
-    return Bootstrap(samples[good], int(np.sum(~good)))
+    return Bootstrap(pd.DataFrame(theta[good], columns=list(law.coefficients())), int(np.sum(~good)))
 
 
 def weighted_least_squares(design: Array, target: Array, weights: Array) -> Array:

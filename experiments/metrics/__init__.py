@@ -1,0 +1,1 @@
+"""Measuring samples: feature networks, their statistics and references, and every score made of them."""

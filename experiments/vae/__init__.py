@@ -1,0 +1,1 @@
+"""Stable Diffusion's autoencoder, between images and the latents that large models are trained on."""
