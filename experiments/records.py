@@ -86,9 +86,7 @@ TRAIN = Table(
         Column("mse", _REAL, "noise prediction error, same mean"),
         Column("vb", _REAL, "variational bound term, same mean", "bits/dimension"),
         *(
-            Column(
-                f"loss_t{part}", _REAL, f"loss of images noised to a timestep in quarter {part} of 4, least noisy first"
-            )
+            Column(f"loss_t{part}", _REAL, f"loss at timesteps in quarter {part} of 4, least noisy first", since=2)
             for part in (1, 2, 3, 4)
         ),
         Column("grad_norm", _REAL, "global L2 norm of the gradient, same mean"),

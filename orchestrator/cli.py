@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dit_grid.orchestrator.store_commands import store_group
+
 if TYPE_CHECKING:
     from dit_grid.experiments.spec import ExperimentSpec, RunSpec
     from dit_grid.orchestrator.core import State
@@ -153,13 +155,22 @@ def results(where: str | None, form: str, out: str | None) -> None:
 @cli.command()
 @WHERE
 @click.option("-o", "--out", type=click.Path(file_okay=False), help="Folder for the figures (default: in the store).")
-def analyze(where: str | None, out: str | None) -> None:
+@click.option("--paper", is_flag=True, help="Work on the numbers that the paper prints, with nothing run.")
+def analyze(where: str | None, out: str | None, paper: bool) -> None:
     """Fit the law, print it with its interval, and write the figures.
 
     \b
     dit-grid analyze
     dit-grid analyze results/digits -o figures
+    dit-grid analyze --paper -o paper
     """
+    if paper:
+        from dit_grid.analysis.paper import analyze_paper, paper_text
+
+        folder = out or "results/paper"
+        analyze_paper(folder)
+        click.echo(f"{paper_text()}\n\nFigures and tables: {folder}")
+        return
     _print_results(_store(where), figures=True, out=out, table=False)
 
 
@@ -179,6 +190,9 @@ def doctor(address: str | None, as_json: bool) -> None:
     findings = examine(address)
     print_findings(findings, as_json)
     sys.exit(SOME_FAILED if any(finding.level == "problem" for finding in findings) else DONE)
+
+
+cli.add_command(store_group)
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Axis labels and ticks that several figures share, with units in the words."""
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
 GMACS = "GMACs per forward pass of one image (the paper's Gflops)"
 TRAIN_GMACS = "training compute, GMACs (the paper's Gflops: forward × batch × steps × 3)"
@@ -14,6 +14,19 @@ def plain_ticks(ax: Axes, log_y: bool) -> None:
         ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         ax.yaxis.set_major_formatter(ScalarFormatter())
         ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def log_x(ax: Axes) -> None:
+    """A logarithmic x axis whose labels stay apart: powers of ten, or 1, 2, 5 where it spans little more than one.
+
+    Call it when everything is drawn: it looks at the range.
+    """
+    ax.set_xscale("log")
+    low, high = ax.get_xlim()
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    if high / low < 30:
+        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def step_ticks(ax: Axes) -> None:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from dit_grid.analysis.figures.axes import GMACS, plain_ticks
+from dit_grid.analysis.figures.axes import GMACS, log_x, plain_ticks
 from dit_grid.analysis.figures.chart import FAINT, INK, Chart, drawing, headline, new_chart
 from dit_grid.analysis.figures.style import legends, patch_handles, patch_marker, size_colours, size_handles
 from dit_grid.analysis.metrics import metric_named
@@ -29,7 +29,6 @@ def metric_against_compute(law: ScalingLaw, published: pd.DataFrame | None = Non
     with drawing():
         chart = new_chart(6.8, 4.4, data, law.missing)
         ax = chart.add_subplot()
-        ax.set_xscale("log")
         ax.set_yscale("log" if log_y else "linear")
         _law_line(ax, law)
         for source, points in data.groupby("source", sort=False):
@@ -37,6 +36,7 @@ def metric_against_compute(law: ScalingLaw, published: pd.DataFrame | None = Non
         ax.set_xlabel(GMACS)
         better = "lower is better" if metric.lower_is_better else "higher is better"
         ax.set_ylabel(f"{metric.label} ({better})")
+        log_x(ax)
         plain_ticks(ax, log_y)
         headline(ax, f"{metric.label} against compute", _summary(law))
         legends(chart, _legend_groups(data, law))

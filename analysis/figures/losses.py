@@ -13,7 +13,7 @@ from dit_grid.analysis.figures.style import legends, patch_dashes, patch_handles
 from dit_grid.analysis.results import Results, in_grid_order
 
 EARLY = 0.15
-"""Share of the longest run that the second panel enlarges."""
+"""Share of the longest run that the second panel enlarges, but three points at least."""
 
 POINTS = 400
 """Points drawn of one curve; more than the pixels of a panel show nothing."""
@@ -36,13 +36,14 @@ def training_loss(results: Results, smooth: float = 0.02) -> Chart:
     sizes, patches = list(dict.fromkeys(data["size"])), sorted(set(data["patch"]), reverse=True)
     missing = tuple(sorted(set(results.runs["model"]) - set(data["model"])))
     last = data["step"].max()
+    start = max(EARLY * last, sorted(set(data["step"]))[:3][-1])
     with drawing():
         chart = new_chart(9.4, 4.0, data, missing)
         whole, early = chart.subplots(1, 2)
         _lines(whole, data, sizes)
-        _lines(early, data[data["step"] <= EARLY * last], sizes)
+        _lines(early, data[data["step"] <= start], sizes)
         whole.set_title("Training loss", loc="left", fontweight="bold")
-        early.set_title(f"The first {100 * EARLY:.0f} %", loc="left", fontweight="bold")
+        early.set_title(f"The first {100 * start / last:.0f} %", loc="left", fontweight="bold")
         whole.set_ylabel("training loss, MSE + bound term (smoothed)")
         _focus(whole, data[data["step"] > 2 * EARLY * last])
         legends(

@@ -6,7 +6,7 @@ What is here shows that steps at sampling do not make up for a small model; trai
 import pandas as pd
 from matplotlib.axes import Axes
 
-from dit_grid.analysis.figures.axes import SAMPLE_GMACS, plain_ticks
+from dit_grid.analysis.figures.axes import SAMPLE_GMACS, log_x, plain_ticks
 from dit_grid.analysis.figures.chart import FAINT, Chart, drawing, headline, new_chart
 from dit_grid.analysis.figures.style import (
     legends,
@@ -36,12 +36,12 @@ def metric_against_sampling_compute(
         ax = chart.add_subplot()
         for _, line in data.groupby("model", sort=False):
             _line(ax, line, size_colours(sizes))
-        ax.set_xscale("log")
         ax.set_yscale("log" if known.log else "linear")
         plain_ticks(ax, known.log)
         ax.margins(0.18)
         if span:
             ax.set_xlim(*span)
+        log_x(ax)
         ax.set_xlabel(SAMPLE_GMACS)
         ax.set_ylabel(f"{known.label} (lower is better)")
         headline(ax, f"{known.label} against sampling compute", subtitle)

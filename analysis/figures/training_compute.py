@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from dit_grid.analysis.figures.axes import TRAIN_GMACS, plain_ticks
+from dit_grid.analysis.figures.axes import TRAIN_GMACS, log_x, plain_ticks
 from dit_grid.analysis.figures.chart import FAINT, Chart, drawing, new_chart
 from dit_grid.analysis.figures.style import (
     legends,
@@ -65,7 +65,7 @@ def _panel(ax: Axes, rows: pd.DataFrame, name: str, colours: dict[str, str]) -> 
         size, patch = run["size"].iloc[0], run["patch"].iloc[0]
         look = {"color": colours[size], "ls": patch_dashes(patch), "marker": patch_marker(patch)}
         ax.plot(run["train_gmacs"], run["value"], lw=1.4, ms=5, mec="white", mew=0.5, **look)
-    ax.set_xscale("log")
+    log_x(ax)
     ax.set_yscale("log" if metric.log else "linear")
     plain_ticks(ax, metric.log)
     ax.set_title(metric.label, loc="left", fontweight="bold")

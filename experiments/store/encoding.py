@@ -104,8 +104,7 @@ def decode(
     """(rows, covers) of the file `name`: exactly the table's columns, those its writer did not know yet as null.
 
     Columns in `constants` are not read but filled: the file's name is the authority for whose rows it holds. `tail`
-    reads the last row group only. Raises
-    DamagedFileError, or NewerVersionError for a file of a later schema version.
+    reads the last row group only. Raises DamagedFileError, or NewerVersionError for a later schema version.
     """
     try:
         file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)

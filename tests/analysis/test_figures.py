@@ -1,5 +1,6 @@
 """Every figure draws what is there, says what is not, keeps text apart, and is written with its data."""
 
+import itertools
 import re
 from typing import Any
 
@@ -23,6 +24,7 @@ from dit_grid.analysis.figures.samples import mosaic
 from dit_grid.analysis.figures.style import size_colours
 from dit_grid.analysis.figures.training_compute import frontier
 from dit_grid.analysis.paper import paper_charts
+from dit_grid.analysis.results import assemble
 
 MODELS = [f"{s}/{p}" for s in ("S", "B", "L", "XL") for p in (8, 4, 2)]
 
@@ -112,7 +114,6 @@ def test_frontier_of_a_metric_that_grows_is_the_mirror_image():
 
 def test_partial_grid_draws_what_is_there_and_notes_the_rest(planted):
     runs, train, evals, events, states = planted.tables()
-    from dit_grid.analysis.results import assemble
 
     gone = evals["run_id"].isin(["xl-2-000000", "s-8-000000"])
     results = assemble(runs, train, evals[~gone], events, states)
@@ -208,3 +209,23 @@ def test_write_figures_writes_all_that_a_store_gives(tmp_path, planted):
     assert {p.name for p in written} == {f"{n}.{e}" for n in names for e in ("png", "svg", "csv")}
     assert all(p.stat().st_size for p in written)
     assert not re.search("nan|inf", (tmp_path / "out" / "training_loss.csv").read_text())
+
+
+def test_early_losses_are_drawn_however_short_the_runs(planted):
+    runs, train, evals, events, states = planted.tables()
+    few = assemble(runs, train[train["step"] % 500 == 0], evals, events, states)
+    early = training_loss(few).axes[1]
+    assert all(len(line.get_xdata()) == 3 for line in early.lines)
+
+
+def test_labels_of_a_compute_axis_within_one_decade_stay_apart(planted):
+    results = planted.results(noise=0.1, sizes={"S": (32, 2), "B": (48, 3)}, patches=(8,))
+    chart = metrics_against_training_compute(results, ["fd_conv", "accuracy"])
+    chart.draw_without_rendering()
+    renderer = chart.canvas.get_renderer()
+    low, high = chart.axes[0].get_xlim()
+    ticks = [t for t in chart.axes[0].xaxis.get_major_ticks() if low <= t.get_loc() <= high]
+    boxes = sorted((t.label1.get_window_extent(renderer) for t in ticks), key=lambda b: b.x0)
+    assert len(boxes) >= 2
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+    assert not any(label.get_text() for label in chart.axes[0].xaxis.get_minorticklabels())

@@ -130,8 +130,38 @@ def test_a_request_that_is_wrong_ends_in_a_line_and_status_2(store, tmp_path, ar
     assert "Traceback" not in shown.stderr
 
 
+def test_store_commands_check_pack_and_clean_up(store, tmp_path):
+    assert "0 errors" in dit_grid("store", "check", store).stdout
+    before = dit_grid("results", store, "--format", "csv").stdout
+    assert dit_grid("store", "compact", store).returncode == 0
+    assert dit_grid("store", "gc", store, "--grace", "0").returncode == 0
+    assert dit_grid("results", store, "--format", "csv").stdout == before
+    names = dit_grid("store", "export", store, "-o", tmp_path / "out", "--format", "jsonl").stdout.split()
+    assert sorted(Path(name).name for name in names) == ["evals.jsonl", "events.jsonl", "runs.jsonl", "train.jsonl"]
+
+
+def test_the_store_check_finds_a_torn_file(store, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(store, copy)
+    torn = next((copy / "evals").rglob("*.parquet"))
+    torn.write_bytes(torn.read_bytes()[:50])
+    shown = dit_grid("store", "check", copy)
+    assert shown.returncode == 1
+    assert str(torn.relative_to(copy)) in shown.stdout
+
+
+def test_the_paper_is_analyzed_with_nothing_run(tmp_path):
+    shown = dit_grid("analyze", "--paper", "-o", tmp_path / "paper")
+    assert shown.returncode == 0
+    assert "-0.93" in shown.stdout
+    assert list((tmp_path / "paper").glob("*.png"))
+
+
 def test_every_command_has_help_with_an_example():
     listed = dit_grid("--help").stdout.split("Commands:")[1]
+    assert "dit-grid store check" in dit_grid("store", "--help").stdout
     commands = [line.split()[0] for line in listed.splitlines() if line.startswith("  ") and line[2] != " "]
     assert {"plan", "launch", "status", "logs", "results", "analyze", "doctor"} <= set(commands)
     for command in commands:

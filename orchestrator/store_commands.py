@@ -1,0 +1,122 @@
+"""`dit-grid store …`: inspect a results store, pack it, clean it up, and carry its tables in and out."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+WHERE = click.argument("where", required=False)
+
+
+@click.group("store")
+def store_group() -> None:
+    """Check, pack, clean up, export and import a results store.
+
+    \b
+    dit-grid store check results/digits
+    """
+
+
+@store_group.command()
+@WHERE
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")
+def check(where: str | None, as_json: bool) -> None:
+    """Read every file and report what is wrong; exit status 1 if numbers are missing or cannot be trusted.
+
+    \b
+    dit-grid store check results/digits
+    """
+    from dataclasses import asdict
+
+    from dit_grid.experiments.store.check import check as inspect
+    from dit_grid.orchestrator.tables import print_json
+
+    store = _open(where)
+    findings = inspect(store)
+    errors = [finding for finding in findings if finding.is_error]
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            click.echo(f"{'error' if finding.is_error else 'note':6} {finding.name}: {finding.problem}")
+        click.echo(f"{len(errors)} errors, {len(findings) - len(errors)} notes in {store.paths.root}")
+    sys.exit(1 if errors else 0)
+
+
+@store_group.command()
+@WHERE
+def compact(where: str | None) -> None:
+    """Pack many small files into few; safe while runs write and others read.
+
+    \b
+    dit-grid store compact results/digits
+    """
+    from dit_grid.experiments.store.compaction import compact as pack
+
+    written = pack(_open(where))
+    click.echo(f"{len(written)} packed files written; `dit-grid store gc` removes what they replace")
+
+
+@store_group.command()
+@WHERE
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option("--grace", "grace_s", default=3600.0, show_default=True, help="Leave files younger than this, seconds.")
+def gc(where: str | None, dry_run: bool, grace_s: float) -> None:
+    """Remove files that a packed one replaced, or that a killed writer left half-made. Never a row that counts.
+
+    \b
+    dit-grid store gc results/digits --dry-run
+    """
+    from dit_grid.experiments.store.compaction import collect
+
+    removals = collect(_open(where), dry_run=dry_run, grace_s=grace_s)
+    for removal in removals:
+        click.echo(f"{removal.name}: {removal.reason}")
+    click.echo(f"{len(removals)} files {'would be' if dry_run else 'were'} removed")
+
+
+@store_group.command()
+@WHERE
+@click.option("-o", "--out", required=True, type=click.Path(file_okay=False), help="Folder for the files.")
+@click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True)
+def export(where: str | None, out: str, form: str) -> None:
+    """Write the four tables, each number once, as CSV or JSON lines.
+
+    \b
+    dit-grid store export results/digits -o exported --format jsonl
+    """
+    from dit_grid.experiments.store.export import export as write
+
+    for path in write(_open(where), out, form):
+        click.echo(str(path))
+
+
+@store_group.command("import")
+@click.argument("log", type=click.Path(dir_okay=False))
+@click.argument("where")
+@click.option("--mapping", required=True, type=click.Path(dir_okay=False), help="YAML: table columns from log columns.")
+def import_command(log: str, where: str, mapping: str) -> None:
+    """Bring runs made elsewhere, a CSV or JSON-lines log, into a store, so that they join the same analysis.
+
+    \b
+    dit-grid store import other.csv results/other --mapping mapping.yaml
+    """
+    from dit_grid.experiments.store import Store
+    from dit_grid.experiments.store.importing import import_log
+
+    runs = import_log(Store.create(where), log, _mapping(mapping))
+    click.echo(f"{len(runs)} runs imported into {where}: {', '.join(runs)}")
+
+
+def _open(where: str | None) -> Any:
+    from dit_grid.experiments.store import Store
+    from dit_grid.orchestrator.where import store_of
+
+    return Store.open(store_of(where))
+
+
+def _mapping(path: str) -> Any:
+    from dit_grid.experiments.spec.source import read_yaml
+
+    return read_yaml(Path(path)).plain()
