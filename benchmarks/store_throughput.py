@@ -11,6 +11,7 @@ import argparse
 import multiprocessing
 import tempfile
 import time
+from multiprocessing.synchronize import Barrier
 
 import numpy as np
 
@@ -19,12 +20,12 @@ from dit_grid.experiments.store import Store
 VALUES = ("loss", "mse", "vb", "grad_norm", "param_norm", "learning_rate", "steps_per_s", "mfu", "data_wait_s")
 
 
-def write(where: str, run: int, flushes: int, rows: int, start: float) -> None:
+def write(where: str, run: int, flushes: int, rows: int, start: Barrier) -> None:
     """One trainer's worth of rows: distinct numbers in every column, a flush every `rows`."""
     store = Store.open(where)
     numbers = np.random.default_rng(run).normal(size=(rows, len(VALUES))).tolist()
     attempt = store.begin_attempt(f"run-{run}", 0)
-    time.sleep(max(0.0, start - time.time()))
+    start.wait()
     with store.writer(attempt, rows_per_flush=rows, flush_s=1e9) as writer:
         for flush in range(flushes):
             for row, values in enumerate(numbers):
@@ -40,15 +41,17 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         store = Store.create(f"{folder}/store")
-        start = time.time() + 5.0  # every process has imported by then
         context = multiprocessing.get_context("spawn")
+        start = context.Barrier(args.processes + 1)
         work = [(store.paths.root, run, args.flushes, args.rows, start) for run in range(args.processes)]
         processes = [context.Process(target=write, args=one) for one in work]
         for process in processes:
             process.start()
+        start.wait()
+        began = time.monotonic()
         for process in processes:
             process.join()
-        wall_s = time.time() - start
+        wall_s = time.monotonic() - began
         expected = args.processes * args.flushes * args.rows
         view = store.train()
         keys = set(zip(view["run_id"].to_pylist(), view["step"].to_pylist(), strict=True))

@@ -30,11 +30,7 @@ def differences(evals: pa.Table | Iterable[Mapping[str, Any]], allow: Collection
     unknown = set(allow) - set(SETTINGS)
     if unknown:
         raise StoreError(f"no evaluation setting {sorted(unknown)[0]!r}; allowed: {', '.join(SETTINGS)}")
-    rows = (
-        evals.select([n for n in SETTINGS if n in evals.schema.names]).to_pylist()
-        if isinstance(evals, pa.Table)
-        else evals
-    )
+    rows = evals.to_pylist() if isinstance(evals, pa.Table) else evals
     values: dict[str, set[Any]] = {name: set() for name in SETTINGS if name not in allow}
     for row in rows:
         for name, seen in values.items():

@@ -214,13 +214,13 @@ def test_write_figures_writes_all_that_a_store_gives(tmp_path, planted):
 def test_early_losses_are_drawn_however_short_the_runs(planted):
     runs, train, evals, events, states = planted.tables()
     few = assemble(runs, train[train["step"] % 500 == 0], evals, events, states)
-    early = training_loss(few).axes[1]
+    early: Any = training_loss(few).axes[1]
     assert all(len(line.get_xdata()) == 3 for line in early.lines)
 
 
 def test_labels_of_a_compute_axis_within_one_decade_stay_apart(planted):
     results = planted.results(noise=0.1, sizes={"S": (32, 2), "B": (48, 3)}, patches=(8,))
-    chart = metrics_against_training_compute(results, ["fd_conv", "accuracy"])
+    chart: Any = metrics_against_training_compute(results, ["fd_conv", "accuracy"])
     chart.draw_without_rendering()
     renderer = chart.canvas.get_renderer()
     low, high = chart.axes[0].get_xlim()

@@ -116,7 +116,8 @@ def test_guidance_acts_on_the_channels_asked_for():
         return sample(network, DIFFUSION.respace(2), x, jnp.ones(2, int), jax.random.key(0), **options)[..., 3]
 
     plain = sample(counting_network([]), DIFFUSION.respace(2), x, jnp.ones(2, int), jax.random.key(0))[..., 3]
-    np.testing.assert_allclose(last_channel(3), plain, rtol=1e-5)  # rounding of two programs
+    # 1e-4: two programs round differently, and the first of the two steps passes through values near 100.
+    np.testing.assert_allclose(last_channel(3), plain, atol=1e-4)
     assert np.abs(last_channel(None) - plain).max() > 0.1
 
 
