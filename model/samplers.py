@@ -6,7 +6,7 @@ latents and writing images are not here.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 import jax
@@ -106,32 +106,46 @@ def sample(
 
 
 def sample_chunks(
-    model: DiT, diffusion: Diffusion, labels: Any, key: jax.Array, *, chunk: int, **options: Any
+    model: DiT,
+    diffusion: Diffusion,
+    labels: Any,
+    key: jax.Array,
+    *,
+    chunk: int,
+    compiler_options: Mapping[str, bool | int] | None = None,
+    **options: Any,
 ) -> Iterator[np.ndarray]:
     """Yields samples for all labels in order, `chunk` at a time, so that memory and not their number sets the limit.
 
     Sample i depends on (key, i) and its label alone, never on `chunk`. `options` are those of `sample`, all hashable;
-    the program is compiled once for a network, diffusion, chunk size and set of options.
+    the program is compiled once for a network, diffusion, chunk size and set of options, with XLA's
+    `compiler_options` if any.
     """
     total = jax.tree.leaves(labels)[0].shape[0]
     if chunk < 1 or total < 1:
         raise ValueError(f"{total} labels in chunks of {chunk}: both must be at least 1")
     graph, state = nnx.split(model)
+    program = _chunk_program(tuple((compiler_options or {}).items()))
     frozen_options = tuple(sorted(options.items()))
     for start in range(0, total, chunk):
         rows = np.minimum(np.arange(start, start + chunk), total - 1)
-        part = jax.tree.map(lambda leaf, rows=rows: jnp.asarray(leaf)[rows], labels)
-        keys_B = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.asarray(rows))
-        images = _sample_chunk(graph, diffusion, frozen_options, state, part, keys_B)
+        part = jax.tree.map(lambda leaf, rows=rows: np.asarray(leaf)[rows], labels)
+        images = program(graph, diffusion, frozen_options, state, part, key, rows)
         yield np.asarray(images)[: total - start]
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+@functools.cache
+def _chunk_program(compiler_options: tuple) -> Callable[..., jax.Array]:
+    return jax.jit(_sample_chunk, static_argnums=(0, 1, 2), compiler_options=dict(compiler_options))
+
+
 def _sample_chunk(
-    graph: nnx.GraphDef, diffusion: Diffusion, options: tuple, state: nnx.State, labels: Any, keys_B: jax.Array
-) -> jax.Array:
+    graph: nnx.GraphDef, diffusion: Diffusion, options: tuple, state: nnx.State, labels: Any, key: jax.Array,
+    rows: jax.Array,
+) -> jax.Array:  # fmt: skip
     model = nnx.merge(graph, state)
     config = model.config
+    keys_B = jax.vmap(jax.random.fold_in, (None, 0))(key, rows)
     x_T = _normal(keys_B, 0, (config.image_size, config.image_size, config.channels))
     return sample(model, diffusion, x_T, labels, keys_B, **dict(options))
 

@@ -116,6 +116,7 @@ class EvalSetting(Record):
     sampler: Literal["ddpm", "ddim", "dpmpp-2m"] = "ddpm"
     steps: PositiveInt = 250
     eta: Annotated[float, Field(ge=0, le=1)] = 0.0
+    clip: bool = False
     guidance: Annotated[float, Field(ge=0)] = 1.0
     guidance_channels: PositiveInt | None = None
     weights: Literal["ema", "raw"] = "ema"
