@@ -59,8 +59,8 @@ class Evaluation:
         labels = np.resize(self.dataset.labels, setting.samples)  # the data's own mix of classes
         chunks = sample_chunks(
             self.program.network(params), self._diffusions[setting.steps], labels, jax.random.key(setting.seed),
-            chunk=min(CHUNK, setting.samples), sampler=setting.sampler, eta=setting.eta, clip=setting.clip, guidance=setting.guidance,
-            guidance_channels=setting.guidance_channels, null_label=self.run.model.classes,
+            chunk=min(CHUNK, setting.samples), sampler=setting.sampler, eta=setting.eta, clip=setting.clip,
+            guidance=setting.guidance, guidance_channels=setting.guidance_channels, null_label=self.run.model.classes,
             compiler_options=quick_compile(),
         )  # fmt: skip
         return np.concatenate(list(chunks)), labels

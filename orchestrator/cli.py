@@ -102,9 +102,10 @@ def status(where: str | None, as_json: bool, watch: bool) -> None:
     dit-grid status results/digits --json
     """
     from dit_grid.experiments.store import Store
-    from dit_grid.orchestrator.status import read_status
+    from dit_grid.orchestrator.status import read_status, without_pandas
     from dit_grid.orchestrator.tables import print_status
 
+    without_pandas()
     store = Store.open(_store(where))
     while True:
         if watch and not as_json:
@@ -272,7 +273,7 @@ def _drive(spec: "ExperimentSpec", todo: "list[RunSpec]", address: str | None) -
 
 def _print_results(where: str, figures: bool, out: str | None = None, table: bool = True) -> None:
     """Print the results table, the law of the main metric, and where the figures are."""
-    from dit_grid.analysis import law, load, results_table, write_figures
+    from dit_grid.analysis import law, load, results_table
     from dit_grid.analysis.metrics import main_metric
     from dit_grid.orchestrator.tables import write_frame
 
@@ -286,6 +287,8 @@ def _print_results(where: str, figures: bool, out: str | None = None, table: boo
     click.echo(f"\n{law(found, metric)}")
     folder = out or f"{where}/figures"
     if figures:
+        from dit_grid.analysis import write_figures  # matplotlib; a finished launch answers sooner without
+
         write_figures(where, folder)
     if os.path.isdir(folder):
         click.echo(f"\nFigures: {folder}")

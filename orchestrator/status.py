@@ -5,12 +5,17 @@ A run counts as running while its process is (on this machine), or while its las
 
 import os
 import socket
+import sys
 import time
 from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
 from statistics import median
 from typing import Any
 
 from dit_grid.experiments.store import RunState, Store
+
+TRAIN_COLUMNS = ("run_id", "step", "steps_per_s", "mfu", "loss", "wall_unix_s")
+"""What status reads of the train table."""
 
 SILENCE_S = 120.0
 """A run on another machine that wrote nothing for so long is taken to be gone."""
@@ -40,12 +45,27 @@ def read_status(store: Store, now: float | None = None) -> list[RunStatus]:
     now = time.time() if now is None else now
     states = store.states()
     begun = list(states)
-    last = _last_rows(store.train(begun).to_pylist())
-    metrics = _latest_metrics(store.evals(begun).to_pylist())
+    last = {row["run_id"]: row for row in store.latest_train(begun, columns=TRAIN_COLUMNS).to_pylist()}
+    metrics = _latest_metrics(store.evals(begun, columns=["run_id", "step", "metric", "value"]).to_pylist())
     return [
         _status(store, run, states.get(run["run_id"]), last.get(run["run_id"]), metrics.get(run["run_id"], {}), now)
         for run in store.runs().to_pylist()
     ]
+
+
+def without_pandas() -> None:
+    """Make this process one where pandas is not installed, for commands that only look.
+
+    pyarrow imports pandas wherever it finds it, which takes a second, and does without where it does not.
+    """
+    if "pandas" not in sys.modules:
+        sys.meta_path.insert(0, _NoPandas())
+
+
+class _NoPandas(MetaPathFinder):
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
+        if fullname == "pandas":
+            raise ModuleNotFoundError("kept out by `without_pandas`", name=fullname)
 
 
 def _status(
@@ -81,10 +101,6 @@ def _alive(facts: dict[str, Any], row: dict[str, Any], now: float) -> bool:
         return True
     heard = max(row.get("wall_unix_s") or 0.0, facts.get("started_unix_s") or 0.0)
     return now - heard < SILENCE_S
-
-
-def _last_rows(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {row["run_id"]: row for row in rows}  # the view is sorted by step
 
 
 def _latest_metrics(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:

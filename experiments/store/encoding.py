@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -129,8 +130,15 @@ def decode(
         raise DamagedFileError(f"{name}: not a readable {table.name} file ({reason}); {_REMEDY}") from error
 
 
-def _constant(value: Any, kind: pa.DataType, rows: int) -> pa.Array:
-    return pa.repeat(pa.scalar(value, kind), rows)
+def _constant(value: str | int | None, kind: pa.DataType, rows: int) -> pa.Array:
+    """A column of one value, made from buffers: `pa.scalar` and `pa.array` import pandas, which takes a second."""
+    if value is None:
+        return pa.nulls(rows, kind)
+    if isinstance(value, str):
+        text = value.encode()
+        offsets = np.arange(rows + 1, dtype=np.int32) * np.int32(len(text))
+        return pa.Array.from_buffers(kind, rows, [None, pa.py_buffer(offsets), pa.py_buffer(text * rows)])
+    return pa.Array.from_buffers(kind, rows, [None, pa.py_buffer(np.full(rows, value, dtype=np.int64))])
 
 
 _REMEDY = "no writer of this store leaves such a file: restore it from a backup, or move it out of the store"

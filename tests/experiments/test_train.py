@@ -159,3 +159,22 @@ def test_a_full_disk_ends_the_attempt_as_a_storage_failure(store, monkeypatch):
         train(RUN, Context(store))
     assert (store.attempts(RUN.id)[0].end or {})["class"] == "storage"
     shutil.rmtree(store.paths.root)
+
+
+def test_each_update_sees_the_batch_of_its_own_step(whole):
+    program, data, found = Program(RUN), digits(), []
+    state = program.init()
+    for step in range(10):
+        batch = data.batch(RUN.seed, step, RUN.train.batch)
+        state, losses = program.advance(state, batch.images[None], batch.labels[None])
+        found.append(float(losses.loss))
+    assert np.mean(found) == pytest.approx(whole.train().to_pylist()[0]["loss"], rel=1e-6)
+    assert len(set(found)) == 10
+
+
+def test_checkpoints_past_the_point_where_a_later_attempt_took_over_do_not_count(whole, tmp_path):
+    shutil.copytree(whole.paths.root, tmp_path / "copy")
+    copy = Store.open(str(tmp_path / "copy"))
+    copy.begin_attempt(RUN.id, 30)
+    assert live_checkpoints(copy, RUN.id) == [(20, 1), (30, 1)]
+    assert [row["step"] for row in copy.train().to_pylist()] == [10, 20, 30]

@@ -121,7 +121,7 @@ def test_ctrl_c_keeps_the_work_leaves_no_process_and_the_same_command_goes_on(un
     spec, store = miniature_spec(tmp_path), tmp_path / "store"
     process = launched(spec)
     wait_for(lambda: checkpoints(store))
-    os.kill(process.pid, signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # what a terminal does: every process of the launch gets it
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
     assert "goes on from the last checkpoint" in output
