@@ -105,15 +105,16 @@ def test_checkpoints_are_kept_as_many_as_asked_for(whole):
 
 
 def test_a_run_that_was_replaced_stops_before_its_next_checkpoint(store):
-    def replace():
-        if not replace.done:
-            replace.done = True
+    later = []
+
+    def begin_a_later_attempt():
+        later.append(1)
+        if len(later) == 1:
             store.begin_attempt(RUN.id, 0)
         return False
 
-    replace.done = False
     with pytest.raises(SupersededError, match="was replaced by a later one"):
-        train(RUN, Context(store, stop_requested=replace))
+        train(RUN, Context(store, stop_requested=begin_a_later_attempt))
     assert store.train().num_rows == 0  # nothing of it counts
     assert live_checkpoints(store, RUN.id) == []
 

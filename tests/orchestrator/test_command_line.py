@@ -1,5 +1,6 @@
 """The commands as a person types them: what they print, what they refuse, and with which exit status."""
 
+import io
 import json
 import os
 import subprocess
@@ -79,7 +80,7 @@ def test_status_says_how_every_run_stands(store):
 
 
 def test_results_come_in_every_format(store, tmp_path):
-    table = pd.read_csv(pd.io.common.StringIO(dit_grid("results", store, "--format", "csv").stdout))
+    table = pd.read_csv(io.StringIO(dit_grid("results", store, "--format", "csv").stdout))
     assert list(table["model"]) == ["S/4", "B/4"]
     rows = json.loads(dit_grid("results", store, "--format", "json").stdout)
     assert [row["fd_conv"] for row in rows] == [50.0, 70.0]
