@@ -79,19 +79,30 @@ def unfinished(spec: ExperimentSpec) -> list[RunSpec]:
 
 
 def check_placeable(runs: list[RunSpec], capacity: dict[str, int]) -> None:
-    """Raise RequestError, in a few lines, if the cluster has not what some run needs, before anything is started."""
+    """Raise RequestError, in a few lines, if some run cannot execute on the cluster, before anything is started."""
     needs: dict[tuple[str, int], list[str]] = {}
     for run in runs:
         resources = run.execution.resources
         if resources.count > capacity.get(resources.kind, 0):
             needs.setdefault((resources.kind, resources.count), []).append(run.model.name)
     if not needs:
+        _check_supported(runs)
         return
     has = ", ".join(f"{count} x {kind}" for kind, count in sorted(capacity.items()))
     lines = [f"the cluster cannot hold {sum(map(len, needs.values()))} of {len(runs)} runs; it has {has}"]
     lines += [f"  {count} x {kind} each: {', '.join(names)}" for (kind, count), names in needs.items()]
     lines.append("  connect to a cluster that has them with --address, or change execution.resources in the spec")
     raise RequestError("\n".join(lines))
+
+
+def _check_supported(runs: list[RunSpec]) -> None:
+    """Refuse what the backend cannot do yet: gangs over the hosts of a slice."""
+    slices = sorted({run.execution.resources.slice for run in runs if run.execution.resources.slice})
+    if slices:
+        raise RequestError(
+            f"runs ask for {', '.join(slices)}, but this version cannot start a run on the hosts of a TPU slice yet; "
+            "set execution.resources to gpus or cpus"
+        )
 
 
 def drive(

@@ -141,6 +141,8 @@ def test_what_the_cluster_cannot_hold_is_said_before_anything_starts(miniature_s
     message = str(caught.value)
     assert "cannot hold 2 of 2 runs; it has 2 x cpu" in message
     assert "1 x v3-32 each: S/4, B/4" in message
+    with pytest.raises(RequestError, match="cannot start a run on the hosts of a TPU slice yet"):
+        check_placeable(list(load_spec(spec).runs), {"cpu": 2, "v3-32": 2})
 
 
 def test_a_diverged_run_fails_with_its_step_and_the_others_finish(miniature_spec, tmp_path):
