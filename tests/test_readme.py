@@ -23,7 +23,7 @@ def run(line):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, env=dict(os.environ))
 
 
-PLANS = [line for line in lines_that_start_with("    dit-grid plan")]
+PLANS = lines_that_start_with("    dit-grid plan")
 
 
 def test_the_readme_has_plans_to_run():
