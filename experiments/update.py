@@ -160,7 +160,7 @@ def make_diffusion(spec: DiffusionSpec) -> Diffusion:
 def quick_compile() -> dict[str, bool | int] | None:
     """Return compiler options for programs that run once or seldom.
 
-    On CPUs they compile in about a third of the time; the code they give is slower, by a tenth for a training step.
+    On CPUs they compile in about half the time; the code they give is slower, by a tenth for a training step.
     """
     if jax.default_backend() != "cpu":
         return None

@@ -16,10 +16,6 @@ from dit_grid.orchestrator.backend import Update, newest_checkpoint
 from dit_grid.orchestrator.core import LOST, Ended
 from dit_grid.orchestrator.worker import Worker, compilation_cache, environment
 
-STOP_GRACE_S = 20.0
-"""How long a run may take to write its last checkpoint before its process is killed."""
-
-
 @dataclass
 class _Host:
     """A worker process: its Ray actor, the cores it is pinned to, and the variables it was started with."""
