@@ -16,6 +16,7 @@ from dit_grid.orchestrator.backend import Update, newest_checkpoint
 from dit_grid.orchestrator.core import LOST, Ended
 from dit_grid.orchestrator.worker import Worker, compilation_cache, environment
 
+
 @dataclass
 class _Host:
     """A worker process: its Ray actor, the cores it is pinned to, and the variables it was started with."""
