@@ -135,7 +135,16 @@ class Tick:
 
 
 Event = (
-    ClusterSeen | GangStarted | StartFailed | Progressed | RankEnded | RankLost | GangGone | SliceDraining | Asked | Tick
+    ClusterSeen
+    | GangStarted
+    | StartFailed
+    | Progressed
+    | RankEnded
+    | RankLost
+    | GangGone
+    | SliceDraining
+    | Asked
+    | Tick
 )
 
 

@@ -1,0 +1,65 @@
+"""What people ask of a grid from other terminals: numbered, immutable files in the store that its driver reads.
+
+A request stands until a later one about the same run, so it also binds launches that come after it. Acting on it is
+the scheduler core's.
+"""
+
+import json
+import re
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from dit_grid.experiments.store.files import Files
+
+CANCEL, PAUSE, RESUME, RETRY = WHATS = ("cancel", "pause", "resume", "retry")
+
+_NAME = re.compile(r"control/request-(\d{8})\.json")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request: `what` is one of WHATS; `number` is its place among all requests of the store."""
+
+    number: int
+    what: str
+    run_ids: tuple[str, ...]
+    unix_s: float
+
+
+def ask(files: Files, what: str, run_ids: Iterable[str]) -> Request:
+    """Record a request and return it. Raises ValueError for an unknown `what`."""
+    if what not in WHATS:
+        raise ValueError(f"request {what!r}: allowed are {', '.join(WHATS)}")
+    ids, now = tuple(run_ids), time.time()
+    # The token keeps two people who ask the same at once from taking each other's file for their own.
+    body = json.dumps({"what": what, "runs": ids, "unix_s": now, "token": uuid.uuid4().hex}).encode()
+    while True:
+        number = max(_numbers(files), default=0) + 1
+        try:
+            files.create(f"control/request-{number:08d}.json", body)
+        except FileExistsError:
+            continue
+        return Request(number, what, ids, now)
+
+
+def asked(files: Files, after: int = 0) -> list[Request]:
+    """Return the requests with a number above `after`, in order."""
+    numbers = sorted(number for number in _numbers(files) if number > after)
+    bodies = files.read_many([f"control/request-{number:08d}.json" for number in numbers])
+    records = [json.loads(body) for body in bodies]
+    return [
+        Request(number, record["what"], tuple(record["runs"]), record["unix_s"])
+        for number, record in zip(numbers, records, strict=True)
+    ]
+
+
+def standing(requests: Sequence[Request]) -> dict[str, str]:
+    """Return run id -> cancel or pause, for runs whose latest request says so."""
+    latest = {run_id: request.what for request in requests for run_id in request.run_ids}
+    return {run_id: what for run_id, what in latest.items() if what in (CANCEL, PAUSE)}
+
+
+def _numbers(files: Files) -> list[int]:
+    return [int(match[1]) for name in files.walk("control", "request-") if (match := _NAME.fullmatch(name))]
