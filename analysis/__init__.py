@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dit_grid.analysis.metrics import main_metric
     from dit_grid.analysis.paper import analyze_paper
     from dit_grid.analysis.prediction import Forecast, forecast
+    from dit_grid.analysis.report import write_report
     from dit_grid.analysis.reproduction import compare_with_paper
     from dit_grid.analysis.results import Results, load, results_table
     from dit_grid.analysis.scaling import ScalingLaw, law
@@ -31,6 +32,7 @@ _HOMES = {
     "main_metric": "metrics",
     "results_table": "results",
     "write_figures": "figures",
+    "write_report": "report",
 }
 
 __all__ = [
@@ -46,6 +48,7 @@ __all__ = [
     "main_metric",
     "results_table",
     "write_figures",
+    "write_report",
 ]
 
 __getattr__ = on_first_use(__name__, _HOMES)

@@ -5,16 +5,26 @@ What is here chooses which measurements are comparable and says so in text; the 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import escape
 
 import numpy as np
 import pandas as pd
 
-from dit_grid.analysis.fits import CannotFitError, Correlation, FitResult, LogLinear, PowerLaw, correlate
+from dit_grid.analysis.families import FAMILY as FAMILY
+from dit_grid.analysis.families import largest_family, specs_of
+from dit_grid.analysis.fits import (
+    CannotFitError,
+    Correlation,
+    FitResult,
+    LogLinear,
+    PowerLaw,
+    correlate,
+    fit_with_noise,
+    points_noise,
+    seed_noise,
+)
 from dit_grid.analysis.metrics import metric_named
 from dit_grid.analysis.results import Results, final_rows, in_grid_order
-
-FAMILY = ("block", "image_size", "batch", "steps", "dataset")
-"""Settings that all models of one law share; models that differ in one are left out, and named."""
 
 POINT = ("model", "size", "patch", "gmacs", "params", "tokens")
 
@@ -23,6 +33,7 @@ POINT = ("model", "size", "patch", "gmacs", "params", "tokens")
 class ScalingLaw:
     """One law: `points` (a row a model), the fit and correlation (None below three and four models), what is missing.
 
+    `seed_noise` is the standard deviation of ln value between seeds of one model, pooled, and its degrees of freedom.
     `monotone` says for each patch size whether the metric improves at every step from the smallest to the largest
     size; `missing` and `left_out` name runs without a final value and models outside the family, each with the reason.
     """
@@ -36,6 +47,7 @@ class ScalingLaw:
     missing: tuple[str, ...]
     left_out: tuple[str, ...]
     source: str = "this grid"
+    seed_noise: tuple[float, int] = (float("nan"), 0)
 
     def to_text(self) -> str:
         """A few lines for the end of a launch."""
@@ -44,23 +56,36 @@ class ScalingLaw:
     def __str__(self) -> str:
         return self.to_text()
 
+    def _repr_html_(self) -> str:
+        """What Jupyter shows: the text, the fit's coefficients, and the points."""
+        fit = self.fit._repr_html_() if self.fit is not None else ""
+        return (
+            f"<pre>{escape(self.to_text())}</pre>{fit}{self.points.to_html(index=False, float_format='{:.4g}'.format)}"
+        )
+
 
 def law(
-    results: Results, metric: str = "fd_conv", protocol: str | None = None, form: PowerLaw | LogLinear | None = None
+    results: Results,
+    metric: str = "fd_conv",
+    protocol: str | None = None,
+    form: PowerLaw | LogLinear | None = None,
+    noise: float | None = None,
 ) -> ScalingLaw:
     """The law of one metric over forward GMACs, from each run's evaluation at its last step under one protocol.
 
     Seeds are replicates: a model is one point, the geometric mean of its seeds (arithmetic for metrics without a
     log axis). The fit is `form`, or a power law for distances and losses and a line in log10 GMACs for other metrics.
+    `noise` is the standard deviation of one run's value (of its logarithm under a power law) where it is known, from
+    seeds or reruns (`fits.RERUN_NOISE` for FID): the fit then weighs points by their seeds and is never surer than it.
 
     Raises:
-        ValueError: nothing of this metric was measured; the message lists what was.
+        NotMeasuredError: nothing of this metric was measured; the message lists what was.
     """
     rows = final_rows(results, metric, protocol)
     log_y = metric_named(metric).log
-    family, left_out = _largest_family(rows)
+    family, left_out = largest_family(rows, specs_of(results))
     points = _points(family, log_y)
-    fit, correlation = _fitted(points, form or (PowerLaw() if log_y else LogLinear()))
+    fit, correlation = _fitted(points, form or (PowerLaw() if log_y else LogLinear()), noise)
     return ScalingLaw(
         metric=metric,
         setting=_setting(family),
@@ -70,29 +95,18 @@ def law(
         monotone=_monotone(points, metric_named(metric).lower_is_better),
         missing=_missing(results.runs, rows),
         left_out=left_out,
+        seed_noise=seed_noise(family) if log_y and len(family) else (float("nan"), 0),
     )
 
 
-def _fitted(points: pd.DataFrame, form: PowerLaw | LogLinear) -> tuple[FitResult | None, Correlation | None]:
+def _fitted(
+    points: pd.DataFrame, form: PowerLaw | LogLinear, noise: float | None
+) -> tuple[FitResult | None, Correlation | None]:
     try:
-        fit = form.fit(points)
+        fit = form.fit(points) if noise is None else fit_with_noise(form, points, points_noise(points, noise))
     except CannotFitError:
         return None, None
     return fit, correlate(points, form.x, form.y, log_y=form.log_y) if len(points) > 3 else None
-
-
-def _largest_family(rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    if rows.empty:
-        return rows, ()
-    sizes = rows.groupby(list(FAMILY))["model"].nunique()
-    chosen = dict(zip(FAMILY, sizes.idxmax(), strict=True))  # type: ignore[call-overload]
-    inside = np.logical_and.reduce([rows[column] == value for column, value in chosen.items()])
-    left_out = [f"{row['run_id']} ({_difference(row, chosen)})" for row in rows[~inside].to_dict("records")]
-    return rows[inside], tuple(left_out)
-
-
-def _difference(row: dict, chosen: dict) -> str:
-    return ", ".join(f"{column} {row[column]}, not {value}" for column, value in chosen.items() if row[column] != value)
 
 
 def _points(rows: pd.DataFrame, log_y: bool) -> pd.DataFrame:
@@ -145,6 +159,9 @@ def _lines(law: ScalingLaw) -> Iterator[str]:
     yield from _monotone_lines(law)
     if law.fit and (law.points["seeds"] == 1).all():
         yield "  One seed a model: intervals hold the scatter of models about the line, not that of seeds."
+    if law.seed_noise[1]:
+        spread, dof = law.seed_noise
+        yield f"  Seeds of one model differ by ×{np.exp(spread):.2f} (standard deviation, {dof} degrees of freedom)."
     yield from _named("Missing", law.missing)
     yield from _named("Left out", law.left_out)
 

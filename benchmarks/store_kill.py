@@ -64,6 +64,8 @@ def disturb(where: str, kills: int, last: int) -> None:
             if name not in running or not running[name].is_alive():
                 running[name] = context.Process(target=target, args=arguments)
                 running[name].start()
+        while RUN not in store.states():  # on a busy machine the first trainer takes seconds to begin
+            time.sleep(0.1)
         time.sleep(0.5 + random.Random(kill).random() * 1.5)
         victim = random.Random(-kill).choice(sorted(running))
         running[victim].kill()

@@ -3,23 +3,18 @@
 Reading and writing them is `dit_grid.experiments.checkpoints`; nothing here needs JAX.
 """
 
-from pathlib import Path
-
 from dit_grid.experiments.store import Store, StorePaths, is_live
-from dit_grid.experiments.store.paths import parse_checkpoint
+from dit_grid.experiments.store.checkpoint_marks import marked
 
 
-def checkpoint_folder(store: Store, run_id: str, attempt: int, step: int) -> Path:
-    """Return the folder of one checkpoint, absolute, whether it exists or not."""
-    return Path(store.paths.full(StorePaths.checkpoint(run_id, attempt, step))).absolute()
+def checkpoint_folder(store: Store, run_id: str, attempt: int, step: int) -> str:
+    """Return the absolute path or gs:// URL of one checkpoint's folder, whether it exists or not."""
+    return store.paths.full(StorePaths.checkpoint(run_id, attempt, step))
 
 
 def written_checkpoints(store: Store, run_id: str) -> list[tuple[int, int]]:
-    """Return (step, attempt) of every whole checkpoint; a half-written one has a temporary name that does not parse."""
-    root = StorePaths.checkpoints(run_id)
-    folders = Path(store.paths.full(root)).glob("a*/s*")
-    parsed = (parse_checkpoint(f"{root}/{folder.parent.name}/{folder.name}") for folder in folders)
-    return sorted((step, attempt) for _, attempt, step in filter(None, parsed))
+    """Return (step, attempt) of every whole checkpoint, oldest first."""
+    return marked(store.files, run_id)
 
 
 def live_checkpoints(store: Store, run_id: str) -> list[tuple[int, int]]:

@@ -4,7 +4,7 @@ A run needs nothing else, so the same `train` works in a test, in one process on
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata, resources
@@ -32,12 +32,16 @@ class Progress:
 
 @dataclass(frozen=True)
 class Context:
-    """The outside of a run. `peak_flops_per_s` is the run's devices' peak together, for MFU; None if unknown."""
+    """The outside of a run. `peak_flops_per_s` is the run's devices' peak together, for MFU; None if unknown.
+
+    `facts` are recorded beside those that the run finds itself when its attempt begins.
+    """
 
     store: Store
     report: Callable[[Progress], None] = lambda progress: None
     stop_requested: Callable[[], bool] = lambda: False
     peak_flops_per_s: float | None = None
+    facts: Mapping[str, object] = field(default_factory=dict)
 
 
 @cache

@@ -3,26 +3,31 @@
 Every row carries each setting that can change its value. Same weights, same setting, same numbers, bit for bit.
 """
 
-import hashlib
 import io
-import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
+from dit_grid.experiments.conditions import conditions, null_condition
 from dit_grid.experiments.context import code_sha256
-from dit_grid.experiments.data.dataset import Dataset
-from dit_grid.experiments.metrics.registry import Metric, metrics_for
+from dit_grid.experiments.data.dataset import DataError, Dataset
+from dit_grid.experiments.data.latents import LatentFolder
+from dit_grid.experiments.image_evaluation import ImageEvaluation, Samples, image_metrics
+from dit_grid.experiments.metrics.names import HELDOUT_LOSS, IMAGES
+from dit_grid.experiments.metrics.registry import METRICS_OF, Metric, metrics_for
+from dit_grid.experiments.sample_labels import sample_labels
 from dit_grid.experiments.spec.run import EvalSetting, RunSpec
+from dit_grid.experiments.spec.validate import nearest
+from dit_grid.experiments.stopwatch import Stopwatch
+from dit_grid.experiments.store.provenance import protocol
 from dit_grid.experiments.update import Program, TrainState, quick_compile
 from dit_grid.model import sample_chunks
-
-HELDOUT_LOSS = "heldout_loss"
 
 HELDOUT_DRAWS = 8
 """Timesteps and noises a held-out image is measured at; with 297 images the standard error is about 1 % of the loss."""
@@ -30,8 +35,11 @@ HELDOUT_DRAWS = 8
 SHEET_SAMPLES = 20
 """Samples kept as pictures of each evaluation; the same noise and labels for every model."""
 
+PARTS = ("sampling", "decoding", "features", "statistics")
+"""What an evaluation's time is reported by."""
+
 CHUNK = 128
-"""Samples drawn at a time, whose values do not depend on it. On CPUs fewer keep the activations in the cache."""
+"""Samples drawn at a time on each device; values do not depend on it. On CPUs fewer keep activations in the cache."""
 
 
 class Evaluation:
@@ -40,44 +48,70 @@ class Evaluation:
     def __init__(self, run: RunSpec, program: Program, dataset: Dataset) -> None:
         self.run, self.program, self.dataset = run, program, dataset
         self._diffusions = {s.steps: program.diffusion.respace(s.steps) for s in run.evaluate.settings}
-        self._loss = jax.jit(self._heldout_losses, compiler_options=quick_compile())
+        whole = NamedSharding(program.mesh, PartitionSpec())
+        self._loss = jax.jit(self._heldout_losses, out_shardings=whole, compiler_options=quick_compile())
         self.sheet: np.ndarray | None = None
-        """The first samples (n, H, W, C) of the latest evaluation, float32 in [-1, 1]."""
+        """The first samples (n, H, W, C) of the latest evaluation, decoded if they were latents, in [-1, 1]."""
+        check_metrics(run, dataset)
+        latents = isinstance(dataset, LatentFolder)
+        self._images = ImageEvaluation(run.evaluate.settings, run.evaluate.files, latents)
+
+    def settings_at(self, step: int) -> list[EvalSetting]:
+        """Return the settings that are measured after `step` updates, where the run is measured then at all."""
+        ended = step == self.run.train.steps
+        return [setting for setting in self.run.evaluate.settings if ended or setting.when != "end"]
 
     def rows(self, step: int, state: TrainState) -> Iterator[dict[str, Any]]:
         """Yield a row of `records.EVALS` for each metric of each setting, measured on `state`."""
-        for setting in self.run.evaluate.settings:
+        for setting in self.settings_at(step):
             params = state.ema if setting.weights == "ema" else state.params
             if HELDOUT_LOSS in setting.metrics:
                 yield self._heldout_row(step, params, setting)
-            asked = [name for name in setting.metrics if name != HELDOUT_LOSS]
+            if image_metrics(setting):
+                yield from self._image_rows(step, params, setting)
+            asked = [name for name in setting.metrics if name != HELDOUT_LOSS and name not in IMAGES]
             if asked:
                 yield from self._sampled_rows(step, params, setting, asked)
 
     def samples(self, params: Any, setting: EvalSetting) -> tuple[np.ndarray, np.ndarray]:
         """Return the setting's samples (N, H, W, C) and the labels (N,) they were asked for."""
-        labels = np.resize(self.dataset.labels, setting.samples)  # the data's own mix of classes
-        chunks = sample_chunks(
-            self.program.network(params), self._diffusions[setting.steps], labels, jax.random.key(setting.seed),
-            chunk=min(CHUNK, setting.samples), sampler=setting.sampler, eta=setting.eta, clip=setting.clip,
-            guidance=setting.guidance, guidance_channels=setting.guidance_channels, null_label=self.run.model.classes,
-            compiler_options=quick_compile(),
+        labels = sample_labels(self.dataset, setting)
+        return np.concatenate(list(self._chunks(params, setting, labels))), labels
+
+    def _chunks(self, params: Any, setting: EvalSetting, labels: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield the setting's samples in order, the same on every process."""
+        mesh = self.program.mesh
+        even = -(-setting.samples // mesh.size) * mesh.size
+        return sample_chunks(
+            self.program.network(params), self._diffusions[setting.steps],
+            conditions(self.run, self.dataset, labels), jax.random.key(setting.seed),
+            chunk=min(CHUNK * mesh.size, even), mesh=mesh if mesh.size > 1 else None,
+            sampler=setting.sampler, eta=setting.eta, clip=setting.clip,
+            guidance=setting.guidance, guidance_channels=setting.guidance_channels,
+            null_label=null_condition(self.run), compiler_options=quick_compile(),
         )  # fmt: skip
-        return np.concatenate(list(chunks)), labels
+
+    def _image_rows(self, step: int, params: Any, setting: EvalSetting) -> Iterator[dict[str, Any]]:
+        watch, started = Stopwatch(), time.perf_counter()
+        chunks = watch.timed("sampling", self._chunks(params, setting, sample_labels(self.dataset, setting)))
+        found = self._images.score(setting, own_part(chunks), SHEET_SAMPLES, watch)
+        self.sheet = found.sheet
+        seconds = time.perf_counter() - started
+        parts = {f"{part}_s": watch.seconds.get(part, 0.0) for part in PARTS}
+        for name, value in found.values.items():
+            settings = self._sampling(setting) | found.provenance
+            yield self._row(step, setting, name, value, seconds, settings) | parts
 
     def _sampled_rows(self, step: int, params: Any, setting: EvalSetting, asked: list[str]) -> Iterator[dict[str, Any]]:
         started = time.perf_counter()
         samples, labels = self.samples(params, setting)
         self.sheet = samples[:SHEET_SAMPLES]
+        sampled = time.perf_counter()
         scores = [(metric, metric.score(samples, labels)) for metric in map(self._metrics.__getitem__, asked)]
         seconds = time.perf_counter() - started
+        parts = {"sampling_s": sampled - started, "statistics_s": seconds - (sampled - started)}
         for metric, value in scores:
-            yield self._row(step, setting, metric.name, value, seconds, {
-                "sampler": sampler_name(setting),
-                "sampler_steps": setting.steps,
-                "guidance": setting.guidance,
-                "guidance_channels": setting.guidance_channels,
-                "decoder": setting.decoder or "",
+            yield parts | self._row(step, setting, metric.name, value, seconds, self._sampling(setting) | {
                 "reference": metric.reference,
                 "reference_sha256": metric.reference_sha256,
                 "features": metric.features,
@@ -87,7 +121,8 @@ class Evaluation:
     def _heldout_row(self, step: int, params: Any, setting: EvalSetting) -> dict[str, Any]:
         started = time.perf_counter()
         images, labels = (array[: setting.samples] for array in self.dataset.heldout())
-        losses = self._loss(params, images, labels, jax.random.key(setting.seed))
+        condition = conditions(self.run, self.dataset, labels)
+        losses = self._loss(params, images, condition, jax.random.key(setting.seed))
         value = float(np.mean(np.asarray(losses), dtype=np.float64))
         return self._row(step, setting, HELDOUT_LOSS, value, time.perf_counter() - started, {
             "samples": len(images),
@@ -97,15 +132,15 @@ class Evaluation:
             "features": f"{HELDOUT_DRAWS} timesteps an image",
         })  # fmt: skip
 
-    def _heldout_losses(self, params: Any, images: jax.Array, labels: jax.Array, key: jax.Array) -> jax.Array:
+    def _heldout_losses(self, params: Any, images: jax.Array, condition: Any, key: jax.Array) -> jax.Array:
         """Training losses (draws, N) at timesteps spread evenly over the schedule, the same for every model."""
-        network, count, last = self.program.network(params), len(labels), self.run.diffusion.timesteps - 1
+        network, count, last = self.program.network(params), len(images), self.run.diffusion.timesteps - 1
 
         def draw(_: None, d: jax.Array) -> tuple[None, jax.Array]:
             places = jnp.arange(count) * HELDOUT_DRAWS + d
             t = places * last // (count * HELDOUT_DRAWS - 1)
             noise = jax.random.normal(jax.random.fold_in(key, d), images.shape)
-            terms = self.program.diffusion.training_losses(lambda x, t: network(x, t, labels), images, t, noise)
+            terms = self.program.diffusion.training_losses(lambda x, t: network(x, t, condition), images, t, noise)
             return None, terms["loss"]
 
         return jax.lax.scan(draw, None, jnp.arange(HELDOUT_DRAWS))[1]
@@ -129,9 +164,44 @@ class Evaluation:
             "seconds": seconds,
         }
 
+    @staticmethod
+    def _sampling(setting: EvalSetting) -> dict[str, Any]:
+        """The columns that say how samples were drawn."""
+        drawn = {
+            "sampler": sampler_name(setting),
+            "sampler_steps": setting.steps,
+            "guidance": setting.guidance,
+            "guidance_channels": setting.guidance_channels,
+            "decoder": setting.decoder or "",
+        }
+        return drawn | ({"labels": setting.labels} if setting.labels != "data" else {})
+
     @cached_property
     def _metrics(self) -> dict[str, Metric]:
         return {metric.name: metric for metric in metrics_for(self.dataset)}
+
+
+def check_metrics(run: RunSpec, dataset: Dataset) -> None:
+    """Raise DataError, with the nearest name, for a metric of the run's settings that its dataset does not have."""
+    own = [metric.name for metric in metrics_for(dataset)] if dataset.name in METRICS_OF else []
+    known = [HELDOUT_LOSS, *own, *IMAGES]
+    for name in (name for setting in run.evaluate.settings for name in setting.metrics):
+        if name not in known:
+            raise DataError(f"no metric {name!r} for {dataset.name}{nearest(name, known)}; known: {', '.join(known)}")
+        if name == HELDOUT_LOSS and len(dataset.labels) == dataset.train_size:
+            raise DataError(
+                f"{HELDOUT_LOSS}: {dataset.name} holds out no image; set data.heldout to as many as it shall be "
+                "measured on"
+            )
+
+
+def own_part(chunks: Iterable[np.ndarray]) -> Iterator[Samples]:
+    """Of each chunk, which all processes have whole, the part that this one decodes and measures, with its places."""
+    place = 0
+    for chunk in chunks:
+        rows = np.array_split(np.arange(len(chunk)), jax.process_count())[jax.process_index()]
+        yield place + rows, chunk[rows]
+        place += len(chunk)
 
 
 def sampler_name(setting: EvalSetting) -> str:
@@ -139,12 +209,6 @@ def sampler_name(setting: EvalSetting) -> str:
     changes = [f"eta={setting.eta:g}"] if setting.eta else []
     changes += ["clip"] if setting.clip else []
     return f"{setting.sampler}({', '.join(changes)})" if changes else setting.sampler
-
-
-def protocol(settings: dict[str, Any]) -> str:
-    """Return 8 hex digits that name an evaluation's settings; the code's hash is provenance, not a setting."""
-    chosen = {name: value for name, value in sorted(settings.items()) if name != "code_sha256"}
-    return hashlib.sha256(json.dumps(chosen).encode()).hexdigest()[:8]
 
 
 def npz_bytes(**arrays: np.ndarray) -> bytes:

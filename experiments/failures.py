@@ -24,8 +24,18 @@ class NonFiniteLossError(FloatingPointError):
     """The loss became NaN or infinite; nothing of the window was stored."""
 
 
+class GangError(RuntimeError):
+    """Another process of the run failed, which ends this one too; `failure_class` is the other's."""
+
+    def __init__(self, message: str, failure_class: str) -> None:
+        super().__init__(message)
+        self.failure_class = failure_class
+
+
 def classify(error: BaseException) -> str:
     """Return the class of `error`, one of FAILURE_CLASSES."""
+    if isinstance(error, GangError):
+        return error.failure_class
     if isinstance(error, NonFiniteLossError):
         return NAN
     if isinstance(error, SupersededError):

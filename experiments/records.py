@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Version of the tables below. Later versions may add nullable columns; a reader refuses a newer version."""
 
 
@@ -122,7 +122,13 @@ EVALS = Table(
         Column("features", _TEXT, "feature network or classifier"),
         Column("features_sha256", _TEXT, "hash of its weights"),
         Column("code_sha256", _TEXT, "hash of the installed dit_grid sources"),
+        Column("labels", _TEXT, "uniform: any class alike, at random; null: the data's own mix", since=3),
+        Column("decoder_sha256", _TEXT, "hash of the decoder's weights; null where samples are pixels", since=3),
         Column("seconds", _REAL, "time the evaluation took, shared by all metrics of one setting", "s"),
+        Column("sampling_s", _REAL, "part of it spent drawing samples", "s", since=3),
+        Column("decoding_s", _REAL, "part of it spent turning latents into 8-bit images", "s", since=3),
+        Column("features_s", _REAL, "part of it spent in the feature network", "s", since=3),
+        Column("statistics_s", _REAL, "part of it spent in statistics and scores", "s", since=3),
         _WALL,
     ),
 )

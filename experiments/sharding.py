@@ -31,6 +31,15 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(None, AXIS))
 
 
+def own_rows(mesh: Mesh, batch: int) -> slice:
+    """Return which rows of a global batch this process's devices hold, and so has to read; alone, all of them."""
+    if jax.process_count() == 1:
+        return slice(None)
+    held = batch_sharding(mesh).addressable_devices_indices_map((1, batch))
+    bounds = [index[1].indices(batch)[:2] for index in held.values() if index is not None]
+    return slice(min(first for first, _ in bounds), max(end for _, end in bounds))
+
+
 def state_sharding(mesh: Mesh, shapes: Any, layout: Layout) -> Any:
     """Return a sharding for each array of a training state, given as shapes.
 

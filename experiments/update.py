@@ -3,6 +3,7 @@
 Noise, timesteps and dropped labels are functions of (seed, step), never of history, so a resumed run repeats them.
 """
 
+from functools import cache
 from typing import Any, NamedTuple
 
 import jax
@@ -10,12 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
+from jax.sharding import NamedSharding, PartitionSpec
 
+from dit_grid.experiments.conditions import drop_conditions
 from dit_grid.experiments.optimizer import make_optimizer
 from dit_grid.experiments.sharding import batch_sharding, device_mesh, put_batch, state_sharding
 from dit_grid.experiments.spec.run import DiffusionSpec, RunSpec
-from dit_grid.model import Diffusion, DiT, Schedule, accounting, drop_labels
+from dit_grid.model import Diffusion, DiT, Schedule, accounting
 from dit_grid.model.ema import ema_decay, ema_update
+
+QUICK_OPTIONS: dict[str, bool | int] = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
 
 INIT_STREAM, NOISE_STREAM = 0, 1
 """Which branch of the run's key initialisation and noise are drawn from."""
@@ -63,18 +68,19 @@ class Program:
         sharding = state_sharding(self.mesh, jax.eval_shape(self._init), run.execution.sharding)
         self.init = jax.jit(self._init, out_shardings=sharding, compiler_options=quick_compile())
         options = None if self._is_long() else quick_compile()
-        self._compiled = jax.jit(
-            self._advance, donate_argnums=0, out_shardings=(sharding, None), compiler_options=options
-        )
-        self.norm = jax.jit(optax.tree.norm, compiler_options=quick_compile())
+        whole = NamedSharding(self.mesh, PartitionSpec())
+        self.step = jax.jit(self._advance, donate_argnums=0, out_shardings=(sharding, whole), compiler_options=options)
+        self.norm = jax.jit(optax.tree.norm, out_shardings=whole, compiler_options=quick_compile())
 
-    def advance(self, state: TrainState, images: np.ndarray, labels: np.ndarray) -> tuple[TrainState, Losses]:
-        """Return the state after one update for each batch (K, B, H, W, C), (K, B), and the losses over them.
+    def advance(self, state: TrainState, images: np.ndarray, conditions: Any) -> tuple[TrainState, Losses]:
+        """Return the state after one update for each batch, and the losses over them.
 
-        Every host gives the whole global batches and keeps its part. The old state's memory is given up.
+        Batches are stacked: images (K, B, H, W, C), and labels (K, B) or a Context (K, B, L, E). Every host gives the
+        whole global batches and keeps its part. The old state's memory is given up.
         """
         sharding = batch_sharding(self.mesh)
-        return self._compiled(state, put_batch(images, sharding), put_batch(labels, sharding))
+        batches = jax.tree.map(lambda array: put_batch(array, sharding), (images, conditions))
+        return self.step(state, *batches)
 
     def _is_long(self) -> bool:
         train = self.run.train
@@ -87,34 +93,34 @@ class Program:
     def _network(self) -> DiT:
         train, execution = self.run.train, self.run.execution
         rngs = nnx.Rngs(jax.random.fold_in(self.key, INIT_STREAM))
-        return DiT(self.run.network, rngs, dtype=train.dtype, remat=execution.remat)
+        return DiT(self.run.network, rngs, dtype=train.dtype, remat=execution.remat, attention=execution.attention)
 
     def _init(self) -> TrainState:
         params = nnx.state(self._network(), nnx.Param)
         return TrainState(jnp.zeros((), jnp.int32), params, params, self.optimizer.init(params))
 
-    def _advance(self, state: TrainState, images: jax.Array, labels: jax.Array) -> tuple[TrainState, Losses]:
-        state, losses = jax.lax.scan(lambda s, batch: self._update(s, *batch), state, (images, labels))
+    def _advance(self, state: TrainState, images: jax.Array, conditions: Any) -> tuple[TrainState, Losses]:
+        state, losses = jax.lax.scan(lambda s, batch: self._update(s, *batch), state, (images, conditions))
         means = jax.tree.map(jnp.mean, losses)
         return state, means._replace(bin_sums=losses.bin_sums.sum(axis=0), bin_counts=losses.bin_counts.sum(axis=0))
 
-    def _update(self, state: TrainState, images: jax.Array, labels: jax.Array) -> tuple[TrainState, Losses]:
+    def _update(self, state: TrainState, images: jax.Array, conditions: Any) -> tuple[TrainState, Losses]:
         ema = self.run.train.ema
         key = jax.random.fold_in(jax.random.fold_in(self.key, NOISE_STREAM), state.step)
-        grads, (means, bins) = self._gradient(state.params, key, images, labels)
+        grads, (means, bins) = self._gradient(state.params, key, images, conditions)
         updates, optimizer = self.optimizer.update(grads, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         average = ema_update(state.ema, params, ema_decay(state.step + 1, ema.decay, ema.warmup))
         losses = Losses(**means, grad_norm=optax.tree.norm(grads), **bins)
         return TrainState(state.step + 1, params, average, optimizer), losses
 
-    def _gradient(self, params: Any, key: jax.Array, images: jax.Array, labels: jax.Array) -> tuple[Any, Any]:
+    def _gradient(self, params: Any, key: jax.Array, images: jax.Array, conditions: Any) -> tuple[Any, Any]:
         """Return the gradient of the mean loss, and the fields of Losses: those that are means, those by timestep bin.
 
         With `accumulate` the batch goes through in as many parts; noise is drawn for the whole of it first.
         """
         parts = self.run.train.accumulate
-        noised = self._noised(key, images, labels)
+        noised = self._noised(key, images, conditions)
         if parts == 1:
             return self._part_gradient(params, noised)
 
@@ -127,19 +133,19 @@ class Program:
         grads, means = jax.tree.map(lambda value: value / parts, (grads, means))
         return grads, (means, bins)
 
-    def _noised(self, key: jax.Array, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, ...]:
-        """Draw timesteps, noise and dropped labels for the whole batch, whatever its division into parts or devices."""
+    def _noised(self, key: jax.Array, images: jax.Array, conditions: Any) -> tuple[Any, ...]:
+        """Draw timesteps, noise and dropped conditions for the whole batch, however it is divided."""
         t_key, noise_key, drop_key = jax.random.split(key, 3)
         # 32 random bits modulo the timesteps: one draw where `randint` makes two, and off uniform by less than 1e-6.
-        t = (jax.random.bits(t_key, labels.shape) % self.run.diffusion.timesteps).astype(jnp.int32)
+        t = (jax.random.bits(t_key, images.shape[:1]) % self.run.diffusion.timesteps).astype(jnp.int32)
         noise = jax.random.normal(noise_key, images.shape)
-        return images, t, noise, drop_labels(drop_key, labels, self.run.model.classes, self.run.train.class_dropout)
+        return images, t, noise, drop_conditions(self.run, drop_key, conditions)
 
-    def _part_gradient(self, params: Any, part: tuple[jax.Array, ...]) -> tuple[Any, Any]:
+    def _part_gradient(self, params: Any, part: tuple[Any, ...]) -> tuple[Any, Any]:
         def loss(params: Any) -> tuple[jax.Array, Any]:
-            images, t, noise, labels = part
+            images, t, noise, condition = part
             network = self.network(params)
-            terms = self.diffusion.training_losses(lambda x, t: network(x, t, labels), images, t, noise)
+            terms = self.diffusion.training_losses(lambda x, t: network(x, t, condition), images, t, noise)
             means = {name: jnp.mean(terms.get(name, 0.0)) for name in ("loss", "mse", "vb")}
             return means["loss"], (means, self._by_timestep(t, terms["loss"]))
 
@@ -157,6 +163,7 @@ def make_diffusion(spec: DiffusionSpec) -> Diffusion:
     return Diffusion(schedule, prediction=spec.prediction, variance=spec.variance)
 
 
+@cache
 def quick_compile() -> dict[str, bool | int] | None:
     """Return compiler options for programs that run once or seldom.
 
@@ -164,7 +171,16 @@ def quick_compile() -> dict[str, bool | int] | None:
     """
     if jax.default_backend() != "cpu":
         return None
-    return {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
+    return {name: value for name, value in QUICK_OPTIONS.items() if _is_known(name, value)}
+
+
+def _is_known(option: str, value: bool | int) -> bool:
+    """Return whether this XLA has the option: they come and go (0.11 has no switch for its fusion emitters)."""
+    try:
+        jax.jit(lambda: 0, compiler_options={option: value}).lower().compile()
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
 
 
 def _first(parts: Any) -> Any:

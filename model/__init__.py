@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dit_grid.model.config import BLOCKS, SIZES, ConfigError, DiTConfig
     from dit_grid.model.diffusion import Diffusion
-    from dit_grid.model.dit import Context, DiT, drop_labels
+    from dit_grid.model.dit import NULL_CONTEXT, Context, DiT, drop_contexts, drop_labels
     from dit_grid.model.samplers import sample, sample_chunks
     from dit_grid.model.schedules import Schedule
 
@@ -21,6 +21,8 @@ _HOMES = {
     "Diffusion": "diffusion",
     "Context": "dit",
     "DiT": "dit",
+    "NULL_CONTEXT": "dit",
+    "drop_contexts": "dit",
     "drop_labels": "dit",
     "sample": "samplers",
     "sample_chunks": "samplers",
@@ -29,6 +31,7 @@ _HOMES = {
 
 __all__ = [
     "BLOCKS",
+    "NULL_CONTEXT",
     "SIZES",
     "ConfigError",
     "Context",
@@ -36,6 +39,7 @@ __all__ = [
     "DiTConfig",
     "Diffusion",
     "Schedule",
+    "drop_contexts",
     "drop_labels",
     "sample",
     "sample_chunks",

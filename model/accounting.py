@@ -53,12 +53,13 @@ def total_params(config: DiTConfig) -> int:
     return trainable_params(config) + config.tokens * config.width
 
 
-def forward_macs_by_term(config: DiTConfig, context_tokens: int = 1) -> dict[str, int]:
+def forward_macs_by_term(config: DiTConfig, context_tokens: int | None = None) -> dict[str, int]:
     """Multiply-accumulates of one forward pass of one image, by part; matrix products only, look-ups cost nothing.
 
-    `context_tokens` is the length of the condition without the timestep: 1 for a class label.
+    `context_tokens` is the length of the condition without the timestep, by default the config's: 1 for a class label.
     """
     d, N, n = config.width, config.depth, config.tokens
+    context_tokens = config.context_length if context_tokens is None else context_tokens
     condition_tokens = context_tokens + 1 if config.block in SEQUENCE_BLOCKS else 0
     T = n + condition_tokens if config.block == IN_CONTEXT else n
     adaptive = MODULATIONS[config.block] > 0
@@ -83,17 +84,17 @@ def forward_macs_by_term(config: DiTConfig, context_tokens: int = 1) -> dict[str
     return {name: macs for name, macs in terms.items() if macs}
 
 
-def forward_macs(config: DiTConfig, context_tokens: int = 1) -> int:
+def forward_macs(config: DiTConfig, context_tokens: int | None = None) -> int:
     """Multiply-accumulates of one forward pass of one image."""
     return sum(forward_macs_by_term(config, context_tokens).values())
 
 
-def training_macs(config: DiTConfig, batch: int, steps: int, context_tokens: int = 1) -> int:
+def training_macs(config: DiTConfig, batch: int, steps: int, context_tokens: int | None = None) -> int:
     """Multiply-accumulates of `steps` updates at a global batch of `batch` images, the x-axis of figure 9."""
     return TRAINING_FORWARDS * forward_macs(config, context_tokens) * batch * steps
 
 
-def sampling_macs(config: DiTConfig, steps: int, *, guided: bool = False, context_tokens: int = 1) -> int:
+def sampling_macs(config: DiTConfig, steps: int, *, guided: bool = False, context_tokens: int | None = None) -> int:
     """Multiply-accumulates to sample one image; `guided` doubles them, a factor the paper's figure 10 leaves out."""
     return forward_macs(config, context_tokens) * steps * (2 if guided else 1)
 
@@ -107,7 +108,7 @@ def activation_bytes(config: DiTConfig, batch: int, *, compute_bytes: int = 4, r
     "dots" keeps the results of matrix products with parameters. A guide to what fits, not a measurement.
     """
     d, N, r = config.width, config.depth, config.mlp_ratio
-    T = config.tokens + (2 if config.block == IN_CONTEXT else 0)
+    T = config.tokens + (config.context_length + 1 if config.block == IN_CONTEXT else 0)
     inside = batch * T * ((9 + 2 * r) * d * compute_bytes + 2 * config.heads * T * 4)
     boundary = batch * T * d * compute_bytes
     products = batch * T * (5 + r) * d * compute_bytes
@@ -128,7 +129,7 @@ class DevicePeak(NamedTuple):
 
 
 _TPU = "Google Cloud, TPU system architecture, "
-_NVIDIA = "NVIDIA, dense bfloat16 tensor cores, SXM, "
+_NVIDIA = "NVIDIA, dense bfloat16 tensor cores, "
 DEVICE_PEAKS = {
     "TPU v2": DevicePeak(45e12, _TPU + "v2: 180 TFLOP/s for a board of 4 chips"),
     "TPU v3": DevicePeak(123e12, _TPU + "v3: per chip"),
@@ -136,11 +137,14 @@ DEVICE_PEAKS = {
     "TPU v5 lite": DevicePeak(197e12, _TPU + "v5e: per chip"),
     "TPU v5p": DevicePeak(459e12, _TPU + "v5p: per chip"),
     "TPU v6 lite": DevicePeak(918e12, _TPU + "v6e: per chip"),
-    "A100": DevicePeak(312e12, _NVIDIA + "A100 data sheet"),
-    "H100": DevicePeak(989.4e12, _NVIDIA + "H100 data sheet, half of the figure with sparsity"),
-    "H200": DevicePeak(989.4e12, _NVIDIA + "H200 data sheet, half of the figure with sparsity"),
+    "A100": DevicePeak(312e12, _NVIDIA + "A100 data sheet, SXM and PCIe"),
+    "H100 PCIe": DevicePeak(756e12, _NVIDIA + "H100 PCIe data sheet, half of the figure with sparsity"),
+    "H100 NVL": DevicePeak(835.5e12, _NVIDIA + "H100 NVL data sheet, half of the figure with sparsity"),
+    "H100": DevicePeak(989.4e12, _NVIDIA + "H100 SXM data sheet, half of the figure with sparsity"),
+    "H200": DevicePeak(989.4e12, _NVIDIA + "H200 SXM data sheet, half of the figure with sparsity"),
 }
-"""Peak per chip, keyed by the part of `jax.Device.device_kind` that identifies it. CPUs are measured, not listed."""
+"""Peak per chip, keyed by the part of `jax.Device.device_kind` that identifies it, the first that fits. CPUs are
+measured, not listed."""
 
 TPU_CORES_PER_CHIP = {"TPU v2": 2, "TPU v3": 2}
 """Chips that JAX shows as several devices; later TPUs are one device a chip."""

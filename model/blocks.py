@@ -89,13 +89,35 @@ def attend(
 ) -> jax.Array:
     """Softmax attention (B, T, N, K), scores scaled by K^-1/2 and softmax in float32; masked keys get no weight.
 
-    "auto" takes cuDNN's fused kernel on a GPU when the dtype is one that it supports, else XLA's.
+    "auto" takes cuDNN's fused kernel on a GPU where `fused_attention_fits`, else XLA's.
     """
     if attention == "auto":
-        fused = jax.default_backend() == "gpu" and q_BTNK.dtype in (jnp.bfloat16, jnp.float16)
-        attention = "cudnn" if fused else "xla"
+        fits = fused_attention_fits(q_BTNK.dtype, q_BTNK.shape[-1], mask_BL is not None, _compute_capability())
+        attention = "cudnn" if fits else "xla"
     mask = None if mask_BL is None else mask_BL[:, None, None, :]
     return jax.nn.dot_product_attention(q_BTNK, k_BLNK, v_BLNK, mask=mask, implementation=attention)
+
+
+def fused_attention_fits(
+    dtype: jax.typing.DTypeLike, head_width: int, masked: bool, compute_capability: float | None
+) -> bool:
+    """Whether cuDNN's fused attention can train heads of this kind on a GPU of this capability, None for no GPU.
+
+    It takes two-byte floats and head widths that are multiples of 8 up to 128 (256 on Hopper), from Ampere on; of
+    masked sequences it takes only even lengths, so none is given to it. Source: jax's cuDNN attention, 0.10.
+    """
+    if compute_capability is None or compute_capability < 8.0 or masked:
+        return False
+    widest = 256 if compute_capability >= 9.0 else 128
+    return dtype in (jnp.bfloat16, jnp.float16) and head_width % 8 == 0 and head_width <= widest
+
+
+def _compute_capability() -> float | None:
+    """The capability of this process's GPUs, None where its default backend is another."""
+    if jax.default_backend() != "gpu":
+        return None
+    capability = getattr(jax.local_devices()[0], "compute_capability", None)
+    return float(capability) if capability else None
 
 
 class SelfAttention(nnx.Module):

@@ -36,7 +36,8 @@ class DiTConfig:
     """A network's shape. `image_size` and `patch` are in input pixels (latent pixels for ImageNet).
 
     `classes` excludes the null class, whose label is `classes` itself. With `context_width` set, the condition is a
-    sequence of embeddings of that width (a text encoder's output) in place of a class label. Raises `ConfigError`.
+    sequence of embeddings of that width (a text encoder's output) in place of a class label; the network takes any
+    number of them, and `context_length` is how many its costs are counted with. Raises `ConfigError`.
     """
 
     image_size: int
@@ -50,10 +51,12 @@ class DiTConfig:
     mlp_ratio: int = 4
     learn_sigma: bool = True
     context_width: int | None = None
+    context_length: int = 1
 
     def __post_init__(self) -> None:
         for field in ("image_size", "patch", "width", "depth", "heads", "channels", "classes", "mlp_ratio"):
             _require_positive_int(field, getattr(self, field))
+        _require_positive_int("context_length", self.context_length)
         if self.context_width is not None:
             _require_positive_int("context_width", self.context_width)
         _require_choice("block", self.block, BLOCKS)
@@ -77,18 +80,27 @@ class DiTConfig:
                 f"block {self.block!r} conditions on one vector, so context_width {self.context_width} does not apply: "
                 f"use block {' or '.join(map(repr, SEQUENCE_BLOCKS))}, or leave context_width unset"
             )
+        if self.context_width is None and self.context_length != 1:
+            raise ConfigError(
+                f"context_length {self.context_length} without context_width: a class label is one vector; set "
+                "context_width to the width of the embeddings, or leave context_length unset"
+            )
 
     @classmethod
     def from_name(
-        cls, name: str, *, image_size: int, channels: int = 4, classes: int = 1000, block: str = ADALN_ZERO
-    ) -> Self:
+        cls, name: str, *, image_size: int, channels: int = 4, classes: int = 1000, block: str = ADALN_ZERO,
+        context_width: int | None = None, context_length: int = 1,
+    ) -> Self:  # fmt: skip
         """The paper's network of that name, for example "XL/2": a size of `SIZES`, a slash and the patch side."""
         size, slash, patch = name.removeprefix("DiT-").partition("/")
         if not slash or not patch.isdecimal():
             raise ConfigError(f"model name {name!r} is not SIZE/PATCH, for example 'XL/2' or 'B/4'")
         _require_choice("model size", size, tuple(SIZES))
         depth, width, heads = SIZES[size]
-        return cls(image_size, int(patch), width, depth, heads, channels=channels, classes=classes, block=block)
+        return cls(
+            image_size, int(patch), width, depth, heads, channels=channels, classes=classes, block=block,
+            context_width=context_width, context_length=context_length,
+        )  # fmt: skip
 
     @property
     def tokens(self) -> int:

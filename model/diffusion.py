@@ -90,7 +90,8 @@ class Diffusion:
             log_variance = share * _at(np.log(self.schedule.betas), t_B) + (1 - share) * log_variance
         elif self.variance == "fixed-large":
             s = self.schedule
-            log_variance = _at(np.log(np.concatenate([s.posterior_variance[1:2], s.betas[1:]])), t_B)
+            first = s.posterior_variance[1:2] if s.steps > 1 else s.betas
+            log_variance = _at(np.log(np.concatenate([first, s.betas[1:]])), t_B)
         return Step(mean, jnp.broadcast_to(log_variance, mean.shape), x0)
 
     def x0_from_epsilon(self, epsilon: jax.Array, x_t: jax.Array, t_B: jax.Array) -> jax.Array:
@@ -200,6 +201,8 @@ def _logit(z: jax.Array) -> jax.Array:
 
 
 def _at(table: np.ndarray, t_B: jax.Array) -> jax.Array:
+    if not isinstance(t_B, jax.core.Tracer):
+        _check_steps(len(table), np.asarray(t_B))
     return jnp.asarray(table, jnp.float32)[t_B][:, None, None, None]
 
 
@@ -217,6 +220,16 @@ def _stop_gradient_of_mean(output: jax.Array, channels: int) -> jax.Array:
 
 def _allowed(name: str) -> tuple[str, ...]:
     return Diffusion.__annotations__[name].__args__
+
+
+def _check_steps(steps: int, t_B: np.ndarray) -> None:
+    """JAX would take the nearest step there is for one out of range, and count negative ones from the end."""
+    if t_B.ndim != 1 or not np.issubdtype(t_B.dtype, np.integer) or (t_B < 0).any() or (t_B >= steps).any():
+        found = f"from {t_B.min()} to {t_B.max()}" if t_B.size else "none"
+        raise ValueError(
+            f"step indices of shape {t_B.shape} and dtype {t_B.dtype}, {found}: give whole numbers from 0 to "
+            f"{steps - 1}, one an image"
+        )
 
 
 def _check_output(output: jax.Array, x_t: jax.Array, *, learned: bool) -> None:

@@ -4,7 +4,7 @@ Dimension key: B batch, H and W image sides, C channels, T tokens, D width, L co
 Deterministic: dropping labels for guidance is `drop_labels`, outside the network; the losses are in `diffusion`.
 """
 
-from typing import Literal, NamedTuple, Self, get_args
+from typing import Any, Literal, NamedTuple, Self, get_args
 
 import jax
 import jax.numpy as jnp
@@ -38,8 +38,12 @@ class Context(NamedTuple):
     A row whose mask is all False is unconditional, the counterpart of the null class.
     """
 
-    embeddings: jax.Array
-    mask: jax.Array
+    embeddings: Any
+    mask: Any
+
+
+NULL_CONTEXT = Context(0.0, False)
+"""No condition at all, as `null_label` of the samplers; it takes the shape of the contexts beside it."""
 
 
 class DiT(nnx.Module):
@@ -62,8 +66,11 @@ class DiT(nnx.Module):
         unroll: int | None = None,
         attention: Attention = "auto",
     ) -> None:
-        if remat not in get_args(Remat):
-            raise ValueError(f"remat {remat!r} is not one of {', '.join(get_args(Remat))}")
+        for name, value, allowed in (("remat", remat, get_args(Remat)), ("attention", attention, get_args(Attention))):
+            if value not in allowed:
+                raise ValueError(f"{name} {value!r} is not one of {', '.join(allowed)}")
+        if not jnp.issubdtype(dtype, jnp.floating):
+            raise ValueError(f"dtype {jnp.dtype(dtype).name} is not floating point: use float32 or bfloat16")
         self.config, self.dtype, self.remat = config, jnp.dtype(dtype), remat
         self.unroll = unroll or (config.depth if config.depth <= UNROLLED_DEPTH else 1)
         width, patch_values = config.width, config.patch**2
@@ -89,10 +96,13 @@ class DiT(nnx.Module):
     @classmethod
     def from_name(
         cls, name: str, rngs: nnx.Rngs, *, image_size: int, channels: int = 4, classes: int = 1000,
-        block: str = ADALN_ZERO, dtype: jax.typing.DTypeLike = jnp.float32, remat: Remat = "none",
+        block: str = ADALN_ZERO, context_width: int | None = None, dtype: jax.typing.DTypeLike = jnp.float32,
+        remat: Remat = "none",
     ) -> Self:  # fmt: skip
         """The paper's network of that name, for example "XL/2"; see `DiTConfig.from_name`."""
-        config = DiTConfig.from_name(name, image_size=image_size, channels=channels, classes=classes, block=block)
+        config = DiTConfig.from_name(
+            name, image_size=image_size, channels=channels, classes=classes, block=block, context_width=context_width
+        )
         return cls(config, rngs, dtype=dtype, remat=remat)
 
     def __call__(self, x_BHWC: jax.Array, t_B: jax.Array, y: jax.Array | Context) -> jax.Array:
@@ -151,6 +161,12 @@ def drop_labels(key: jax.Array, labels_B: jax.Array, classes: int, rate: float =
     The rate 0.1 is the reference implementation's default; the paper says only that labels are dropped at random.
     """
     return jnp.where(jax.random.bernoulli(key, rate, labels_B.shape), classes, labels_B)
+
+
+def drop_contexts(key: jax.Array, context: Context, rate: float = 0.1) -> Context:
+    """The contexts with each made unconditional, all of it masked, with probability `rate`; see `drop_labels`."""
+    kept_B = ~jax.random.bernoulli(key, rate, context.mask.shape[:1])
+    return Context(context.embeddings, context.mask & kept_B[:, None])
 
 
 def _check_inputs(config: DiTConfig, x: jax.Array, t: jax.Array, y: jax.Array | Context) -> None:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from dit_grid.model.diffusion import Diffusion
 from dit_grid.model.dit import DiT
@@ -112,31 +113,48 @@ def sample_chunks(
     key: jax.Array,
     *,
     chunk: int,
+    numbers: np.ndarray | None = None,
+    mesh: Mesh | None = None,
     compiler_options: Mapping[str, bool | int] | None = None,
     **options: Any,
 ) -> Iterator[np.ndarray]:
     """Yields samples for all labels in order, `chunk` at a time, so that memory and not their number sets the limit.
 
-    Sample i depends on (key, i) and its label alone, never on `chunk`. `options` are those of `sample`, all hashable;
-    the program is compiled once for a network, diffusion, chunk size and set of options, with XLA's
-    `compiler_options` if any.
+    Sample i depends on (key, numbers[i]) and its label alone, never on `chunk`; `numbers` count from 0 unless given, as
+    for a part of a larger set, or for several labels that share their noise. `options` are those of `sample`, all
+    hashable; the program is compiled once for a network, diffusion, chunk size and set of options, with XLA's
+    `compiler_options` if any. With `mesh` a chunk is divided among its devices, of all hosts that they belong to: each
+    host gives all labels and gets all samples.
     """
     total = jax.tree.leaves(labels)[0].shape[0]
     if chunk < 1 or total < 1:
         raise ValueError(f"{total} labels in chunks of {chunk}: both must be at least 1")
+    if mesh is not None and chunk % mesh.size:
+        raise ValueError(f"chunks of {chunk} do not divide among {mesh.size} devices: use a multiple of {mesh.size}")
     graph, state = nnx.split(model)
-    program = _chunk_program(tuple((compiler_options or {}).items()))
+    program = _chunk_program(tuple((compiler_options or {}).items()), mesh)
     frozen_options = tuple(sorted(options.items()))
     for start in range(0, total, chunk):
         rows = np.minimum(np.arange(start, start + chunk), total - 1)
+        drawn = rows if numbers is None else np.asarray(numbers)[rows]
         part = jax.tree.map(lambda leaf, rows=rows: np.asarray(leaf)[rows], labels)
-        images = program(graph, diffusion, frozen_options, state, part, key, rows)
+        if mesh is not None:
+            part, drawn = jax.tree.map(functools.partial(_split, mesh), (part, drawn))
+        images = program(graph, diffusion, frozen_options, state, part, key, drawn)
         yield np.asarray(images)[: total - start]
 
 
+def _split(mesh: Mesh, array: np.ndarray) -> jax.Array:
+    """The array with its first axis divided among the mesh's devices."""
+    sharding = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
+    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+
 @functools.cache
-def _chunk_program(compiler_options: tuple) -> Callable[..., jax.Array]:
-    return jax.jit(_sample_chunk, static_argnums=(0, 1, 2), compiler_options=dict(compiler_options))
+def _chunk_program(compiler_options: tuple, mesh: Mesh | None) -> Callable[..., jax.Array]:
+    whole = None if mesh is None else NamedSharding(mesh, PartitionSpec())
+    options = dict(compiler_options)
+    return jax.jit(_sample_chunk, static_argnums=(0, 1, 2), out_shardings=whole, compiler_options=options)
 
 
 def _sample_chunk(

@@ -24,6 +24,14 @@ class Schedule:
     betas: np.ndarray
     timestep_map: np.ndarray
 
+    def __post_init__(self) -> None:
+        if not len(self.betas) or not (self.betas > 0).all() or not (self.betas < 1).all():
+            raise ValueError(
+                f"betas of {len(self.betas)} steps reach from {self.betas.min(initial=np.inf):g} to "
+                f"{self.betas.max(initial=-np.inf):g}: each must be above 0 and below 1 (the linear schedule needs "
+                "more than 20 steps)"
+            )
+
     @classmethod
     def linear(cls, steps: int = 1000) -> Self:
         """Betas from 1e-4 to 0.02 for 1000 steps, scaled for others (Ho et al. 2020, section 4)."""
@@ -122,7 +130,7 @@ def respaced_steps(steps: int, spacing: int | str | Sequence[int]) -> np.ndarray
     if isinstance(spacing, str):
         counts = [_count(text, spacing) for text in spacing.split(",")]
     else:
-        counts = [spacing] if isinstance(spacing, int) else list(spacing)
+        counts = [int(spacing)] if isinstance(spacing, int | np.integer) else list(spacing)
     size, extra = divmod(steps, len(counts))
     kept: list[int] = []
     start = 0

@@ -1,7 +1,8 @@
-"""Reading PyTorch's zip checkpoints without PyTorch, and without running anything that they contain.
+"""Reading PyTorch's checkpoints without PyTorch, and without running anything that they contain.
 
 A checkpoint is a zip archive of a pickle and raw storages. The pickle is read by an unpickler that knows the few names
-that tensors need and refuses every other; writing such files, and the older tar and stream formats, are not here.
+that tensors need and refuses every other. The stream that PyTorch wrote before 1.6 is read by `torch_stream`; writing
+such files, and the tar format before that, are not here.
 """
 
 import argparse
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from dit_grid.model.torch_stream import TorchStreamError, is_torch_stream, read_torch_stream
 
 MAX_PICKLE_BYTES = 64 * 2**20
 """Far above the pickle of any DiT checkpoint, optimizer included, which is under 1 MiB."""
@@ -29,10 +32,6 @@ DTYPES: dict[str, np.dtype] = {
     "BoolStorage": np.dtype("?"),
 }
 """Storage classes of `torch` by name; bfloat16, which NumPy lacks, is widened to float32."""
-
-
-DAMAGE = (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError, OSError)
-"""What reading random bytes as a zip archive or a pickle raises."""
 
 
 DAMAGE = (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError, OSError)
@@ -60,6 +59,8 @@ def read_torch_file(path: Path) -> Any:
     if not path.is_file():
         raise TorchFileError("no such file")
     try:
+        if is_torch_stream(path):
+            return read_torch_stream(path)
         with zipfile.ZipFile(path) as archive:
             return _read_archive(archive)
     except zipfile.BadZipFile as error:
@@ -68,6 +69,8 @@ def read_torch_file(path: Path) -> Any:
         raise TorchFileError(str(error)) from error
     except TorchFileError:
         raise
+    except TorchStreamError as error:
+        raise TorchFileError(str(error).removeprefix(f"{path}: ")) from error
     except DAMAGE as error:
         raise TorchFileError(f"damaged checkpoint ({type(error).__name__}: {error})") from error
 

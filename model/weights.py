@@ -4,9 +4,10 @@ Every tensor of a file is accounted for or the file is refused; nothing in a fil
 resuming a run, which also hold the optimizer, are not here.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import jax
 import numpy as np
@@ -24,23 +25,28 @@ POSITION_TOLERANCE = 1e-5
 """Largest difference of a file's position table from ours; tables of another grid differ by more than 0.1."""
 
 
+Weights = Literal["ema", "raw"]
+
+
 class WeightsError(ValueError):
     """A file that cannot be read, or that holds another network than the one asked for."""
 
 
-def read_tensors(path: str | Path, weights: Literal["ema", "raw"] = "ema") -> dict[str, np.ndarray]:
+def read_tensors(path: str | Path, weights: Weights = "ema") -> dict[str, np.ndarray]:
     """The named tensors of a safetensors file or a PyTorch checkpoint, as stored.
 
-    A PyTorch file may be a plain state dict or a training checkpoint that holds one under "model" and one under
-    "ema", of which `weights` chooses. Raises `WeightsError` for anything else.
+    A PyTorch file may be a plain state dict or a training checkpoint that holds one under "state_dict", or one under
+    "model" and one under "ema", of which `weights` chooses. Raises `WeightsError` for anything else.
     """
     path = Path(path)
+    if weights not in get_args(Weights):
+        raise WeightsError(f"weights {weights!r} is not one of {', '.join(get_args(Weights))}")
     if not path.is_file():
         raise WeightsError(f"{path}: no such file")
     if path.suffix == ".safetensors":
         try:
             return load_file(path)
-        except (SafetensorError, ValueError) as error:
+        except (SafetensorError, ValueError, TypeError, KeyError) as error:  # the last two for types NumPy lacks
             raise WeightsError(f"{path}: not a readable safetensors file: {error}") from error
     try:
         content = read_torch_file(path)
@@ -49,9 +55,15 @@ def read_tensors(path: str | Path, weights: Literal["ema", "raw"] = "ema") -> di
     return _state_dict(content, path, weights)
 
 
-def _state_dict(content: object, path: Path, weights: Literal["ema", "raw"]) -> dict[str, np.ndarray]:
-    if isinstance(content, Mapping) and {"model", "ema"} <= set(content):
-        content = content["ema" if weights == "ema" else "model"]
+def _state_dict(content: object, path: Path, weights: Weights) -> dict[str, np.ndarray]:
+    key, other = ("ema", "model") if weights == "ema" else ("model", "ema")
+    if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+        content = content[key]
+    elif isinstance(content, Mapping) and isinstance(content.get(other), Mapping):
+        instead = "raw" if weights == "ema" else "ema"
+        raise WeightsError(f"{path}: holds {other!r} and no {key!r}: use weights {instead!r}")
+    elif isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
     if not isinstance(content, Mapping) or not content:
         raise WeightsError(f"{path}: holds a {type(content).__name__}, not a state dict of named tensors")
     strangers = [str(name) for name, value in content.items() if not isinstance(value, np.ndarray)]
@@ -60,16 +72,26 @@ def _state_dict(content: object, path: Path, weights: Literal["ema", "raw"]) -> 
     return {str(name): value for name, value in content.items()}
 
 
-def load_weights(model: DiT, path: str | Path, weights: Literal["ema", "raw"] = "ema") -> None:
+def load_weights(model: DiT, path: str | Path, weights: Weights = "ema") -> None:
     """Replaces the model's parameters by those of a file in either layout, told apart by its names."""
     tensors = read_tensors(path, weights)
     nnx.update(model, from_tensors(model.config, tensors, guess_layout(tensors), source=str(path)))
 
 
 def save_weights(model: DiT, path: str | Path, layout: LayoutName = "reference") -> None:
-    """Writes the model's parameters as a safetensors file with the names and shapes of `layout`."""
+    """Writes the model's parameters as a safetensors file with the names and shapes of `layout`, whole or not at all.
+
+    Raises `WeightsError` where the file cannot be written.
+    """
     tensors = to_tensors(model.config, nnx.state(model, nnx.Param), layout)
-    save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, path)
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, part)
+        part.replace(path)
+    except (SafetensorError, OSError) as error:
+        part.unlink(missing_ok=True)
+        raise WeightsError(f"{path}: cannot be written: {error}") from error
 
 
 def guess_layout(tensors: Mapping[str, np.ndarray]) -> LayoutName:
@@ -82,8 +104,8 @@ def from_tensors(
 ) -> nnx.State:
     """Our parameters, float32, of another implementation's tensors.
 
-    Raises `WeightsError` with every missing, unexpected and misshapen tensor, for a position table of another grid
-    and for copies of one tensor that differ.
+    Raises `WeightsError` with every missing, unexpected and misshapen tensor, for a position table of another grid,
+    for copies of one tensor that differ, and for numbers that are not finite.
     """
     state = nnx.state(nnx.eval_shape(lambda: DiT(config, nnx.Rngs(0))), nnx.Param)
     shapes = {path: leaf.shape for path, leaf in _leaves(state).items()}
@@ -93,6 +115,8 @@ def from_tensors(
     for slot in wanted:
         array = ours[slot.path] if slot.layer is None else ours[slot.path][slot.layer]
         target, value = piece(array, slot), to_ours(slot, tensors[slot.name]).astype(np.float32)
+        if not np.isfinite(value).all():
+            raise WeightsError(f"{source}: {slot.name} holds NaN or infinity, or numbers beyond float32")
         if not np.isnan(target).all() and not np.array_equal(target, value):
             raise WeightsError(f"{source}: {slot.name} differs from the copy of it in an earlier block")
         target[...] = value

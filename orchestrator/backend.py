@@ -3,7 +3,9 @@
 Here is the contract and the simplest keeper of it, one run at a time in this very process; Ray's is `ray_backend`.
 """
 
+import time
 from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,34 +14,74 @@ from dit_grid.experiments.context import Context, Progress
 from dit_grid.experiments.failures import failure_detail
 from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.store import Store
-from dit_grid.orchestrator.core import Ended
+from dit_grid.orchestrator.vocabulary import (
+    Action,
+    ClusterSeen,
+    Event,
+    Gang,
+    GangGone,
+    GangStarted,
+    Progressed,
+    RankEnded,
+    Start,
+)
 
+now = time.monotonic
+"""The clock of every event's `at`: the driver process's monotonic one, in seconds.
 
-@dataclass(frozen=True)
-class Update:
-    """What happened since the last poll, in order: attempts that ended, and the newest progress of each run."""
-
-    ended: tuple[Ended, ...] = ()
-    progress: tuple[Progress, ...] = ()
+A backend stamps each event in the driver process when it learns of it, never with a clock of another host; a deadline
+told in wall time (a preemption notice) is turned into this clock on the way in.
+"""
 
 
 class Backend(Protocol):
-    """Where runs execute. `start` and `stop` return at once; `poll` tells what became of them."""
+    """Where runs execute. Every method returns at once but `poll`; none decides anything.
 
-    def capacity(self) -> dict[str, int]:
-        """Return how much there is of each kind of resource, used or not."""
+    The driver calls `cluster` before anything else, then `adopt` once, then `perform` and `poll` in turn, then
+    `close` (which ends everything) or `detach` (which leaves gangs running for the next driver).
+    """
 
-    def start(self, run: RunSpec) -> None:
-        """Begin an attempt of the run."""
+    def cluster(self) -> ClusterSeen:
+        """Return all that there is now, used or not."""
 
-    def stop(self, run_id: str) -> None:
-        """Ask the run's attempt to write a checkpoint and end."""
+    def adopt(self, specs: Mapping[str, RunSpec]) -> Sequence[GangStarted]:
+        """Take the runs of this launch, by id, and return their gangs that an earlier driver left alive.
 
-    def poll(self, timeout_s: float) -> Update:
-        """Return what happened, waiting at most `timeout_s` for an attempt to end."""
+        Gangs of runs that are not in `specs` are left alone. The backend keeps `specs` for later starts.
+        """
+
+    def perform(self, action: Action) -> None:
+        """Begin to do it; what came of it is told by later events.
+
+        Start: GangStarted, or StartFailed (then nothing of it is left). CheckpointAndStop and Kill: GangGone, once the
+        last process of the gang is gone. Told twice, or of a gang that is no more: GangGone again, never an error.
+        """
+
+    def poll(self, timeout_s: float) -> Sequence[Event]:
+        """Return what happened since the last poll, in order; wait at most `timeout_s` for the first of it.
+
+        Holds a ClusterSeen whenever what it says differs from the last one returned by `cluster` or here. After a
+        gang's own RankEnded or RankLost the backend says GangGone by itself once no process of it is left.
+        """
+
+    def progress(self) -> Mapping[str, Progress]:
+        """Return the newest word of each run that executes, by run id; for display only."""
+
+    def detach(self) -> None:
+        """Leave every gang at work and let go of it; this process may end now. Where that cannot be, as `close`."""
 
     def close(self) -> None:
-        """End every process that this backend started, whatever it is doing."""
+        """End every gang that this backend started or adopted, whatever it is doing, and free what they held."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How an attempt ended: `outcome` is done, interrupted or a failure class; `step` its newest checkpoint."""
+
+    run_id: str
+    outcome: str
+    step: int
+    message: str = ""
 
 
 class InProcess:
@@ -47,34 +89,58 @@ class InProcess:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._queue: deque[RunSpec] = deque()
+        self._queue: deque[Gang] = deque()
+        self._gone: deque[Gang] = deque()
+        self._specs: Mapping[str, RunSpec] = {}
         self._progress: dict[str, Progress] = {}
         self._stopped: set[str] = set()
 
-    def capacity(self) -> dict[str, int]:
-        return {"cpu": 1}
+    def cluster(self) -> ClusterSeen:
+        return ClusterSeen(now(), {"cpu": 1})
 
-    def start(self, run: RunSpec) -> None:
-        self._queue.append(run)
+    def adopt(self, specs: Mapping[str, RunSpec]) -> Sequence[GangStarted]:
+        self._specs = specs
+        return ()
 
-    def stop(self, run_id: str) -> None:
-        self._stopped.add(run_id)
+    def perform(self, action: Action) -> None:
+        if isinstance(action, Start):
+            self._queue.append(action.gang)
+            self._stopped.discard(action.gang.run_id)
+            return
+        self._stopped.add(action.gang.run_id)
+        if action.gang in self._queue:
+            self._queue.remove(action.gang)
+            self._gone.append(action.gang)
 
-    def poll(self, timeout_s: float) -> Update:
+    def poll(self, timeout_s: float) -> Sequence[Event]:
+        if self._gone:
+            gang = self._gone.popleft()
+            return [GangGone(now(), gang, newest_checkpoint(self.store, gang.run_id))]
         if not self._queue:
-            return Update()
-        run = self._queue.popleft()
-        ended = attempt(run, self._context(run.id))
-        return Update((ended,), tuple(self._progress.values()))
+            time.sleep(timeout_s)
+            return ()
+        gang = self._queue.popleft()
+        events: list[Event] = [GangStarted(now(), gang)]
+
+        def report(progress: Progress) -> None:
+            self._progress[gang.run_id] = progress
+            newest = newest_checkpoint(self.store, gang.run_id)
+            events.append(Progressed(now(), gang, progress.step, newest, progress.activity))
+
+        context = Context(self.store, report=report, stop_requested=lambda: gang.run_id in self._stopped)
+        ended = attempt(self._specs[gang.run_id], context)
+        events.append(RankEnded(now(), gang, 0, ended.outcome, ended.step, ended.message))
+        events.append(GangGone(now(), gang, newest_checkpoint(self.store, gang.run_id)))
+        return events
+
+    def progress(self) -> Mapping[str, Progress]:
+        return dict(self._progress)
+
+    def detach(self) -> None:
+        self.close()
 
     def close(self) -> None:
         self._queue.clear()
-
-    def _context(self, run_id: str) -> Context:
-        def report(progress: Progress) -> None:
-            self._progress[run_id] = progress
-
-        return Context(self.store, report=report, stop_requested=lambda: run_id in self._stopped)
 
 
 def attempt(run: RunSpec, context: Context) -> Ended:

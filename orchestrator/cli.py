@@ -3,20 +3,36 @@
 Every import of weight stands inside a command, so that `dit-grid --help` answers at once.
 """
 
+import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from dit_grid.orchestrator.cluster_commands import COMMANDS as CLUSTER_COMMANDS
+from dit_grid.orchestrator.compare_commands import COMMANDS as COMPARE_COMMANDS
+from dit_grid.orchestrator.control_commands import COMMANDS as CONTROL_COMMANDS
+from dit_grid.orchestrator.encode_commands import COMMANDS as ENCODE_COMMANDS
+from dit_grid.orchestrator.errors import ClusterLostError
+from dit_grid.orchestrator.evaluate_commands import COMMANDS as EVALUATE_COMMANDS
+from dit_grid.orchestrator.forecast_commands import COMMANDS as FORECAST_COMMANDS
+from dit_grid.orchestrator.import_commands import COMMANDS as IMPORT_COMMANDS
+from dit_grid.orchestrator.report_commands import COMMANDS as REPORT_COMMANDS
+from dit_grid.orchestrator.sample_commands import COMMANDS as SAMPLE_COMMANDS
+from dit_grid.orchestrator.sentinel_commands import COMMANDS as SENTINEL_COMMANDS
+from dit_grid.orchestrator.simulate_commands import COMMANDS as SIMULATE_COMMANDS
 from dit_grid.orchestrator.store_commands import store_group
 
 if TYPE_CHECKING:
-    from dit_grid.experiments.spec import ExperimentSpec, RunSpec
-    from dit_grid.orchestrator.core import State
+    from dit_grid.experiments.spec import ExperimentSpec
+    from dit_grid.orchestrator.drivers import Finish
 
 DONE, SOME_FAILED, WRONG_REQUEST, INTERRUPTED = 0, 1, 2, 130
 """Exit statuses; 130 is the shell's for a program ended by Ctrl-C."""
+
+MANY_RUNS = 200
+"""Launching a finished grid of more runs than this says so at once; reading all its rows takes longer."""
 
 WHERE = click.argument("where", required=False)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program instead of a table.")
@@ -40,15 +56,24 @@ def cli() -> None:
 @GROUPS
 @JSON
 @click.option("--parameters", metavar="MODEL", help="Print every parameter array of one model, e.g. XL/2, instead.")
-def plan(spec: str, groups: tuple[str, ...], as_json: bool, parameters: str | None) -> None:
+@click.option("--calibrate", is_flag=True, help="First measure: train each model for a few steps on its resources.")
+@click.option("--address", help="With --calibrate: the Ray cluster to measure on; without it this machine.")
+def plan(
+    spec: str, groups: tuple[str, ...], as_json: bool, parameters: str | None, calibrate: bool, address: str | None
+) -> None:  # fmt: skip
     """Show what a spec would run: parameters, compute, time and cost.
 
     \b
     dit-grid plan experiments/grid.yaml
     dit-grid plan experiments/grid.yaml --group long --json
     dit-grid plan experiments/grid.yaml --parameters XL/2
+    dit-grid plan experiments/digits.yaml --calibrate
+
+    Hours come from measured speeds where a store or an earlier --calibrate has them, else from plan.mfu in the spec.
     """
     from dit_grid.experiments.spec import load_spec
+    from dit_grid.orchestrator.calibrate import measured_speeds
+    from dit_grid.orchestrator.expectations import expectations
     from dit_grid.orchestrator.plan import plan as planned
     from dit_grid.orchestrator.tables import print_plan
 
@@ -56,7 +81,9 @@ def plan(spec: str, groups: tuple[str, ...], as_json: bool, parameters: str | No
     if parameters:
         click.echo(_parameter_table(loaded, parameters))
         return
-    print_plan(loaded, planned(loaded, _measured_speeds(loaded)), as_json)
+    if calibrate:
+        _calibrate(loaded, address)
+    print_plan(loaded, planned(loaded, measured_speeds(loaded)), as_json, expectations(loaded))
 
 
 @cli.command()
@@ -64,29 +91,49 @@ def plan(spec: str, groups: tuple[str, ...], as_json: bool, parameters: str | No
 @GROUPS
 @click.option("--address", help="A running Ray cluster, e.g. ray://head:10001 or auto; without it Ray starts here.")
 @click.option("--store", "store_path", help="Use this store instead of the spec's.")
-def launch(spec: str, groups: tuple[str, ...], address: str | None, store_path: str | None) -> None:
+@click.option("--until", metavar="TARGET", help="Stop once this is known: 'exponent ±0.05', 'forecast:XL/2 ±10%'.")
+@click.option("--until-metric", metavar="NAME", help="Metric of the target (default: fid, fd_conv or heldout_loss).")
+@click.option("--when-met", type=click.Choice(["finish", "stop"]), default="finish", help="What runs do then.")
+def launch(
+    spec: str, groups: tuple[str, ...], address: str | None, store_path: str | None, until: str | None,
+    until_metric: str | None, when_met: str,
+) -> None:  # fmt: skip
     """Run a spec to its end: resumes what is unfinished, skips what is done, ends with the scaling law.
 
     \b
     dit-grid launch experiments/digits.yaml
     dit-grid launch experiments/grid.yaml --address auto
+    dit-grid launch experiments/digits.yaml --until "exponent ±0.3"
+
+    With --until the law is refitted as results arrive, the runs that narrow it most for their cost come first, and none
+    is started once the target is met. Launched again without it, the rest is run.
 
     Ctrl-C writes checkpoints and stops; the same command goes on from there.
     """
+    from dit_grid.experiments.needed_files import check_needed_files
     from dit_grid.experiments.spec import load_spec
+    from dit_grid.orchestrator.drivers import launch_here, launch_on_cluster
     from dit_grid.orchestrator.launch import unfinished
+    from dit_grid.orchestrator.progress import display
+    from dit_grid.orchestrator.until import asked_until
 
     loaded = load_spec(spec, groups)
     if store_path:
         loaded = loaded.model_copy(update={"store": store_path})
+    loaded = asked_until(loaded, until, until_metric, when_met)
     todo = unfinished(loaded)
     if not todo:
         click.echo(f"All {len(loaded.runs)} runs of {loaded.name} are done.")
-        _print_results(loaded.store, figures=False)
+        if len(loaded.runs) > MANY_RUNS:
+            click.echo(f"`dit-grid analyze {spec}` fits the law, `dit-grid results {spec}` has the table.")
+        else:
+            _print_results(loaded.store, figures=False)
         return
-    state = _drive(loaded, todo, address)
+    check_needed_files(todo, spec)
+    click.echo(f"{loaded.name}: {len(todo)} of {len(loaded.runs)} runs to do, in {loaded.store}")
+    finish = launch_here(loaded, display) if address is None else launch_on_cluster(loaded, address)
     _print_results(loaded.store, figures=True)
-    sys.exit(_exit_status(state))
+    sys.exit(_exit_status(finish))
 
 
 @cli.command()
@@ -102,7 +149,7 @@ def status(where: str | None, as_json: bool, watch: bool) -> None:
     dit-grid status results/digits --json
     """
     from dit_grid.experiments.store import Store
-    from dit_grid.orchestrator.status import read_status, without_pandas
+    from dit_grid.orchestrator.status import driver_line, read_status, without_pandas
     from dit_grid.orchestrator.tables import print_status
 
     without_pandas()
@@ -111,6 +158,8 @@ def status(where: str | None, as_json: bool, watch: bool) -> None:
         if watch and not as_json:
             click.clear()
         print_status(read_status(store), as_json)
+        if not as_json:
+            click.echo(driver_line(store))
         if not watch:
             return
         _sleep(2.0)
@@ -120,7 +169,9 @@ def status(where: str | None, as_json: bool, watch: bool) -> None:
 @click.argument("run")
 @WHERE
 @click.option("-f", "--follow", is_flag=True, help="Go on printing what is added.")
-def logs(run: str, where: str | None, follow: bool) -> None:
+@click.option("--rank", type=click.IntRange(0), default=0, help="Of a run on several hosts, which process's log.")
+@click.option("--attempt", type=click.IntRange(1), help="An earlier attempt's log instead of the newest's.")
+def logs(run: str, where: str | None, follow: bool, rank: int, attempt: int | None) -> None:
     """Print a run's log, or the traceback that ended it.
 
     RUN is a run id, the beginning of one, or a model such as XL/2.
@@ -128,12 +179,13 @@ def logs(run: str, where: str | None, follow: bool) -> None:
     \b
     dit-grid logs XL/2
     dit-grid logs xl-2-3f9c results/digits -f
+    dit-grid logs XL/2 --rank 3 --attempt 1
     """
     from dit_grid.experiments.store import Store
     from dit_grid.orchestrator.logs import follow_log, print_log
 
     store = Store.open(_store(where))
-    (follow_log if follow else print_log)(store, run)
+    (follow_log if follow else print_log)(store, run, attempt, rank)
 
 
 @cli.command()
@@ -194,6 +246,21 @@ def doctor(address: str | None, as_json: bool) -> None:
 
 
 cli.add_command(store_group)
+for commands in (
+    CLUSTER_COMMANDS,
+    COMPARE_COMMANDS,
+    CONTROL_COMMANDS,
+    ENCODE_COMMANDS,
+    EVALUATE_COMMANDS,
+    FORECAST_COMMANDS,
+    IMPORT_COMMANDS,
+    REPORT_COMMANDS,
+    SAMPLE_COMMANDS,
+    SENTINEL_COMMANDS,
+    SIMULATE_COMMANDS,
+):
+    for command in commands:
+        cli.add_command(command)
 
 
 def main() -> None:
@@ -207,6 +274,10 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(DONE)
+    except ClusterLostError as error:
+        click.echo(str(error), err=True)
+        sys.stdout.flush()
+        os._exit(SOME_FAILED)  # seen: Ray's threads crash at Python's usual end once their raylet is dead
     except ValueError as error:
         if not _is_a_users_mistake(error):
             raise
@@ -215,11 +286,8 @@ def main() -> None:
 
 
 def _is_a_users_mistake(error: ValueError) -> bool:
-    from dit_grid.experiments.spec import SpecError
-    from dit_grid.experiments.store import StoreError
-    from dit_grid.orchestrator.errors import RequestError
-
-    return isinstance(error, SpecError | StoreError | RequestError)
+    """Every ValueError of a class of this project is one: its message is written for the user."""
+    return type(error).__module__.startswith("dit_grid.")
 
 
 def _store(where: str | None) -> str:
@@ -228,14 +296,19 @@ def _store(where: str | None) -> str:
     return store_of(where)
 
 
-def _measured_speeds(spec: "ExperimentSpec") -> dict[str, float]:
-    from dit_grid.experiments.store import NotAStoreError, Store
-    from dit_grid.orchestrator.status import median_speeds
+def _calibrate(spec: "ExperimentSpec", address: str | None) -> None:
+    """Measure what was not measured yet; what it says goes to standard error, so that --json stays readable."""
+    from dit_grid.orchestrator.calibrate import calibration
+    from dit_grid.orchestrator.drivers import launch_here, launch_on_cluster
+    from dit_grid.orchestrator.launch import unfinished
+    from dit_grid.orchestrator.progress import display
 
-    try:
-        return median_speeds(Store.open(spec.store))
-    except NotAStoreError:
-        return {}
+    short = calibration(spec)
+    todo = unfinished(short)
+    if todo:
+        click.echo(f"measuring {len(todo)} of {len(short.runs)} models, kept in {short.store}", err=True)
+        with contextlib.redirect_stdout(sys.stderr):
+            launch_here(short, display) if address is None else launch_on_cluster(short, address)
 
 
 def _parameter_table(spec: "ExperimentSpec", model: str) -> str:
@@ -252,30 +325,12 @@ def _parameter_table(spec: "ExperimentSpec", model: str) -> str:
     return get_parameter_overview(nnx.to_pure_dict(shapes), include_stats=False)
 
 
-def _drive(spec: "ExperimentSpec", todo: "list[RunSpec]", address: str | None) -> "State":
-    """Run what is left, showing progress; Ray and its workers end with it, however it ends."""
-    from dit_grid.experiments.store import Store
-    from dit_grid.orchestrator.launch import check_placeable, drive, record_runs
-    from dit_grid.orchestrator.progress import display
-    from dit_grid.orchestrator.ray_backend import RayBackend
-
-    click.echo(f"{spec.name}: {len(todo)} of {len(spec.runs)} runs to do, in {spec.store}")
-    backend = RayBackend(os.path.abspath(spec.store) if "://" not in spec.store else spec.store, address)
-    try:
-        check_placeable(todo, backend.capacity())
-        store = Store.create(spec.store)
-        record_runs(spec, store)
-        with display() as show:
-            return drive(todo, store, backend, show)
-    finally:
-        backend.close()
-
-
 def _print_results(where: str, figures: bool, out: str | None = None, table: bool = True) -> None:
     """Print the results table, the law of the main metric, and where the figures are."""
     from dit_grid.analysis import law, load, results_table
     from dit_grid.analysis.metrics import main_metric
     from dit_grid.orchestrator.tables import write_frame
+    from dit_grid.orchestrator.where import figures_folder
 
     found = load(where)
     if table:
@@ -285,7 +340,7 @@ def _print_results(where: str, figures: bool, out: str | None = None, table: boo
         click.echo("Nothing was measured yet, so there is no law to fit.")
         return
     click.echo(f"\n{law(found, metric)}")
-    folder = out or f"{where}/figures"
+    folder = out or figures_folder(where)
     if figures:
         from dit_grid.analysis import write_figures  # matplotlib; a finished launch answers sooner without
 
@@ -294,17 +349,44 @@ def _print_results(where: str, figures: bool, out: str | None = None, table: boo
         click.echo(f"\nFigures: {folder}")
 
 
-def _exit_status(state: "State") -> int:
-    from dit_grid.orchestrator.core import Phase
+def _exit_status(finish: "Finish") -> int:
+    from dit_grid.orchestrator.core import Phase, why
 
-    phases = {run.phase for run in state.runs.values()}
-    for run in state.runs.values():
-        if run.phase in (Phase.FAILED, Phase.UNPLACEABLE):
+    if finish.state is None:
+        return _others_exit_status(finish.other.detail if finish.other else {})
+    state = finish.state
+    phases = {run.phase for run in state.in_order()}
+    for run in state.in_order():
+        if run.phase is Phase.FAILED:
             click.echo(f"{run.id} {run.phase}: {run.reason}; see `dit-grid logs {run.id}`", err=True)
+        elif run.phase in (Phase.WAITING, Phase.CANCELLED, Phase.PAUSED) and not (state.stopping or state.enough):
+            click.echo(f"{run.id} {run.phase}: {why(state, run.id) or run.reason}", err=True)
     if state.stopping:
         click.echo("Stopped. The same command goes on from the last checkpoints.", err=True)
         return INTERRUPTED
+    if state.enough:
+        click.echo(state.enough + "; " + _left_waiting(sum(run.phase is Phase.WAITING for run in state.in_order())))
+        phases.discard(Phase.WAITING)
     return DONE if phases <= {Phase.DONE} else SOME_FAILED
+
+
+def _left_waiting(runs: int) -> str:
+    return f"{runs} runs were not started or not finished. Launched without --until they are run."
+
+
+def _others_exit_status(said: "dict[str, Any]") -> int:
+    """Return the exit status for what another driver left behind."""
+    if said.get("outcome") != "ended":
+        message = said.get("message", "launch again to go on")
+        click.echo(f"the driver {said.get('outcome', 'ended')}: {message}", err=True)
+        return SOME_FAILED
+    if said.get("enough"):
+        click.echo(said["enough"])
+    fine = {"done", "waiting"} if said.get("enough") else {"done"}
+    for run_id, phase in said["phases"].items():
+        if phase not in fine:
+            click.echo(f"{run_id} {phase}; see `dit-grid logs {run_id}`", err=True)
+    return DONE if set(said["phases"].values()) <= fine else SOME_FAILED
 
 
 def _sleep(seconds: float) -> None:

@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from dit_grid.orchestrator.worker import compilation_cache
+
+if TYPE_CHECKING:
+    from dit_grid.orchestrator.vocabulary import SliceSeen
 
 NEEDED = ("jax", "flax", "optax", "orbax-checkpoint", "ray", "pandas", "pyarrow", "scipy", "matplotlib", "clu", "gcsfs")
 
@@ -81,12 +84,33 @@ def _disk() -> Iterator[Finding]:
 def _cluster(address: str) -> Iterator[Finding]:
     import ray
 
+    from dit_grid.orchestrator.ray_backend.nodes import living, pools_of, slices_of
+
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        yield Finding("problem", "cluster", f"no Ray at {address}: {error}", "ray start --head")
+        yield Finding("problem", "cluster", f"no Ray at {address}: {str(error).splitlines()[0]}", "ray start --head")
         return
-    nodes, resources = ray.nodes(), ray.cluster_resources()
-    counts = ", ".join(f"{name} {count:g}" for name, count in sorted(resources.items()) if not name.startswith("node:"))
-    yield Finding("ok", "cluster", f"{len(nodes)} nodes at {address}: {counts}")
-    ray.shutdown()
+    try:
+        nodes = living(ray.nodes())
+        draining = ray._private.state.state.get_draining_nodes() if not address.startswith("ray://") else {}
+    finally:
+        ray.shutdown()
+    pools = ", ".join(f"{count} x {kind}" for kind, count in pools_of(nodes).items()) or "none outside of slices"
+    yield Finding("ok", "cluster", f"{len(nodes)} hosts at {address}; CPU cores and GPUs: {pools}")
+    yield from map(_slice, slices_of(nodes, draining))
+
+
+def _slice(seen: "SliceSeen") -> Finding:
+    """Say of a slice whether a run can be placed on it, and if not, why."""
+    there = len(seen.hosts) - seen.hosts.count(None)
+    text = f"{seen.type}, {there} of {len(seen.hosts)} hosts"
+    if seen.draining:
+        return Finding("note", seen.name, f"{text}; draining, about to be taken away: no new run is placed on it")
+    if not seen.intact:
+        missing = ", ".join(str(worker) for worker, host in enumerate(seen.hosts) if host is None)
+        fix = "bring the missing hosts back, or delete the slice and make it again"
+        return Finding(
+            "problem", seen.name, f"{text}; broken, worker {missing} is missing: no run is placed on it", fix
+        )
+    return Finding("ok", seen.name, f"{text}; intact")

@@ -3,3 +3,7 @@
 
 class RequestError(ValueError):
     """One line for the user, or one a mistake; the command line prints it and exits with status 2."""
+
+
+class ClusterLostError(RuntimeError):
+    """Ray itself went away under a launch; the command line prints it and exits with status 1."""

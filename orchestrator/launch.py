@@ -8,22 +8,28 @@ import json
 import os
 import signal
 import socket
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from types import FrameType
 
 from dit_grid.experiments.context import Progress, code_sha256
-from dit_grid.experiments.spec import ExperimentSpec, RunSpec
+from dit_grid.experiments.spec import ClusterSpec, ExperimentSpec, PriceSpec, RunSpec
 from dit_grid.experiments.store import EventWriter, NotAStoreError, Store
 from dit_grid.model import accounting
-from dit_grid.orchestrator import core
-from dit_grid.orchestrator.backend import Backend, Update, newest_checkpoint
+from dit_grid.orchestrator import core, journal
+from dit_grid.orchestrator.backend import Backend, newest_checkpoint, now
 from dit_grid.orchestrator.errors import RequestError
+from dit_grid.orchestrator.plan import usd_per_hour
+from dit_grid.orchestrator.vocabulary import Asked, ClusterSeen, Event, RankEnded, Tick
 
 POLL_S = 0.5
 """How long to wait for news before looking at progress again."""
+
+SPENDING_EVERY_S = 60.0
+"""How often the journal says what was spent: what a killed driver does not know at most."""
 
 
 @dataclass(frozen=True)
@@ -78,64 +84,163 @@ def unfinished(spec: ExperimentSpec) -> list[RunSpec]:
     return [run for run in spec.runs if run.id not in states or states[run.id].outcome != "done"]
 
 
-def check_placeable(runs: list[RunSpec], capacity: dict[str, int]) -> None:
-    """Raise RequestError, in a few lines, if some run cannot execute on the cluster, before anything is started."""
+def check_placeable(runs: list[RunSpec], cluster: ClusterSeen) -> None:
+    """Raise RequestError, in a few lines, if some run cannot execute on the cluster, before anything is started.
+
+    A slice that is broken or draining just now counts as there: it may come back, and the run waits for it.
+    """
+    capacity = dict(cluster.pools)
+    for item in cluster.slices:
+        capacity[item.type] = capacity.get(item.type, 0) + 1
     needs: dict[tuple[str, int], list[str]] = {}
     for run in runs:
         resources = run.execution.resources
         if resources.count > capacity.get(resources.kind, 0):
             needs.setdefault((resources.kind, resources.count), []).append(run.model.name)
     if not needs:
-        _check_supported(runs)
         return
-    has = ", ".join(f"{count} x {kind}" for kind, count in sorted(capacity.items()))
+    has = ", ".join(f"{count} x {kind}" for kind, count in sorted(capacity.items())) or "nothing"
     lines = [f"the cluster cannot hold {sum(map(len, needs.values()))} of {len(runs)} runs; it has {has}"]
     lines += [f"  {count} x {kind} each: {', '.join(names)}" for (kind, count), names in needs.items()]
     lines.append("  connect to a cluster that has them with --address, or change execution.resources in the spec")
     raise RequestError("\n".join(lines))
 
 
-def _check_supported(runs: list[RunSpec]) -> None:
-    """Refuse what the backend cannot do yet: gangs over the hosts of a slice."""
-    slices = sorted({run.execution.resources.slice for run in runs if run.execution.resources.slice})
-    if slices:
-        raise RequestError(
-            f"runs ask for {', '.join(slices)}, but this version cannot start a run on the hosts of a TPU slice yet; "
-            "set execution.resources to gpus or cpus"
-        )
-
-
 def drive(
-    runs: list[RunSpec], store: Store, backend: Backend, show: Callable[[Grid], None] = lambda grid: None
+    runs: list[RunSpec],
+    store: Store,
+    backend: Backend,
+    show: Callable[[Grid], None] = lambda grid: None,
+    *,
+    cluster: ClusterSpec = ClusterSpec(),  # noqa: B008  (frozen)
+    price: PriceSpec = PriceSpec(),  # noqa: B008  (frozen)
+    speeds: Mapping[str, float] | None = None,
+    requests: Callable[[], Sequence[Event]] = lambda: (),
+    advise: Callable[[], Sequence[Event]] = lambda: (),
+    holds: Callable[[], bool] = lambda: True,
 ) -> core.State:
     """Drive the runs to their end on the backend, or to a stop by SIGINT or SIGTERM, and return the last state.
 
-    `show` is called after every poll. A second signal ends at once and leaves runs where their last checkpoint is.
+    `show` is called after every poll; `requests` is asked for what people want before anything starts and in every
+    round; `advise` before anything starts and whenever a run is done, before its place is given to the next: what the
+    results so far say about the rest. Once `holds` says that another driver has taken over, the gangs are left to it
+    and the last state is returned at once. `speeds` are steps a second by run id, for what a budget must keep for a
+    run's end. A second signal ends at once and leaves runs where their last checkpoint is.
     """
-    specs = {run.id: run for run in runs}
-    started, progress = time.monotonic(), dict[str, Progress]()
-    first_steps = {run.id: newest_checkpoint(store, run.id) for run in runs}
-    state = core.initial(_as_core_run(run, first_steps[run.id]) for run in runs)
-    journal = f"driver-{socket.gethostname()}-{os.getpid()}-{int(time.time())}"
-    with store.journal(journal) as events, stop_signals() as stop_asked:
-        pending: list[core.Event] = [core.CapacityChanged(backend.capacity())]
+    driver = _Driver(store, backend, runs, requests, advise, holds)
+    spent = journal.spent_before(store) if cluster.budget != type(cluster.budget)() else core.Spending()
+    states, measured = store.states(), speeds or {}
+    known = [
+        core_run(
+            run, price, step=driver.first_steps[run.id], steps_per_s=measured.get(run.id),
+            starts=states[run.id].attempt if run.id in states else 0,
+        )
+        for run in runs
+    ]  # fmt: skip
+    name = f"driver-{socket.gethostname()}-{os.getpid()}-{int(time.time())}"
+    with store.journal(name) as events, stop_signals() as stop_asked:
+        driver.spent_before = spent
+        state = driver.to_the_end(core.initial(known, cluster, spent), events, show, stop_asked)
+        journal.record_spending(events, state.spending, spent)
+    return state
+
+
+class _Driver:
+    """The loop's parts: whom it asks, whom it tells, and since when."""
+
+    def __init__(
+        self, store: Store, backend: Backend, runs: list[RunSpec], requests: Callable[[], Sequence[Event]],
+        advise: Callable[[], Sequence[Event]], holds: Callable[[], bool],
+    ) -> None:  # fmt: skip
+        self.backend, self.runs, self.requests, self.advise, self.holds = backend, runs, requests, advise, holds
+        self.first_steps = {run.id: newest_checkpoint(store, run.id) for run in runs}
+        self.began = now()
+        self.spending_said, self.spent_before = self.began, core.Spending()
+
+    def to_the_end(
+        self, state: core.State, events: EventWriter, show: Callable[[Grid], None], stop_asked: Callable[[], bool]
+    ) -> core.State:
+        journal.open_with(events, state)
+        # What is alive, and what people asked for, is known before the first look at the cluster lets anything start.
+        adopted = self.backend.adopt({run.id: run for run in self.runs})
+        pending: list[Event] = [*adopted, *self.requests(), *self.advise(), self.backend.cluster()]
         while True:
             for event in pending:
-                state, actions = core.advance(state, event)
-                _record(events, event, actions)
-                _act(backend, specs, actions)
-            show(Grid(tuple(runs), state, dict(progress), first_steps, time.monotonic() - started))
+                if not self.holds():
+                    return self._leave(state, events)
+                state = self._take(state, event, events)
+                if isinstance(event, RankEnded) and event.outcome == "done":
+                    for advice in self.advise():
+                        state = self._take(state, advice, events)
+            progress = dict(self.backend.progress())
+            show(Grid(tuple(self.runs), state, progress, self.first_steps, now() - self.began))
             if state.finished:
                 return state
-            update = backend.poll(POLL_S)
-            progress |= {item.run_id: item for item in update.progress}
-            pending = _events(update, stop=stop_asked() and not state.stopping)
+            if not self.holds():
+                return self._leave(state, events)
+            self._say_spending(state, events)
+            pending = self._news(state, stop_asked)
+
+    def _take(self, state: core.State, event: Event, events: EventWriter) -> core.State:
+        state, actions = core.advance(state, event)
+        journal.record(events, event, actions)
+        for action in actions:
+            self.backend.perform(action)
+        return state
+
+    def _news(self, state: core.State, stop_asked: Callable[[], bool]) -> list[Event]:
+        deadline = state.next_deadline
+        patience_s = POLL_S if deadline is None else min(max(deadline - now(), 0.0), POLL_S)
+        news = [*self.backend.poll(patience_s), *self.requests()]
+        if stop_asked() and not state.stopping:
+            news.append(Asked(now(), "stop"))
+        if deadline is not None and deadline <= now():
+            news.append(Tick(now()))
+        return news
+
+    def _say_spending(self, state: core.State, events: EventWriter) -> None:
+        if now() - self.spending_said > SPENDING_EVERY_S:
+            self.spending_said = now()
+            journal.record_spending(events, state.spending, self.spent_before)
+
+    def _leave(self, state: core.State, events: EventWriter) -> core.State:
+        """Another driver has the grid: touch nothing more, and leave the gangs to it."""
+        self.backend.detach()
+        events.event(journal.LEASE_LOST)
+        return state
+
+
+def core_run(
+    run: RunSpec, price: PriceSpec, *, step: int = 0, steps_per_s: float | None = None, starts: int = 0
+) -> core.Run:
+    """Return the run as the core sees it: what it needs, what it costs, and from where it goes on."""
+    execution = run.execution
+    return core.Run(
+        run.id,
+        execution.resources.kind,
+        execution.resources.count,
+        execution.priority,
+        execution.max_retries,
+        steps=run.train.steps,
+        macs_per_step=accounting.training_macs(run.network, run.train.batch, steps=1),
+        report_steps=run.train.log_every,
+        seconds_per_step=1 / steps_per_s if steps_per_s else None,
+        usd_per_hour=usd_per_hour(execution.resources, price) or 0.0,
+        step=step,
+        starts=starts,
+    )
 
 
 @contextmanager
 def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Turn the first SIGINT or SIGTERM into a wish that the loop asks for; the second raises KeyboardInterrupt."""
+    """Turn the first SIGINT or SIGTERM into a wish that the loop asks for; the second raises KeyboardInterrupt.
+
+    Signals reach only the main thread; a controller drives from another, and is stopped by a request in the store.
+    """
     asked = False
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal asked
@@ -149,29 +254,3 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _as_core_run(run: RunSpec, step: int) -> core.Run:
-    execution = run.execution
-    kind, count = execution.resources.kind, execution.resources.count
-    return core.Run(run.id, kind, count, execution.priority, execution.max_retries, step=step)
-
-
-def _events(update: Update, stop: bool) -> list[core.Event]:
-    return [*update.ended, *([core.StopAsked()] if stop else [])]
-
-
-def _act(backend: Backend, specs: dict[str, RunSpec], actions: tuple[core.Action, ...]) -> None:
-    for action in actions:
-        if isinstance(action, core.Start):
-            backend.start(specs[action.run_id])
-        else:
-            backend.stop(action.run_id)
-
-
-def _record(events: EventWriter, event: core.Event, actions: tuple[core.Action, ...]) -> None:
-    """Write what happened and what was decided; the journal explains a launch, it is not needed to go on."""
-    detail = asdict(event)
-    events.event(type(event).__name__, run_id=detail.pop("run_id", ""), **detail)
-    for action in actions:
-        events.event(type(action).__name__, run_id=action.run_id)

@@ -1,5 +1,6 @@
 """A run's log for a person: the traceback first if it failed, then what it printed, or what it prints from now on."""
 
+import re
 import time
 from pathlib import Path
 
@@ -11,28 +12,38 @@ from dit_grid.orchestrator.errors import RequestError
 LOOK_EVERY_S = 0.5
 
 
-def print_log(store: Store, run: str) -> None:
-    """Print the newest attempt's log; of a failed one its traceback first."""
+def print_log(store: Store, run: str, attempt: int | None = None, rank: int = 0) -> None:
+    """Print the log of a process of an attempt, by default the newest's rank 0; of a failed one its traceback first."""
     run_id = run_named(store, run)
-    record = _newest(store, run_id)
+    record = _attempt(store, run_id, attempt)
     if record.outcome == "failed" and record.end:
         click.echo(f"attempt {record.attempt.number} of {run_id} failed ({record.end.get('class')})", err=True)
         click.echo(record.end.get("traceback", record.end.get("message", "")), err=True)
-    click.echo(_path(store, run_id, record.attempt.number).read_text(encoding="utf-8"), nl=False)
+    click.echo(_existing(store, run_id, record.attempt.number, rank), nl=False)
 
 
-def follow_log(store: Store, run: str) -> None:
-    """Print the newest attempt's log and what is added to it, until that attempt ends."""
+def follow_log(store: Store, run: str, attempt: int | None = None, rank: int = 0) -> None:
+    """Print a log and what is added to it, until its attempt ends."""
     run_id = run_named(store, run)
-    number, shown = _newest(store, run_id).attempt.number, 0
+    number, shown = _attempt(store, run_id, attempt).attempt.number, 0
     while True:
-        over = store.states()[run_id].outcome is not None
-        text = _path(store, run_id, number).read_text(encoding="utf-8")
+        over = next(r for r in store.attempts(run_id) if r.attempt.number == number).outcome is not None
+        text = (_existing if over else read_log)(store, run_id, number, rank)
         click.echo(text[shown:], nl=False)
         shown = len(text)
         if over:
             return
         time.sleep(LOOK_EVERY_S)
+
+
+def read_log(store: Store, run_id: str, attempt: int, rank: int = 0) -> str:
+    """Return what a process of an attempt logged so far, empty if nothing; from its file, or its pieces in a bucket."""
+    name = StorePaths.log(run_id, attempt, rank)
+    folder, _, file = name.rpartition("/")
+    pieces = store.files.walk(folder, f"{file.removesuffix('.log')}-n")
+    path = Path(store.paths.full(name))
+    whole = path.read_text(encoding="utf-8") if "://" not in store.paths.root and path.exists() else ""
+    return whole + b"".join(store.files.read_many(sorted(pieces))).decode()
 
 
 def run_named(store: Store, name: str) -> str:
@@ -46,15 +57,25 @@ def run_named(store: Store, name: str) -> str:
     return found[0]
 
 
-def _newest(store: Store, run_id: str) -> AttemptRecord:
+def _attempt(store: Store, run_id: str, number: int | None) -> AttemptRecord:
     records = store.attempts(run_id)
     if not records:
         raise RequestError(f"{run_id} was never started, so it has no log; dit-grid launch starts it")
-    return records[-1]
+    found = records[-1:] if number is None else [record for record in records if record.attempt.number == number]
+    if not found:
+        raise RequestError(f"--attempt {number}: {run_id} has attempts 1 to {records[-1].attempt.number}")
+    return found[0]
 
 
-def _path(store: Store, run_id: str, attempt: int) -> Path:
-    path = Path(store.paths.full(StorePaths.log(run_id, attempt)))
-    if not path.exists():
-        raise RequestError(f"attempt {attempt} of {run_id} left no log at {path}; was it killed before it began?")
-    return path
+def _existing(store: Store, run_id: str, attempt: int, rank: int) -> str:
+    """Return a log. Raises RequestError, naming the ranks that have one, if this process left none."""
+    text = read_log(store, run_id, attempt, rank)
+    if text:
+        return text
+    names = store.files.walk(StorePaths.logs(run_id), StorePaths.log(run_id, attempt).rpartition("/")[2][:7])
+    ranks = sorted({int(found[1]) if (found := re.search(r"\.r(\d{4})", name)) else 0 for name in names})
+    where = store.paths.full(StorePaths.log(run_id, attempt, rank))
+    if not ranks:
+        raise RequestError(f"attempt {attempt} of {run_id} left no log at {where}; was it killed before it began?")
+    has = f"0 to {ranks[-1]}" if ranks == list(range(len(ranks))) else ", ".join(map(str, ranks))
+    raise RequestError(f"--rank {rank}: attempt {attempt} of {run_id} has logs of ranks {has}")

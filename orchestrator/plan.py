@@ -4,24 +4,40 @@ Hours come from the speed that the store holds for the same run, else from the M
 what it runs on; with neither there are none. Nothing is reserved and no accelerator is needed.
 """
 
-import re
+import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
 from dit_grid.experiments.spec import ExperimentSpec, PriceSpec, RunSpec
 from dit_grid.experiments.spec.run import ResourceSpec
+from dit_grid.experiments.spec.slices import CORES_PER_CHIP as CORES_PER_CHIP
+from dit_grid.experiments.spec.slices import chips_and_cores as of_slice
 from dit_grid.model import accounting
 
-CORES_PER_CHIP = {"v2": 2, "v3": 2, "v4": 2, "v5p": 2}
-"""TPU generations whose slice names count cores; the others (v5e, v6e) count chips (Google Cloud, TPU versions)."""
+LONGEST = 50.0
+"""A piece of work that is preempted more often than so is never done; its time is any absurd number."""
+
+
+class Speed(NamedTuple):
+    """Updates a second, and the range in which nine of ten measurements lie."""
+
+    steps_per_s: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
 class PlanRow:
-    """One run. GMACs are multiply-accumulates / 1e9, of one forward pass or of the whole run's training or sampling."""
+    """One run. GMACs are multiply-accumulates / 1e9, of one forward pass or of the whole run's training or sampling.
+
+    `hours` is all of it: `train_hours`, `eval_hours` (sampling at the same rate of multiply-accumulates; scoring is not
+    counted), and the share `overhead` on top. `hours_low` and `hours_high` bound it as far as the speed is known.
+    """
 
     run_id: str
     model: str
@@ -37,32 +53,51 @@ class PlanRow:
     chips: int
     steps_per_s: float | None
     speed_from: str
+    train_hours: float | None
+    eval_hours: float | None
+    overhead: float
     hours: float | None
+    hours_low: float | None
+    hours_high: float | None
+    usd_per_hour: float | None
     usd: float | None
 
 
-def plan(spec: ExperimentSpec, measured_steps_per_s: dict[str, float] | None = None) -> list[PlanRow]:
+def plan(spec: ExperimentSpec, measured_steps_per_s: Mapping[str, float | Speed] | None = None) -> list[PlanRow]:
     """Return a row for each run of the spec; `measured_steps_per_s` holds speeds by run id where the store has them."""
     measured = measured_steps_per_s or {}
     return [_row(run, spec.plan, measured.get(run.id)) for run in spec.runs]
 
 
+def times_evaluated(run: RunSpec) -> int:
+    """Return how many times the run is measured: every so many steps, and at its end."""
+    return -(-run.train.steps // run.evaluate.every)
+
+
 def evaluation_macs(run: RunSpec) -> int:
     """Return the multiply-accumulates of drawing all samples of all evaluations of the run; scoring is not counted."""
-    times = -(-run.train.steps // run.evaluate.every)
+    times = times_evaluated(run)
     sampled = (s for s in run.evaluate.settings if set(s.metrics) - {"heldout_loss"})
-    return times * sum(
-        s.samples * accounting.sampling_macs(run.network, s.steps, guided=s.guidance != 1.0) for s in sampled
-    )
+    return sum(
+        (times if s.when == "every" else 1)
+        * s.samples * accounting.sampling_macs(run.network, s.steps, guided=s.guidance != 1.0)
+        for s in sampled
+    )  # fmt: skip
 
 
 def chips_and_cores(resources: ResourceSpec) -> tuple[int, int]:
     """Return (chips, cores) of what a run holds: v3-256 is 128 chips with 256 cores; a GPU is one of each."""
     if not resources.slice:
         return resources.count, resources.count
-    generation, number = re.fullmatch(r"(v\d+[a-z]*)-(\d+)", resources.slice).groups()  # type: ignore[union-attr]
-    per_chip = CORES_PER_CHIP.get(generation, 1)
-    return max(int(number) // per_chip, 1), int(number)
+    return of_slice(resources.slice)
+
+
+def usd_per_hour(resources: ResourceSpec, price: PriceSpec) -> float | None:
+    """Return what an hour of the resources costs at the spec's price; None where it states none."""
+    chips, cores = chips_and_cores(resources)
+    if price.usd_per_chip_hour is not None:
+        return chips * price.usd_per_chip_hour
+    return None if price.usd_per_core_hour is None else cores * price.usd_per_core_hour
 
 
 def peak_flops_per_s(resources: ResourceSpec) -> float | None:
@@ -88,15 +123,19 @@ def measured_core_flops_per_s(side: int = 512, repeats: int = 5) -> float:
     return 2 * side**3 / min(seconds)
 
 
-def _row(run: RunSpec, price: PriceSpec, measured: float | None) -> PlanRow:
+def _row(run: RunSpec, price: PriceSpec, measured: float | Speed | None) -> PlanRow:
     resources, network = run.execution.resources, run.network
     train, evaluation = accounting.training_macs(network, run.train.batch, run.train.steps), evaluation_macs(run)
-    rate, source = _speed(run, price, measured)
-    hours = None
-    if rate:
-        train_hours = run.train.steps / rate / 3600
-        hours = train_hours * (1 + evaluation / train) * (1 + price.overhead)
-    chips, cores = chips_and_cores(resources)
+    speed, source = _speed(run, price, measured)
+    train_hours = eval_hours = hours = hours_low = hours_high = None
+    lost = price.overhead
+    if speed is not None:
+        train_hours = run.train.steps / speed.steps_per_s / 3600
+        eval_hours = train_hours * evaluation / train
+        lost += preemption_overhead(run, price, speed.steps_per_s, eval_hours * 3600)
+        hours = (train_hours + eval_hours) * (1 + lost)
+        hours_low, hours_high = hours * speed.steps_per_s / speed.high, hours * speed.steps_per_s / speed.low
+    hourly = usd_per_hour(resources, price)
     return PlanRow(
         run.id,
         run.model.name,
@@ -109,29 +148,49 @@ def _row(run: RunSpec, price: PriceSpec, measured: float | None) -> PlanRow:
         train / 1e9,
         evaluation / 1e9,
         resources.slice or f"{resources.count} {resources.kind}",
-        chips,
-        rate,
+        chips_and_cores(resources)[0],
+        speed.steps_per_s if speed is not None else None,
         source,
+        train_hours,
+        eval_hours,
+        lost,
         hours,
-        _usd(hours, chips, cores, price),
+        hours_low,
+        hours_high,
+        hourly,
+        hours * hourly if hours is not None and hourly is not None else None,
     )
 
 
-def _speed(run: RunSpec, price: PriceSpec, measured: float | None) -> tuple[float | None, str]:
-    if measured:
+def preemption_overhead(run: RunSpec, price: PriceSpec, steps_per_s: float, eval_s: float = 0.0) -> float:
+    """Return the share of time that preemptions add; `eval_s` is what all evaluations take together.
+
+    Work is safe once it is committed. A piece of t seconds between two commits (a checkpoint's interval, and the
+    evaluation before a checkpoint) takes (1/rate + restart) (e^(rate t) - 1) seconds on average if preemptions are
+    Poisson, and each costs a restart and the piece so far (e.g. Young 1974 and Daly 2006 on checkpoint intervals).
+    """
+    if not price.preemptions_per_hour:
+        return 0.0
+    rate, train_s = price.preemptions_per_hour / 3600, run.train.steps / steps_per_s
+    pieces, evaluations = -(-run.train.steps // run.execution.checkpoint_every), times_evaluated(run)
+    with_evaluation = min(evaluations, pieces)
+    plain_s = train_s / pieces
+    long_s = plain_s + eval_s / with_evaluation if with_evaluation else plain_s
+    expected_s = sum(
+        count * (1 / rate + price.restart_s) * math.expm1(min(rate * seconds, LONGEST))
+        for count, seconds in ((pieces - with_evaluation, plain_s), (with_evaluation, long_s))
+    )
+    return expected_s / (train_s + eval_s) - 1
+
+
+def _speed(run: RunSpec, price: PriceSpec, measured: float | Speed | None) -> tuple[Speed | None, str]:
+    if isinstance(measured, Speed):
         return measured, "measured"
+    if measured:
+        return Speed(measured, measured, measured), "measured"
     peak = peak_flops_per_s(run.execution.resources)
     if price.mfu is None or peak is None:
         return None, ""
     flops_a_step = accounting.FLOPS_PER_MAC * accounting.training_macs(run.network, run.train.batch, steps=1)
-    return price.mfu * peak / flops_a_step, f"MFU {price.mfu:.1%}"
-
-
-def _usd(hours: float | None, chips: int, cores: int, price: PriceSpec) -> float | None:
-    if hours is None:
-        return None
-    if price.usd_per_chip_hour is not None:
-        return hours * chips * price.usd_per_chip_hour
-    if price.usd_per_core_hour is not None:
-        return hours * cores * price.usd_per_core_hour
-    return None
+    rate = price.mfu * peak / flops_a_step
+    return Speed(rate, rate * (1 - price.mfu_error), rate * (1 + price.mfu_error)), f"MFU {price.mfu:.1%}"

@@ -16,10 +16,10 @@ from rich.text import Text
 from dit_grid.experiments.context import Progress
 from dit_grid.experiments.spec import RunSpec
 from dit_grid.model import accounting
-from dit_grid.orchestrator.core import FINAL, Phase, Run
+from dit_grid.orchestrator.core import FINAL, Phase, Run, why
 from dit_grid.orchestrator.launch import Grid
 
-STYLES = {Phase.RUNNING: "bold cyan", Phase.DONE: "green", Phase.FAILED: "bold red", Phase.UNPLACEABLE: "red"}
+STYLES = {Phase.RUNNING: "bold cyan", Phase.DONE: "green", Phase.FAILED: "bold red", Phase.CANCELLED: "red"}
 
 LINE_EVERY_S = 15.0
 """How often plain output says how the whole grid stands."""
@@ -48,7 +48,7 @@ class Lines:
     def show(self, grid: Grid) -> None:
         """Print what is new."""
         names = {run.id: run.model.name for run in grid.runs}
-        for run in grid.state.runs.values():
+        for run in grid.state.in_order():
             if self._phases.get(run.id) != run.phase and not (run.phase is Phase.WAITING and not run.attempts):
                 self._print(grid, f"{names[run.id]} {run.phase} {run.reason}".rstrip())
             self._phases[run.id] = run.phase
@@ -71,7 +71,7 @@ def table(grid: Grid) -> Table:
         drawn.add_column(name, justify="right" if name in ("it/s", "loss", "ETA") else "left", no_wrap=True)
     for spec in grid.runs:
         run, progress = grid.state.runs[spec.id], grid.progress.get(spec.id)
-        drawn.add_row(spec.model.name, *_cells(run, spec, progress))
+        drawn.add_row(spec.model.name, *_cells(run, spec, progress, why(grid.state, run.id)))
     return drawn
 
 
@@ -109,11 +109,12 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def _cells(run: Run, spec: RunSpec, progress: Progress | None) -> tuple[Text | str, ...]:
+def _cells(run: Run, spec: RunSpec, progress: Progress | None, waits_for: str) -> tuple[Text | str, ...]:
     state = Text(run.phase if run.phase is not Phase.RUNNING or not progress else progress.activity)
     state.stylize(STYLES.get(run.phase, "dim"))
-    if run.phase in (Phase.FAILED, Phase.UNPLACEABLE) or (run.phase is Phase.WAITING and run.attempts):
-        return state, Text(run.reason, overflow="ellipsis"), "", "", "", ""
+    if run.phase in (Phase.WAITING, Phase.PAUSED, Phase.FAILED, Phase.CANCELLED):
+        reason = waits_for or run.reason
+        return state, Text(reason, overflow="ellipsis"), "", "", "", ""
     if progress is None:
         return state, f"0/{spec.train.steps}", "", "", "", ""
     rate, left = progress.steps_per_s, progress.steps - progress.step

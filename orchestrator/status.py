@@ -7,12 +7,15 @@ import os
 import socket
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from importlib.abc import MetaPathFinder
 from statistics import median
 from typing import Any
 
 from dit_grid.experiments.store import RunState, Store
+from dit_grid.orchestrator.lease import Held, Watcher
+from dit_grid.orchestrator.requests import CANCEL, PAUSE, asked, standing
 
 TRAIN_COLUMNS = ("run_id", "step", "steps_per_s", "mfu", "loss", "wall_unix_s")
 """What status reads of the train table."""
@@ -23,7 +26,7 @@ SILENCE_S = 120.0
 
 @dataclass(frozen=True)
 class RunStatus:
-    """One run: `state` is waiting, running, done, failed, interrupted or lost; unknown values are None."""
+    """One run: `state` is waiting, running, done, failed, interrupted, lost, cancelled or paused; unknown is None."""
 
     run_id: str
     model: str
@@ -41,16 +44,60 @@ class RunStatus:
 
 
 def read_status(store: Store, now: float | None = None) -> list[RunStatus]:
-    """Return the status of every run in the store, in the order of the runs table."""
+    """Return the status of every run in the store, by run id.
+
+    A run that is done is known from the record of its end alone, so that thousands of them cost a small read each.
+    """
     now = time.time() if now is None else now
-    states = store.states()
-    begun = list(states)
-    last = {row["run_id"]: row for row in store.latest_train(begun, columns=TRAIN_COLUMNS).to_pylist()}
-    metrics = _latest_metrics(store.evals(begun, columns=["run_id", "step", "metric", "value"]).to_pylist())
-    return [
-        _status(store, run, states.get(run["run_id"]), last.get(run["run_id"]), metrics.get(run["run_id"], {}), now)
-        for run in store.runs().to_pylist()
-    ]
+    states, asked_for = store.states(), standing(asked(store.files))
+    found = {row.run_id: row for row in _summed_up(store, [s for s in states.values() if s.outcome == "done"])}
+    others = [run_id for run_id in store.run_ids() if run_id not in found]
+    for row in _from_tables(store, others, states, now):
+        found[row.run_id] = _as_asked(row, asked_for.get(row.run_id))
+    return [found[run_id] for run_id in sorted(found)]
+
+
+def _summed_up(store: Store, done: list[RunState]) -> Iterator[RunStatus]:
+    """Yield the status of the runs whose end says it all; earlier versions and imported runs left less."""
+    for state, end in zip(done, store.details(done), strict=True):
+        said = end.get("summary")
+        if said is not None:
+            yield RunStatus(
+                state.run_id, said["model"], "done", end["step"], said["steps"], said["steps_per_s"], said["mfu"],
+                said["loss"], said["metrics"], None, state.attempt, said["device"], "",
+            )  # fmt: skip
+
+
+def _from_tables(store: Store, run_ids: list[str], states: dict[str, RunState], now: float) -> Iterator[RunStatus]:
+    if not run_ids:
+        return
+    begun = [states[run_id] for run_id in run_ids if run_id in states]
+    names = [state.run_id for state in begun]
+    starts = dict(zip(names, store.details(begun, "start"), strict=True))
+    ended = [state for state in begun if state.outcome]
+    ends = {state.run_id: end for state, end in zip(ended, store.details(ended), strict=True)}
+    last = {row["run_id"]: row for row in store.latest_train(names, columns=TRAIN_COLUMNS).to_pylist()} if names else {}
+    columns = ["run_id", "step", "metric", "value"]
+    metrics = _latest_metrics(store.evals(names, columns=columns).to_pylist()) if names else {}
+    for run in store.runs(run_ids, columns=["run_id", "model", "steps"]).to_pylist():
+        name = run["run_id"]
+        facts, end = starts.get(name, {}), ends.get(name, {})
+        yield _status(run, states.get(name), facts, end, last.get(name, {}), metrics.get(name, {}), now)
+
+
+def driver_line(store: Store) -> str:
+    """Return one line about the process that drives the grid, or that none does."""
+    driver = Watcher(store).look()
+    if isinstance(driver, Held):
+        return f"driven by process {driver.holder.get('pid')} on {driver.holder.get('host')}"
+    return "no launch is running"
+
+
+def _as_asked(status: RunStatus, what: str | None) -> RunStatus:
+    """A run that somebody cancelled or paused is that, unless it is done or still on its way to a checkpoint."""
+    if what is None or status.state in ("done", "running"):
+        return status
+    return replace(status, state={CANCEL: "cancelled", PAUSE: "paused"}[what])
 
 
 def without_pandas() -> None:
@@ -69,12 +116,9 @@ class _NoPandas(MetaPathFinder):
 
 
 def _status(
-    store: Store, run: dict[str, Any], state: RunState | None, row: dict[str, Any] | None,
+    run: dict[str, Any], state: RunState | None, facts: dict[str, Any], end: dict[str, Any], row: dict[str, Any],
     metrics: dict[str, float], now: float,
 ) -> RunStatus:  # fmt: skip
-    record = store.attempts(run["run_id"])[-1] if state else None
-    facts = record.start if record else {}
-    row = row or {}
     if state is None:
         name = "waiting"
     elif state.outcome:
@@ -83,7 +127,6 @@ def _status(
         name = "running" if _alive(facts, row, now) else "lost"
     step, rate = int(row.get("step", 0)), row.get("steps_per_s")
     left = (run["steps"] - step) / rate if name == "running" and rate else None
-    end = (record.end if record else None) or {}
     return RunStatus(
         run["run_id"], run["model"], name, step, run["steps"], rate, row.get("mfu"), row.get("loss"), metrics, left,
         state.attempt if state else 0, str(facts.get("device", "")), str(end.get("message", "")),

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,16 @@ from rich.table import Table
 from dit_grid.experiments.spec import ExperimentSpec
 from dit_grid.orchestrator.doctor import Finding
 from dit_grid.orchestrator.errors import RequestError
+from dit_grid.orchestrator.expectations import Expectation
 from dit_grid.orchestrator.plan import PlanRow
 from dit_grid.orchestrator.status import RunStatus
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+MANY_ROWS = 200
+"""A table of more rows than this is nobody's to read, and takes rich seconds to draw."""
 
 
 def print_json(value: Any) -> None:
@@ -26,31 +32,51 @@ def print_json(value: Any) -> None:
 
 
 def print_rows(columns: dict[str, str], rows: Sequence[dict[str, Any]], caption: str = "") -> None:
-    """Print rows as a table. `columns` maps a heading to a key; numbers are set right and written short."""
+    """Print rows as a table; see `rows_table`."""
+    # A pipe has no width; 80 columns would cut the last cells off.
+    Console(width=None if sys.stdout.isatty() else 200).print(rows_table(columns, rows, caption), highlight=False)
+
+
+def rows_table(columns: dict[str, str], rows: Sequence[dict[str, Any]], caption: str = "") -> Table:
+    """Return rows as a table. `columns` maps a heading to a key; numbers are set right and written short."""
     table = Table(box=None, pad_edge=False, header_style="bold", caption=caption or None, caption_justify="left")
     for heading, key in columns.items():
         numeric = any(isinstance(row[key], int | float) for row in rows)
         table.add_column(heading, justify="right" if numeric else "left", no_wrap=True)
     for row in rows:
         table.add_row(*(_short(row[key]) for key in columns.values()))
-    # A pipe has no width; 80 columns would cut the last cells off.
-    Console(width=None if sys.stdout.isatty() else 200).print(table, highlight=False)
+    return table
 
 
-def print_plan(spec: ExperimentSpec, rows: list[PlanRow], as_json: bool) -> None:
-    """Print the plan's rows and their total."""
+def print_plan(
+    spec: ExperimentSpec, rows: list[PlanRow], as_json: bool, expected: Mapping[str, Expectation] | None = None
+) -> None:
+    """Print the plan's rows and their total, with what each run is expected to reach where something is known."""
+    expected = expected or {}
+    said = {run_id: asdict(one) for run_id, one in expected.items()}
     if as_json:
-        print_json([asdict(row) for row in rows])
+        print_json([asdict(row) | {"expected": said.get(row.run_id)} for row in rows])
         return
     shown = [asdict(row) | {"train_tmacs": row.train_gmacs / 1e3, "eval_tmacs": row.eval_gmacs / 1e3} for row in rows]
     for row in shown:
         row["params_m"] = row["params"] / 1e6
+        row["range"] = _range(row["hours_low"], row["hours_high"])
+        one = expected.get(row["run_id"])
+        row["expected"] = one.to_text() if one else None
     columns = {
         "model": "model", "block": "block", "params M": "params_m", "GMACs/image": "forward_gmacs", "tokens": "tokens",
         "batch": "batch", "steps": "steps", "train TMACs": "train_tmacs", "eval TMACs": "eval_tmacs", "on": "on",
-        "it/s": "steps_per_s", "from": "speed_from", "hours": "hours", "usd": "usd", "run": "run_id",
+        "it/s": "steps_per_s", "from": "speed_from", "train h": "train_hours", "eval h": "eval_hours",
+        "hours": "hours", "range": "range", "usd": "usd", "run": "run_id",
     }  # fmt: skip
+    if expected:
+        metric = next(iter(expected.values())).metric
+        alike = len({row["block"] for row in shown}) == 1
+        columns = {key: value for key, value in columns.items() if key != "run" and not (key == "block" and alike)}
+        columns |= {f"expected {metric}": "expected", "run": "run_id"}
     print_rows(columns, shown)
+    for source in dict.fromkeys(one.source for one in expected.values()):
+        click.echo(f"expected by {source}")
     for line in _plan_totals(spec, rows):
         click.echo(line)
 
@@ -60,8 +86,22 @@ def print_status(rows: list[RunStatus], as_json: bool) -> None:
     if as_json:
         print_json([asdict(row) for row in rows])
         return
+    Console(width=None if sys.stdout.isatty() else 200).print(status_table(rows), highlight=False)
+    for row in rows:
+        if row.message:
+            click.echo(f"{row.run_id}: {row.message}")
+
+
+def status_table(rows: list[RunStatus]) -> Table:
+    """Return how every run stands as a table, a row a run, with the number of runs in each state below it.
+
+    Of very many runs it shows those that are neither done nor waiting.
+    """
     names = list(dict.fromkeys(name for row in rows for name in row.metrics))
-    shown = [asdict(row) | {f"metric {name}": row.metrics.get(name) for name in names} for row in rows]
+    drawn = rows
+    if len(rows) > MANY_ROWS:
+        drawn = [row for row in rows if row.state not in ("done", "waiting")][:MANY_ROWS]
+    shown = [asdict(row) | {f"metric {name}": row.metrics.get(name) for name in names} for row in drawn]
     columns = {
         "run": "run_id",
         "model": "model",
@@ -72,11 +112,11 @@ def print_status(rows: list[RunStatus], as_json: bool) -> None:
     }
     columns |= {"MFU": "mfu", "loss": "loss"} | {name: f"metric {name}" for name in names}
     columns |= {"ETA s": "eta_s", "attempts": "attempts"}
-    counts = {state: sum(row.state == state for row in rows) for state in dict.fromkeys(row.state for row in rows)}
-    print_rows(columns, shown, ", ".join(f"{count} {state}" for state, count in counts.items()))
-    for row in rows:
-        if row.message:
-            click.echo(f"{row.run_id}: {row.message}")
+    counts = Counter(row.state for row in rows)
+    caption = ", ".join(f"{count} {state}" for state, count in counts.items())
+    if len(drawn) < len(rows):
+        caption += "; `--json` has every run"
+    return rows_table(columns, shown, caption)
 
 
 def print_findings(findings: list[Finding], as_json: bool) -> None:
@@ -129,12 +169,36 @@ def _plan_totals(spec: ExperimentSpec, rows: list[PlanRow]) -> list[str]:
     ]
     if all(row.hours is not None for row in rows):
         hours = sum(row.hours or 0 for row in rows)
-        lines.append(f"{hours:,.1f} hours if run one after another, evaluation sampling included")
+        train_hours, eval_hours = sum(row.train_hours or 0 for row in rows), sum(row.eval_hours or 0 for row in rows)
+        known = _range(sum(row.hours_low or 0 for row in rows), sum(row.hours_high or 0 for row in rows))
+        lost = hours / (train_hours + eval_hours) - 1
+        lines.append(
+            f"{_short(hours)} hours if run one after another{f' ({known})' if known else ''}: "
+            f"training {_short(train_hours)}, evaluation sampling {_short(eval_hours)}, "
+            f"{lost:.1%} on top for preemptions and other overhead"
+        )
     else:
-        lines.append("hours need a measured speed (launch once) or, for slices, plan.mfu in the spec")
+        lines.append("hours need a measured speed (launch once, or plan --calibrate) or plan.mfu in the spec")
     if all(row.usd is not None for row in rows):
-        price = spec.plan
-        unit = "chip-hour" if price.usd_per_chip_hour is not None else "core-hour"
-        rate = price.usd_per_chip_hour or price.usd_per_core_hour
-        lines.append(f"{sum(row.usd or 0 for row in rows):,.0f} USD at {rate:g} USD per {unit}")
+        lines.append(_price_line(spec, rows))
     return lines
+
+
+def _price_line(spec: ExperimentSpec, rows: list[PlanRow]) -> str:
+    """Say the whole price, by which unit, and what that unit means for the most expensive run."""
+    price = spec.plan
+    by_chip = price.usd_per_chip_hour is not None
+    unit, rate = ("chip-hour", price.usd_per_chip_hour) if by_chip else ("core-hour", price.usd_per_core_hour)
+    dearest = max(rows, key=lambda row: row.usd or 0)
+    units = (dearest.usd_per_hour or 0) / (rate or 1)
+    train = sum((row.train_hours or 0) * (row.usd_per_hour or 0) for row in rows)
+    return (
+        f"{_short(sum(row.usd or 0 for row in rows))} USD at {rate:g} USD per {unit} (training alone {_short(train)}); "
+        f"{dearest.model} on {dearest.on} holds {units:,.0f} {unit.split('-')[0]}s, "
+        f"{dearest.usd_per_hour:,.0f} USD an hour"
+    )
+
+
+def _range(low: float | None, high: float | None) -> str:
+    """Write a range, where there is one."""
+    return "" if low is None or high is None or high <= low else f"{_short(low)}-{_short(high)}"

@@ -128,6 +128,20 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Reordered:
+    """What was measured so far says which waiting runs are worth most: these first, in this order, among their equals.
+
+    `enough` says in words that no more need start; `stop_running` that those that run may end too. `why` is for people.
+    """
+
+    at: float
+    run_ids: tuple[str, ...] = ()
+    enough: str = ""
+    stop_running: bool = False
+    why: str = ""
+
+
+@dataclass(frozen=True)
 class Tick:
     """Time passed; the core looks at its deadlines."""
 
@@ -144,6 +158,7 @@ Event = (
     | GangGone
     | SliceDraining
     | Asked
+    | Reordered
     | Tick
 )
 

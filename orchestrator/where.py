@@ -1,7 +1,11 @@
 """WHERE on the command line: a spec file, a store's folder or a gs:// URL, or nothing for the newest store here."""
 
+from collections.abc import Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from pathlib import Path
 
+from dit_grid.experiments.store import Store
 from dit_grid.orchestrator.errors import RequestError
 
 RESULTS = "results"
@@ -22,6 +26,13 @@ def store_of(where: str | None) -> str:
     return where
 
 
+def figures_folder(store: str) -> str:
+    """Return the folder for a store's figures: in the store, or of a bucket's here, where a person can look at them."""
+    if "://" not in store:
+        return f"{store}/figures"
+    return f"{RESULTS}/{store.rstrip('/').rpartition('/')[2]}/figures"
+
+
 def _newest_store() -> str:
     stores = [path.parent for path in Path(RESULTS).glob("*/FORMAT.json")]
     if not stores:
@@ -33,3 +44,21 @@ def _newest_store() -> str:
 def _last_attempt(store: Path) -> float:
     attempts = store / "attempts"
     return (attempts if attempts.is_dir() else store).stat().st_mtime
+
+
+def runs_matching(store: Store, patterns: Sequence[str]) -> dict[str, str]:
+    """Return run id -> model of the store's runs that some pattern matches: an id, a model name, or a glob of either.
+
+    Raises RequestError, naming what there is, for a pattern that matches nothing.
+    """
+    models = {row["run_id"]: row["model"] for row in store.runs(columns=["run_id", "model"]).to_pylist()}
+    found: dict[str, str] = {}
+    for pattern in patterns:
+        matched = {i: m for i, m in models.items() if fnmatchcase(i, pattern) or fnmatchcase(m, pattern)}
+        if not matched:
+            near = get_close_matches(pattern, [*models.values(), *models], n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise RequestError(f"no run matches {pattern!r} in {store.paths.root}; it has "
+                          f"{', '.join(sorted(set(models.values()))) or 'none'}{hint}")  # fmt: skip
+        found |= matched
+    return found

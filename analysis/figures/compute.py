@@ -12,6 +12,7 @@ from matplotlib.patches import Patch
 
 from dit_grid.analysis.figures.axes import GMACS, log_x, plain_ticks
 from dit_grid.analysis.figures.chart import FAINT, INK, Chart, drawing, headline, new_chart
+from dit_grid.analysis.figures.curves import reads
 from dit_grid.analysis.figures.style import legends, patch_handles, patch_marker, size_colours, size_handles
 from dit_grid.analysis.metrics import metric_named
 from dit_grid.analysis.scaling import ScalingLaw
@@ -34,8 +35,7 @@ def metric_against_compute(law: ScalingLaw, published: pd.DataFrame | None = Non
         for source, points in data.groupby("source", sort=False):
             _points(ax, points, hollow=source != law.source)
         ax.set_xlabel(GMACS)
-        better = "lower is better" if metric.lower_is_better else "higher is better"
-        ax.set_ylabel(f"{metric.label} ({better})")
+        ax.set_ylabel(reads(law.metric))
         log_x(ax)
         plain_ticks(ax, log_y)
         headline(ax, f"{metric.label} against compute", _summary(law))

@@ -1,49 +1,57 @@
-"""All figures that a store can give, written to a folder; those that need what is not there yet are skipped.
+"""All figures that a store can give, written to a folder with a gallery page that shows them.
 
-What is here decides what to draw from what was measured. How each figure looks is its own module.
+What is here is files; what is drawn is `catalog`.
 """
 
-from collections.abc import Iterator
+import base64
+import html
+from importlib.resources import files
 from pathlib import Path
 
+from dit_grid.analysis.figures.catalog import Entry, drawn
 from dit_grid.analysis.figures.chart import Chart, save
-from dit_grid.analysis.figures.compute import metric_against_compute
-from dit_grid.analysis.figures.losses import training_loss
-from dit_grid.analysis.figures.samples import sample_sheet
-from dit_grid.analysis.figures.steps import metric_against_steps
-from dit_grid.analysis.figures.training_compute import metrics_against_training_compute
-from dit_grid.analysis.metrics import main_metric
 from dit_grid.analysis.results import Results, load
-from dit_grid.analysis.scaling import law
 from dit_grid.analysis.sheets import load_samples
+
+GALLERY = "index.html"
 
 
 def write_figures(where: str, out: str | Path) -> list[Path]:
-    """The files written to `out`: PNG, SVG and data as CSV of every figure that the store at `where` can give."""
+    """The files written to `out`: PNG, SVG and data as CSV of every figure that the store at `where` can give.
+
+    `index.html` shows them all, in the paper's order, and says of each missing one what it needs. Figures of an earlier
+    call that cannot be drawn now are left as they are.
+    """
     results = load(where)
-    charts = [*charts_of(results), *_sheet(where, results)]
-    return [path for name, chart in charts for path in save(chart, out, name)]
+    folder, found = Path(out), list(drawn(results, load_samples(where, results)))
+    written = [path for entry, chart in found if isinstance(chart, Chart) for path in save(chart, folder, entry.name)]
+    if not written:
+        return []
+    page = folder / GALLERY
+    page.write_text(gallery(results, found, folder), encoding="utf-8")
+    return [*written, page]
 
 
-def charts_of(results: Results) -> Iterator[tuple[str, Chart]]:
-    """Yield (file name, chart) of each figure that the numbers allow; of a store without rows, none."""
-    metric = main_metric(set(results.evals["metric"]))
-    if metric:
-        found = law(results, metric)
-        if len(found.points):
-            yield f"{metric}_against_compute", metric_against_compute(found)
-        yield f"{metric}_against_steps", metric_against_steps(results, metric)
-        yield "training_compute", metrics_against_training_compute(results, measured_first(metric, results))
-    if len(results.train):
-        yield "training_loss", training_loss(results)
+def gallery(results: Results, found: list[tuple[Entry, Chart | str]], folder: Path) -> str:
+    """One HTML page with the pictures in it, a link to each one's vector form and data, and what is missing."""
+    body = [_drawn(entry, chart, folder) for entry, chart in found if isinstance(chart, Chart)]
+    absent = [(entry, reason) for entry, reason in found if isinstance(reason, str)]
+    rows = [f"<li><b>Figure {e.number}</b>, {html.escape(e.title)}: {html.escape(reason)}</li>" for e, reason in absent]
+    missing = f"<section><h2>Not drawn</h2><ul>{''.join(rows)}</ul></section>" if rows else ""
+    template = (files("dit_grid.analysis.figures") / "gallery.html").read_text(encoding="utf-8")
+    filled = {"where": html.escape(results.where or "these results"), "figures": "".join(body), "missing": missing}
+    for name, text in filled.items():
+        template = template.replace(f"{{{{{name}}}}}", text)
+    return template
 
 
-def measured_first(metric: str, results: Results) -> list[str]:
-    """The metrics measured, `metric` first."""
-    return [metric, *sorted(set(results.evals["metric"]) - {metric})]
-
-
-def _sheet(where: str, results: Results) -> Iterator[tuple[str, Chart]]:
-    samples = load_samples(where, results)
-    if samples:
-        yield "samples", sample_sheet(samples)
+def _drawn(entry: Entry, chart: Chart, folder: Path) -> str:
+    picture = base64.b64encode((folder / f"{entry.name}.png").read_bytes()).decode()
+    title = html.escape(entry.title)
+    notes = f"<p class=notes>Not in it: {html.escape(', '.join(chart.notes))}.</p>" if chart.notes else ""
+    links = " · ".join(f'<a href="{entry.name}.{end}">{end.upper()}</a>' for end in ("png", "svg", "csv"))
+    return (
+        f'<section id="{entry.name}"><h2>{title} <small>Figure {entry.number} of the paper</small></h2>'
+        f'<img alt="{title}" src="data:image/png;base64,{picture}">{notes}'
+        f"<p class=links>{links} · {len(chart.data):,} rows</p></section>"
+    )

@@ -10,10 +10,13 @@ from matplotlib.axes import Axes
 from dit_grid.analysis.figures.axes import step_ticks
 from dit_grid.analysis.figures.chart import Chart, drawing, new_chart
 from dit_grid.analysis.figures.style import legends, patch_dashes, patch_handles, size_colours, size_handles
-from dit_grid.analysis.results import Results, in_grid_order
+from dit_grid.analysis.results import NotMeasuredError, Results, in_grid_order
 
 EARLY = 0.15
 """Share of the longest run that the second panel enlarges, but three points at least."""
+
+APART = 60
+"""Runs that are drawn as lines of their own."""
 
 POINTS = 400
 """Points drawn of one curve; more than the pixels of a panel show nothing."""
@@ -22,19 +25,19 @@ POINTS = 400
 def training_loss(results: Results, smooth: float = 0.02) -> Chart:
     """The chart of training loss (MSE + variational bound term) over steps, whole and enlarged.
 
-    `smooth` is the time constant of an exponential average, as a share of the longest run. Seeds of a model are drawn
-    as lines of their own.
+    `smooth` is the time constant of an exponential average, as a share of the longest run. Up to APART runs are lines
+    of their own; of more, seeds of a model are averaged at the steps that they share.
 
     Raises:
-        ValueError: no training rows.
+        NotMeasuredError: no training rows.
     """
     if results.train.empty:
-        raise ValueError(
+        raise NotMeasuredError(
             f"no training rows in {results.where or 'these results'}; the first are written within a minute"
         )
-    data = _smoothed(results.train, smooth)
+    data = loss_lines(results.train, smooth)
     sizes, patches = list(dict.fromkeys(data["size"])), sorted(set(data["patch"]), reverse=True)
-    missing = tuple(sorted(set(results.runs["model"]) - set(data["model"])))
+    missing = tuple(dict.fromkeys(m for m in results.runs["model"] if m not in set(data["model"])))
     last = data["step"].max()
     start = max(EARLY * last, sorted(set(data["step"]))[:3][-1])
     with drawing():
@@ -52,9 +55,24 @@ def training_loss(results: Results, smooth: float = 0.02) -> Chart:
     return chart
 
 
-def _smoothed(train: pd.DataFrame, smooth: float) -> pd.DataFrame:
+def loss_lines(train: pd.DataFrame, smooth: float = 0.02) -> pd.DataFrame:
+    """The curves drawn, in grid order: `loss`, `smoothed`, and as `run_id` the run (of many: the model)."""
+    return _smoothed(_models_of(train), smooth)
+
+
+def _models_of(train: pd.DataFrame) -> pd.DataFrame:
+    """The loss curves to draw: of each run, or where those are many of each model, under its name as `run_id`."""
     keep = ["run_id", "model", "size", "patch", "params", "run_seed", "step", "loss"]
     data = train.loc[np.isfinite(train["loss"]), keep]
+    if data["run_id"].nunique() <= APART:
+        return data
+    mean = data.groupby(["model", "size", "patch", "params", "step"], sort=False)["loss"].agg(loss="mean", runs="size")
+    mean = mean.reset_index()
+    whole = mean["runs"] == mean.groupby(["model", "params"])["runs"].transform("max")  # else a mean jumps as runs end
+    return mean[whole].assign(run_id=mean["model"] + " " + mean["params"].astype(str), run_seed=0)
+
+
+def _smoothed(data: pd.DataFrame, smooth: float) -> pd.DataFrame:
     span = smooth * data["step"].max()
     parts = [part.assign(smoothed=_average(part, span)) for _, part in data.groupby("run_id", sort=False)]
     thinned = [part.iloc[:: max(1, len(part) // POINTS)] for part in parts]

@@ -31,7 +31,7 @@ def sample_sheet(
     """
     if not samples:
         raise ValueError("no samples to show; give at least one model's pictures")
-    pictures = {_place(name): _checked(name, array) for name, array in samples.items()}
+    pictures = {place_of(name): _checked(name, array) for name, array in samples.items()}
     sizes = list(dict.fromkeys(size for size, _ in pictures))
     patches = sorted({patch for _, patch in pictures}, reverse=True)
     data = pd.DataFrame([{"model": f"{s}/{p}", "pictures": len(a)} for (s, p), a in pictures.items()])
@@ -48,7 +48,8 @@ def sample_sheet(
     return chart
 
 
-def _place(name: str) -> tuple[str, int]:
+def place_of(name: str) -> tuple[str, int]:
+    """Size and patch of a model's name; raises ValueError where it is not of the form SIZE/PATCH."""
     size, slash, patch = name.rpartition("/")
     if not slash or not patch.isdigit():
         raise ValueError(f"model {name!r} is not of the form SIZE/PATCH, like XL/2")

@@ -8,19 +8,49 @@ from matplotlib.axes import Axes
 
 from dit_grid.analysis.figures.axes import SAMPLE_GMACS, log_x, plain_ticks
 from dit_grid.analysis.figures.chart import FAINT, Chart, drawing, headline, new_chart
-from dit_grid.analysis.figures.style import (
-    legends,
-    patch_dashes,
-    patch_handles,
-    patch_marker,
-    size_colours,
-    size_handles,
-)
+from dit_grid.analysis.figures.curves import draw_curve, reads
+from dit_grid.analysis.figures.style import legends, patch_handles, size_colours, size_handles
 from dit_grid.analysis.metrics import metric_named
+from dit_grid.analysis.results import NotMeasuredError, Results, in_grid_order
+
+SAME = ("samples", "sampler", "guidance", "guidance_channels", "weights", "decoder", "seed", "reference", "features")
+"""Settings of an evaluation that must be equal for its values to be compared over sampler steps."""
+
+LABELLED = 12
+"""Up to so many points carry their number of sampler steps."""
+
+
+def sampling_rows(results: Results, metric: str) -> pd.DataFrame:
+    """The final values of a metric under settings that differ only in sampler steps, mean over seeds; Figure 10's rows.
+
+    Of several such families the one with the most numbers of steps is taken, then the one with the most runs.
+
+    Raises:
+        NotMeasuredError: no family has two numbers of sampler steps; the message says how to get them.
+    """
+    evals = results.evals
+    rows = evals[(evals["metric"] == metric) & (evals["step"] == evals["steps"]) & evals["sampler_steps"].notna()]
+    families = rows.groupby(list(SAME), dropna=False)
+    counts = families.agg(numbers=("sampler_steps", "nunique"), runs=("run_id", "nunique"))
+    if counts.empty or counts["numbers"].max() < 2:
+        raise NotMeasuredError(
+            f"needs final {metric} values with two or more numbers of sampler steps; "
+            "add settings with other `steps` under the spec's `evaluate`"
+        )
+    best = counts.reset_index(drop=True).sort_values(["numbers", "runs"], kind="stable").index[-1]
+    chosen = rows[families.ngroup() == best]
+    once = chosen.drop_duplicates(["run_id", "sampler_steps"])
+    columns = ["model", "size", "patch", "params", "gmacs", "sampler_steps"]
+    lines = once.groupby(columns)["value"].agg(value="mean", seeds="size").reset_index()
+    return in_grid_order(lines)
 
 
 def metric_against_sampling_compute(
-    rows: pd.DataFrame, metric: str, subtitle: str = "", span: tuple[float, float] | None = None
+    rows: pd.DataFrame,
+    metric: str,
+    subtitle: str = "",
+    span: tuple[float, float] | None = None,
+    missing: tuple[str, ...] = (),
 ) -> Chart:
     """The chart of a metric over the compute to sample one image (log axis), guidance not counted.
 
@@ -28,31 +58,33 @@ def metric_against_sampling_compute(
     nothing but sampler steps. `span` is the range of the x axis, GMACs; by default that of the rows.
     """
     data = rows.assign(sample_gmacs=rows["gmacs"] * rows["sampler_steps"]).sort_values("sample_gmacs")
-    sizes = sorted(set(data["size"]), key=["S", "B", "L", "XL", *data["size"]].index)
+    sizes = [size for size in dict.fromkeys(rows["size"]) if size in set(data["size"])]
     patches = sorted(set(data["patch"]), reverse=True)
     known = metric_named(metric)
     with drawing():
-        chart = new_chart(6.8, 4.2, data)
+        chart = new_chart(6.8, 4.2, data, missing)
         ax = chart.add_subplot()
         for _, line in data.groupby("model", sort=False):
-            _line(ax, line, size_colours(sizes))
+            draw_curve(ax, line, "sample_gmacs", size_colours(sizes), ms=7)
+        _label_steps(ax, data)
         ax.set_yscale("log" if known.log else "linear")
         plain_ticks(ax, known.log)
-        ax.margins(0.18)
+        ax.margins(0.18 if len(data) <= LABELLED else 0.05)
         if span:
             ax.set_xlim(*span)
         log_x(ax)
         ax.set_xlabel(SAMPLE_GMACS)
-        ax.set_ylabel(f"{known.label} (lower is better)")
-        headline(ax, f"{known.label} against sampling compute", subtitle)
+        ax.set_ylabel(reads(metric))
+        steps = ", ".join(f"{int(n)}" for n in sorted(set(data["sampler_steps"])))
+        headline(ax, f"{known.label} against sampling compute", subtitle or f"points from left to right: {steps} steps")
         legends(chart, [("Model size", size_handles(sizes)), ("Patch size", patch_handles(patches))])
     return chart
 
 
-def _line(ax: Axes, line: pd.DataFrame, colours: dict[str, str]) -> None:
-    size, patch = line["size"].iloc[0], line["patch"].iloc[0]
-    look = {"color": colours[size], "ls": patch_dashes(patch), "marker": patch_marker(patch)}
-    ax.plot(line["sample_gmacs"], line["value"], lw=1.4, ms=7, mec="white", mew=0.6, **look)
-    for row in line.to_dict("records"):
+def _label_steps(ax: Axes, data: pd.DataFrame) -> None:
+    if len(data) > LABELLED:
+        return
+    for row in data.to_dict("records"):
         at = (row["sample_gmacs"], row["value"])
-        ax.annotate(f"{row['sampler_steps']} steps", at, (0, 9), textcoords="offset points", ha="center", color=FAINT)
+        text = f"{row['sampler_steps']:.0f} steps"
+        ax.annotate(text, at, (0, 9), textcoords="offset points", ha="center", color=FAINT)

@@ -1,6 +1,6 @@
-"""Metric against training step: the paper's Figure 6, seven panels that share their axes, and one panel for few runs.
+"""Metric against training step: the paper's Figure 6, a panel a patch size above a panel a model size, shared axes.
 
-What is here draws lines of a metric; training losses are `losses`, compute on the x axis is `frontier`.
+What is here draws lines of a metric; training losses are `losses`, compute on the x axis is `training_compute`.
 """
 
 from collections.abc import Iterator
@@ -12,51 +12,55 @@ from matplotlib.axes import Axes
 
 from dit_grid.analysis.figures.axes import plain_ticks, step_ticks
 from dit_grid.analysis.figures.chart import Chart, drawing, new_chart
-from dit_grid.analysis.figures.style import (
-    legends,
-    patch_dashes,
-    patch_handles,
-    patch_marker,
-    size_colours,
-    size_handles,
-)
+from dit_grid.analysis.figures.curves import curves, draw_curve, draw_published
+from dit_grid.analysis.figures.style import few, legends, patch_handles, size_colours, size_handles
 from dit_grid.analysis.metrics import metric_named
-from dit_grid.analysis.results import Results, in_grid_order, metric_rows
+from dit_grid.analysis.results import Results, metric_rows
 
-LINE = ("model", "size", "patch", "params", "step")
+MOST_PANELS = 6
+"""Panels in a row; of more sizes or patch sizes, as many evenly chosen ones get a panel."""
 
 
 def metric_against_steps(
-    results: Results, metric: str, protocol: str | None = None, log_y: bool | None = None
+    results: Results,
+    metric: str,
+    protocol: str | None = None,
+    log_y: bool | None = None,
+    published: pd.DataFrame | None = None,
 ) -> Chart:
     """The chart of a metric over training steps: top one panel a patch size, below one panel a model size.
 
-    Lines are means over seeds. Models without a value are left out of the lines and named in `notes`.
+    Lines are means over seeds. Models without a value are left out of the lines and named in `notes`. `published`
+    points (columns size, patch, step, value) are drawn hollow.
 
     Raises:
-        ValueError: nothing of this metric was measured.
+        NotMeasuredError: nothing of this metric was measured.
     """
     known = metric_named(metric)
     lines = curves(metric_rows(results, metric, protocol))
-    missing = tuple(sorted(set(results.runs["model"]) - set(lines["model"])))
+    missing = tuple(dict.fromkeys(m for m in results.runs["model"] if m not in set(lines["model"])))
     log_y = known.log if log_y is None else log_y
     sizes, patches = list(dict.fromkeys(lines["size"])), sorted(set(lines["patch"]), reverse=True)
     rows = [
-        [(f"Patch size {patch}", lines[lines["patch"] == patch]) for patch in patches],
-        [(f"Size {size}", lines[lines["size"] == size]) for size in sizes],
+        [(f"Patch size {patch}", _part(lines, "patch", patch)) for patch in few(patches, MOST_PANELS)],
+        [(f"Size {size}", _part(lines, "size", size)) for size in few(sizes, MOST_PANELS)],
     ]
     with drawing():
         chart = new_chart(10.2, 5.6, lines, missing)
         for ax, (title, part) in zip(_axes(chart, [len(row) for row in rows]), chain(*rows), strict=True):
-            _panel(ax, title, part, size_colours(sizes))
+            _panel(ax, title, part, size_colours(sizes), published)
             ax.set_yscale("log" if log_y else "linear")
             plain_ticks(ax, log_y)
         chart.supylabel(known.label, fontsize=9)
-        chart.supxlabel("training step", fontsize=9)
+        chart.supxlabel("training step" + (" (hollow: the paper)" if published is not None else ""), fontsize=9)
         legends(
             chart, [("Model size", size_handles(sizes, lines=True)), ("Patch size", patch_handles(patches, lines=True))]
         )
     return chart
+
+
+def _part(lines: pd.DataFrame, column: str, value: object) -> pd.DataFrame:
+    return lines[lines[column] == value]
 
 
 def _axes(chart: Chart, counts: list[int]) -> Iterator[Axes]:
@@ -73,16 +77,12 @@ def _axes(chart: Chart, counts: list[int]) -> Iterator[Axes]:
             yield ax
 
 
-def curves(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a model and step: `value` is the mean over seeds, `seeds` their number."""
-    grouped = rows.groupby(list(LINE))["value"].agg(value="mean", seeds="size").reset_index()
-    return in_grid_order(grouped.sort_values("step", kind="stable"))
-
-
-def _panel(ax: Axes, title: str, part: pd.DataFrame, colours: dict[str, str]) -> None:
-    for _, line in part.groupby("model", sort=False):
-        size, patch = line["size"].iloc[0], line["patch"].iloc[0]
-        look = {"color": colours[size], "ls": patch_dashes(patch), "marker": patch_marker(patch)}
-        ax.plot(line["step"], line["value"], lw=1.6, ms=4.5, mec="white", mew=0.5, **look)
+def _panel(ax: Axes, title: str, part: pd.DataFrame, colours: dict[str, str], published: pd.DataFrame | None) -> None:
+    for _, line in part.groupby(["model", "params"], sort=False):
+        draw_curve(ax, line, "step", colours)
+    if published is not None:
+        here = set(zip(part["size"], part["patch"], strict=True))
+        shown = [pair in here for pair in zip(published["size"], published["patch"], strict=True)]
+        draw_published(ax, published[shown], "step", colours)
     ax.set_title(title, loc="left", fontweight="bold")
     step_ticks(ax)

@@ -4,13 +4,15 @@ Colours run from light to dark with size, so that their order survives grey prin
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.legend_handler import HandlerBase
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
+
+Item = TypeVar("Item")
 
 _SIZES = {"S": "#f0a52e", "B": "#e0573f", "L": "#932b80", "XL": "#1b1f5e"}
 _OTHER_SIZES = ("#f0a52e", "#e8793a", "#e0573f", "#bc3f62", "#932b80", "#5a2672", "#1b1f5e")
@@ -36,11 +38,22 @@ def patch_dashes(patch: int) -> Any:
     return {2: "solid", 4: (0, (5.0, 1.6)), 8: (0, (1.4, 1.4))}.get(patch, (0, (6.0, 1.5, 1.2, 1.5)))
 
 
+MANY = 8
+"""More sizes than this are shown by this many of them, evenly chosen: a longer legend would crowd out the data."""
+
+
+def few(items: Sequence[Item], most: int = MANY) -> list[Item]:
+    """The items, or `most` of them from first to last, evenly spaced."""
+    if len(items) <= most:
+        return list(items)
+    return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
+
+
 def size_handles(sizes: Sequence[str], lines: bool = False) -> list[Artist]:
-    """Legend entries of sizes: coloured dots, or lines."""
+    """Legend entries of sizes: coloured dots, or lines; of many sizes, a few."""
     colours = size_colours(sizes)
     look: dict[str, Any] = {"lw": 2.2} if lines else {"ls": "none", "marker": "o", "ms": 7, "mec": "white", "mew": 0.5}
-    return [Line2D([], [], color=colours[size], label=size, **look) for size in sizes]
+    return [Line2D([], [], color=colours[size], label=size, **look) for size in few(sizes)]
 
 
 def patch_handles(patches: Iterable[int], lines: bool = False) -> list[Artist]:

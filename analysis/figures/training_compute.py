@@ -10,39 +10,35 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from dit_grid.analysis.figures.axes import TRAIN_GMACS, log_x, plain_ticks
-from dit_grid.analysis.figures.chart import FAINT, Chart, drawing, new_chart
-from dit_grid.analysis.figures.style import (
-    legends,
-    patch_dashes,
-    patch_handles,
-    patch_marker,
-    size_colours,
-    size_handles,
-)
+from dit_grid.analysis.figures.chart import Chart, drawing, headline, new_chart
+from dit_grid.analysis.figures.curves import curves, draw_curve, draw_published
+from dit_grid.analysis.figures.panels import panel_grid
+from dit_grid.analysis.figures.style import legends, patch_handles, size_colours, size_handles
 from dit_grid.analysis.metrics import metric_named
-from dit_grid.analysis.results import Results, in_grid_order, metric_rows
-
-KEEP = ["run_id", "model", "size", "patch", "params", "step", "train_gmacs", "metric", "value"]
+from dit_grid.analysis.results import Results, metric_rows
 
 
-def metrics_against_training_compute(results: Results, metrics: Sequence[str] = ("fid",)) -> Chart:
-    """The chart with one panel a metric: its value over training compute (log axis), a line a run.
+def metrics_against_training_compute(
+    results: Results, metrics: Sequence[str] = ("fid",), published: pd.DataFrame | None = None
+) -> Chart:
+    """The chart with one panel a metric: its value over training compute (log axis), a line a model, mean over seeds.
 
-    The grey staircase is the frontier: the best value that any run of the grid reached with at most that compute.
+    The grey staircase is the frontier: the best value that any model of the grid reached with at most that compute.
+    `published` points (columns size, patch, train_gmacs, value, of the first metric) are drawn hollow.
 
     Raises:
-        ValueError: one of the metrics was not measured.
+        NotMeasuredError: one of the metrics was not measured.
     """
-    data = in_grid_order(pd.concat([metric_rows(results, name)[KEEP] for name in metrics], ignore_index=True))
-    missing = tuple(sorted(set(results.runs["model"]) - set(data["model"])))
+    parts = [curves(metric_rows(results, name), ("train_gmacs", "metric")) for name in metrics]
+    data = pd.concat(parts, ignore_index=True)
+    missing = tuple(dict.fromkeys(m for m in results.runs["model"] if m not in set(data["model"])))
     sizes, patches = list(dict.fromkeys(data["size"])), sorted(set(data["patch"]), reverse=True)
     with drawing():
         chart = new_chart(6.8 if len(metrics) == 1 else 9.8, 1.7 + 2.7 * -(-len(metrics) // 2), data, missing)
-        axes = chart.subplots(-(-len(metrics) // 2), min(len(metrics), 2), squeeze=False).ravel()
-        for ax, name in zip(axes, metrics, strict=False):
-            _panel(ax, data[data["metric"] == name], name, size_colours(sizes))
-        for ax in axes[len(metrics) :]:
-            ax.remove()
+        for ax, name in zip(panel_grid(chart, len(metrics)), metrics, strict=True):
+            rows = data[data["metric"] == name]
+            first = name == metrics[0]
+            _panel(ax, rows, name, size_colours(sizes), published if first else None, several=len(metrics) > 1)
         chart.supxlabel(TRAIN_GMACS, fontsize=9)
         groups = [("Model size", size_handles(sizes, lines=True)), ("Patch size", patch_handles(patches))]
         legends(chart, groups)
@@ -57,16 +53,18 @@ def frontier(rows: pd.DataFrame, lower_is_better: bool = True) -> pd.DataFrame:
     return best_first[best != reached_before]
 
 
-def _panel(ax: Axes, rows: pd.DataFrame, name: str, colours: dict[str, str]) -> None:
+def _panel(
+    ax: Axes, rows: pd.DataFrame, name: str, colours: dict[str, str], published: pd.DataFrame | None, several: bool
+) -> None:
     metric = metric_named(name)
     edge = frontier(rows, metric.lower_is_better)
     ax.step(edge["train_gmacs"], edge["value"], where="post", color="#c9c9c9", lw=4, zorder=1)
-    for _, run in rows.groupby("run_id", sort=False):
-        size, patch = run["size"].iloc[0], run["patch"].iloc[0]
-        look = {"color": colours[size], "ls": patch_dashes(patch), "marker": patch_marker(patch)}
-        ax.plot(run["train_gmacs"], run["value"], lw=1.4, ms=5, mec="white", mew=0.5, **look)
-    log_x(ax)
+    for _, line in rows.groupby(["model", "params"], sort=False):
+        draw_curve(ax, line, "train_gmacs", colours, ms=5)
+    draw_published(ax, published, "train_gmacs", colours)
     ax.set_yscale("log" if metric.log else "linear")
+    log_x(ax)
     plain_ticks(ax, metric.log)
-    ax.set_title(metric.label, loc="left", fontweight="bold")
-    ax.text(1, 1.02, "grey: best for the compute", transform=ax.transAxes, ha="right", color=FAINT, fontsize=8)
+    title = metric.label if several else f"{metric.label} against training compute"
+    hollow = "; hollow: the paper" if published is not None else ""
+    headline(ax, title, f"grey: best for the compute{hollow}")

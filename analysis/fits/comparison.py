@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dit_grid.analysis.fits.floored import Floored
 from dit_grid.analysis.fits.linear import LinearLaw, LogLinear, ParamsTokens, PerGroup, PowerLaw, Quadratic
 from dit_grid.analysis.fits.powers import SumOfPowers
 from dit_grid.analysis.fits.result import FitResult
 from dit_grid.analysis.fits.rows import CannotFitError
+from dit_grid.analysis.fits.searched import Searched
 
-AnyLaw = LinearLaw | SumOfPowers
+AnyLaw = LinearLaw | SumOfPowers | Floored | Searched
 
 FORMS: tuple[AnyLaw, ...] = (
     LogLinear(),
@@ -39,11 +41,21 @@ def compare(points: pd.DataFrame, laws: Sequence[AnyLaw] = FORMS, largest_by: st
     `forward_chain` (infinite where half of the points are too few); `largest` and `largest_error`, the prediction and
     relative error of the row with the largest `largest_by`; `status`; `equation`.
 
-    The scores rank forms; they do not correct for having chosen among them.
+    The scores rank forms; they do not correct for having chosen among them, and `attrs["warning"]` says so.
     """
     scored = (_score(points, law, largest_by) for law in laws)
     table = pd.DataFrame([row for row in scored if row])
-    return table.sort_values("loo_rms", kind="stable").reset_index(drop=True) if len(table) else table
+    table = table.sort_values("loo_rms", kind="stable").reset_index(drop=True) if len(table) else table
+    table.attrs["warning"] = chosen_after_looking(len(table), len(points))
+    return table
+
+
+def chosen_after_looking(forms: int, points: int) -> str:
+    """What to print beside the best of several forms."""
+    return (
+        f"best of {forms} forms on the same {points} points: a form picked after looking is flattered by every score, "
+        "and its intervals leave the picking out"
+    )
 
 
 def leave_one_out(points: pd.DataFrame, law: AnyLaw) -> pd.DataFrame:

@@ -38,6 +38,10 @@ class LinearLaw:
         """The names of the coefficients, in the order of the design's columns."""
         raise NotImplementedError
 
+    def units(self) -> tuple[str, ...]:
+        """The unit of each coefficient; exponents are pure numbers."""
+        return tuple(f"ln {self.y}" if "scale" in name else "" for name in self.coefficients())
+
     def design(self, frame: pd.DataFrame) -> Array:
         """The design matrix, (rows, coefficients)."""
         raise NotImplementedError
@@ -66,6 +70,8 @@ class LinearLaw:
         """
         logged = (*self.predictors, self.y) if self.log_y else self.predictors
         rows, dropped = usable(frame, (*self.predictors, self.y), positive=logged)
+        if rows.empty:
+            raise CannotFitError(f"{self.name}: no usable point")
         law = self.bound_to(rows)
         require(len(rows), len(law.coefficients()), law.name)
         observed = rows[law.y].to_numpy(dtype=float)
@@ -129,6 +135,9 @@ class LogLinear(LinearLaw):
 
     def coefficients(self) -> tuple[str, ...]:
         return ("intercept", "slope")
+
+    def units(self) -> tuple[str, ...]:
+        return (self.y, f"{self.y} per tenfold {self.x}")
 
     def design(self, frame: pd.DataFrame) -> Array:
         return np.column_stack([np.ones(len(frame)), _log(frame, self.x) / np.log(10)])

@@ -49,6 +49,10 @@ class SumOfPowers:
         """The scales A_k, the floor (0 without one), and the exponents α_k, each in the units of the columns."""
         return (*(f"scale[{x}]" for x in self.x), "floor", *(f"exponent[{x}]" for x in self.x))
 
+    def units(self) -> tuple[str, ...]:
+        """The unit of each coefficient: a scale is the y of one unit of its column."""
+        return (*(f"{self.y}·{x}^α" for x in self.x), self.y, *("" for _ in self.x))
+
     def mean(self, theta: Array, frame: pd.DataFrame) -> Array:
         """ln y at each row."""
         return np.log(self._terms(theta, frame).sum(axis=1))
@@ -108,6 +112,7 @@ class SumOfPowers:
             domain=domain_of(rows, self.x),
             r=multiple_r(target - residual, target),
             fixed=("floor",) if len(free) < len(theta) else (),
+            search=f"variable projection at {len(EXPONENTS) ** len(self.x)} sets of exponents, the best three polished",
         )
 
     def _terms(self, theta: Array, frame: pd.DataFrame) -> Array:
@@ -190,8 +195,11 @@ class Problem:
         return np.concatenate([scales, [np.log(natural[k])] if with_floor else [], natural[k + 1 :]])
 
     def _value_and_gradient(self, theta: Array, model: Model) -> tuple[float, Array]:
-        mean, jac = model(theta[None])
+        with np.errstate(over="ignore", invalid="ignore"):  # BFGS tries steps past what float64 holds, and takes none
+            mean, jac = model(theta[None])
         residual = self.target - mean[0]
+        if not np.isfinite(residual).all() or not np.isfinite(jac).all():
+            return 1e300, np.zeros_like(theta)
         influence = residual if self.delta is None else np.clip(residual, -self.delta, self.delta)
         return float(huber(residual, self.delta).sum()), -jac[0] @ influence
 

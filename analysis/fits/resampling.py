@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from dit_grid.analysis.fits.floored import Floored, floored_model
 from dit_grid.analysis.fits.levenberg import levenberg
 from dit_grid.analysis.fits.linear import LinearLaw
 from dit_grid.analysis.fits.powers import Problem, SumOfPowers
@@ -55,6 +56,8 @@ def bootstrap(fit: FitResult, frame: pd.DataFrame, replicates: int = 4000, seed:
     if isinstance(law, LinearLaw):
         target = rows[law.y].to_numpy(dtype=float)
         theta = weighted_least_squares(law.design(rows), np.log(target) if law.log_y else target, counts)
+    elif isinstance(law, Floored):
+        theta = _refit_floored(law, fit, rows, counts)
     elif isinstance(law, SumOfPowers):
         theta = _refit_powers(law, fit, rows, counts)
     else:
@@ -73,6 +76,18 @@ def weighted_least_squares(design: Array, target: Array, weights: Array) -> Arra
     rotated = np.linalg.solve(gram, (weights @ (q * target[:, None]))[:, :, None])[:, :, 0]
     theta = np.linalg.solve(r, rotated.T).T
     theta[weak] = np.nan
+    return theta
+
+
+def _refit_floored(law: Floored, fit: FitResult, rows: pd.DataFrame, counts: Array) -> Array:
+    design, target = law.law.design(rows), np.log(rows[law.y].to_numpy(dtype=float))
+    if fit.fixed:
+        flat = weighted_least_squares(design, target, counts)
+        return np.column_stack([flat, np.zeros(len(flat))])
+    start = np.repeat(np.append(fit.theta[:-1], np.log(fit.theta[-1]))[None], len(counts), axis=0)
+    found = levenberg(floored_model(design), start, target, counts, tolerance=TOLERANCE)
+    theta = np.column_stack([found.theta[:, :-1], np.exp(found.theta[:, -1])])
+    theta[~found.converged] = np.nan
     return theta
 
 

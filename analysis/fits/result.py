@@ -6,6 +6,7 @@ Shared by all laws, prediction intervals included. How coefficients are found is
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from html import escape
 from typing import Protocol
 
 import numpy as np
@@ -47,6 +48,10 @@ class Estimate:
         return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
 
 
+def _shown(fit: "FitResult", name: str) -> str:
+    return "at its bound, not determined" if name in fit.fixed else escape(str(fit.params[name]))
+
+
 class Law(Protocol):
     """The settings of a fit. `mean` and `jacobian` are of ln y where `log_y`, else of y."""
 
@@ -59,6 +64,7 @@ class Law(Protocol):
     @property
     def predictors(self) -> tuple[str, ...]: ...
     def coefficients(self) -> tuple[str, ...]: ...
+    def units(self) -> tuple[str, ...]: ...
     def mean(self, theta: Array, frame: pd.DataFrame) -> Array: ...
     def jacobian(self, theta: Array, frame: pd.DataFrame) -> Array: ...
     def equation(self, theta: Array) -> str: ...
@@ -71,7 +77,8 @@ class FitResult:
     `covariance` is of the coefficients, `squares` the sum of squared residuals (of ln y where the law fits ln y),
     `objective` what was minimised (half of `squares`, or Huber's loss). `condition` is that of the scaled Jacobian.
     `domain` is the range of each predictor in the data, so that `predict` can say how far it extrapolates. `fixed`
-    names coefficients held at a bound.
+    names coefficients held at a bound: they are no findings. `search` says how the optimum was looked for, `noise` the
+    standard deviation that was taken as known (see `noisy`), and `t_dof` the degrees of freedom of its intervals.
     """
 
     law: Law
@@ -86,6 +93,14 @@ class FitResult:
     domain: dict[str, tuple[float, float]]
     r: float
     fixed: tuple[str, ...] = ()
+    search: str = "closed form; no start is needed"
+    noise: float | None = None
+    t_dof: int | None = None
+
+    @property
+    def units(self) -> dict[str, str]:
+        """The unit of each coefficient, in those of the columns; empty for a pure number."""
+        return dict(zip(self.law.coefficients(), self.law.units(), strict=True))
 
     @property
     def dof(self) -> int:
@@ -105,7 +120,7 @@ class FitResult:
     @cached_property
     def params(self) -> dict[str, Estimate]:
         """Each coefficient with its standard error and 95 % t-interval."""
-        t = stdtrit(self.dof, 0.975)
+        t = stdtrit(self.t_dof or self.dof, 0.975)
         errors = np.sqrt(np.diag(self.covariance))
         named = zip(self.law.coefficients(), self.theta, errors, strict=True)
         return {name: Estimate(float(v), float(e), float(v - t * e), float(v + t * e)) for name, v, e in named}
@@ -119,8 +134,9 @@ class FitResult:
         """
         frame = self._as_frame(at)
         mean, jac = self.law.mean(self.theta, frame), self.law.jacobian(self.theta, frame)
-        spread = np.sqrt(self.sigma**2 + np.einsum("ni,ij,nj->n", jac, np.nan_to_num(self.covariance), jac))
-        half = stdtrit(self.dof, 0.5 + interval / 2) * spread
+        single = self.sigma**2 if self.noise is None else max(self.sigma, self.noise) ** 2
+        spread = np.sqrt(single + np.einsum("ni,ij,nj->n", jac, np.nan_to_num(self.covariance), jac))
+        half = stdtrit(self.t_dof or self.dof, 0.5 + interval / 2) * spread
         ends = {"mean": mean, "low": mean - half, "high": mean + half}
         out = pd.DataFrame({k: np.exp(v) if self.law.log_y else v for k, v in ends.items()}, index=frame.index)
         return out.assign(extrapolation=self._extrapolation(frame))
@@ -134,11 +150,38 @@ class FitResult:
         return "\n".join(
             [
                 f"{self.law.name}: {self.law.equation(self.theta)}",
-                *(f"  {name} = {estimate}" for name, estimate in self.params.items()),
-                f"  residuals of {fitted}: RMS {self.rms:.4g}, SD {self.sigma:.4g}; objective {self.objective:.6g}",
+                *(self._coefficient(name) for name in self.params),
+                f"  residuals of {fitted}: RMS {self.rms:.4g}, SD {self.sigma:.4g}",
+                f"  {self._loss()} {self.objective:.8g}",
                 f"  {self.n} points, {self.dof} degrees of freedom; condition {self.condition:.3g}; {self.status}",
+                f"  search: {self.search}",
                 *(f"  dropped row {d.row}: {d.reason}" for d in self.dropped),
             ]
+        )
+
+    def _loss(self) -> str:
+        """The name of what was minimised: two fits of one law agree only under one loss and threshold."""
+        delta = getattr(self.law, "delta", None)
+        return "objective (half the squares)" if delta is None else f"objective (Huber, threshold {delta:g})"
+
+    def _coefficient(self, name: str) -> str:
+        if name in self.fixed:
+            return f"  {name}: at its bound, not determined by these points"
+        unit = f" {self.units[name]}" if self.units[name] else ""
+        return f"  {name} = {self.params[name]}{unit}"
+
+    def _repr_html_(self) -> str:
+        """What Jupyter shows: the law, a table of coefficients, and how sure it is."""
+        rows = "".join(
+            f"<tr><td>{escape(name)}</td><td>{_shown(self, name)}</td><td>{escape(self.units[name])}</td></tr>"
+            for name in self.params
+        )
+        dropped = "; ".join(f"row {d.row}: {d.reason}" for d in self.dropped) or "nothing"
+        return (
+            f"<b>{escape(self.law.name)}</b>: {escape(self.law.equation(self.theta))}"
+            f"<table><tr><th>coefficient</th><th>value [95 %]</th><th>unit</th></tr>{rows}</table>"
+            f"{self.n} points, residual SD {self.sigma:.3g}, condition {self.condition:.3g}, {escape(self.status)}; "
+            f"dropped: {escape(dropped)}"
         )
 
     def _as_frame(self, at: "pd.DataFrame | Array | float") -> pd.DataFrame:

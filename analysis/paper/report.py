@@ -77,7 +77,7 @@ def paper_charts() -> Iterator[tuple[str, Chart]]:
     """Yield (file name, chart) of each of the paper's figures that printed numbers allow."""
     found, grid = paper_law(), twelve()
     yield "figure2", compute_bubbles(found.points, other_methods())
-    yield "figure5", blocks_against_steps(paper_results(), "fid")
+    yield "figure5", blocks_against_steps(paper_results(), "fid", "XL/2", 400_000)
     yield "figure6", metric_against_steps(grid, "fid", log_y=False)
     yield "figure8", metric_against_compute(found, log_y=False)
     yield "figure9", metrics_against_training_compute(_with_long_run(), ["fid"])

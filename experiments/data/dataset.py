@@ -5,7 +5,7 @@ Where the images come from is each dataset's own module; nothing here reads a fi
 
 import hashlib
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,10 @@ class Batch(NamedTuple):
 
     images: NDArray[np.float32]
     labels: NDArray[np.int32]
+
+
+WHOLE = slice(None)
+"""Every row of a batch."""
 
 
 class Dataset(Protocol):
@@ -57,6 +61,17 @@ class Dataset(Protocol):
 
     def all(self) -> Batch:
         """Every image, in the source's own order."""
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """A dataset that can read some rows of a batch without the others, as each host of many wants to."""
+
+    def batch(self, seed: int, step: int, size: int, rows: slice = WHOLE) -> Batch:
+        """Those rows of the batch of a step."""
+
+    def batch_labels(self, seed: int, step: int, size: int) -> NDArray[np.int32]:
+        """The labels of a batch, without reading its images."""
 
 
 class InMemoryDataset:

@@ -29,8 +29,12 @@ def digits() -> InMemoryDataset:
     table = _read_table(_data_file())
     images = (table[:, :-1] / 8 - 1).astype(np.float32).reshape(-1, 8, 8, 1)
     labels = table[:, -1].astype(np.int32)
-    heldout = np.sort(epoch_order(SPLIT_SEED, 0, len(labels))[:HELDOUT_IMAGES])
-    return InMemoryDataset("digits", 10, Batch(images, labels), heldout)
+    return InMemoryDataset("digits", 10, Batch(images, labels), heldout_positions(len(labels)))
+
+
+def heldout_positions(count: int) -> np.ndarray:
+    """Which of the file's `count` images are held out, rising."""
+    return np.sort(epoch_order(SPLIT_SEED, 0, count)[:HELDOUT_IMAGES])
 
 
 def to_ink(images: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Images in ADM's `.npz` form, `arr_0` uint8 (N, H, W, 3) and perhaps labels `arr_1`, read and written in chunks.
+"""Images in ADM's `.npz` form, `arr_0` uint8 (N, H, W, 3 or 1) and perhaps labels `arr_1`, read in chunks.
 
 Every program that samples ImageNet models writes this form. Statistics in such files are `metrics.reference`.
 """
@@ -47,8 +47,10 @@ def _header(path: Path, member: IO[bytes]) -> tuple[int, ...]:
     shape, fortran, dtype = (
         npy.read_array_header_1_0(member) if version == (1, 0) else npy.read_array_header_2_0(member)
     )
-    if dtype != np.uint8 or len(shape) != 4 or shape[3] != 3 or fortran:
-        raise DataError(f"{path}: arr_0 is {dtype} {shape}; expected uint8 (N, H, W, 3), images of one size in RGB")
+    if dtype != np.uint8 or len(shape) != 4 or shape[3] not in (1, 3) or fortran:
+        raise DataError(
+            f"{path}: arr_0 is {dtype} {shape}; expected uint8 (N, H, W, 3), images of one size in RGB, or (N, H, W, 1)"
+        )
     return cast(tuple[int, ...], shape)
 
 

@@ -5,6 +5,7 @@ Images are decoded when a batch asks for them; latents of a folder, which traini
 
 import hashlib
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from dit_grid.experiments.data.crop import center_crop
-from dit_grid.experiments.data.dataset import Batch, DataError, batch_positions, epoch_order
+from dit_grid.experiments.data.dataset import WHOLE, Batch, DataError, batch_positions, epoch_order
+from dit_grid.experiments.data.remote import cache_folder, replacing
 
+HASHING_THREADS = 8
 SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".webp", ".bmp"})
 
 
@@ -90,20 +93,42 @@ def read_cropped(file: Path, size: int) -> NDArray[np.uint8]:
     return np.asarray(center_crop(_decode(file).convert("RGB"), size))
 
 
+def content_sha256(listing: Listing) -> str:
+    """SHA-256 of the names and contents of all files.
+
+    Contents are read once: the hash is kept in `cache_folder` for as long as no file's size or time of change differs.
+    """
+    names = [file.relative_to(listing.folder).as_posix() for file in listing.files]
+    stamps = hashlib.sha256(str(listing.folder.resolve()).encode())
+    for name, file in zip(names, listing.files, strict=True):
+        status = file.stat()
+        stamps.update(f"\n{name} {status.st_size} {status.st_mtime_ns}".encode())
+    kept = cache_folder() / "contents" / stamps.hexdigest()
+    if kept.is_file():
+        return kept.read_text()
+    digest = hashlib.sha256()
+    with ThreadPoolExecutor(HASHING_THREADS) as pool:
+        for name, content in zip(names, pool.map(_sha256, listing.files), strict=True):
+            digest.update(f"{name} {content}\n".encode())
+    with replacing(kept) as temporary:
+        temporary.write_text(digest.hexdigest())
+    return digest.hexdigest()
+
+
 class ImageFolder:
     """The dataset of a folder, cropped to size × size; `heldout_images`, the same for every seed, are held out.
 
     Raises DataError for a bad layout at once, and for an unreadable image when a batch meets it.
     """
 
-    def __init__(self, folder: Path, size: int, heldout_images: int = 0) -> None:
+    def __init__(self, folder: Path, size: int, heldout_images: int = 0, name: str | None = None) -> None:
         self.listing = list_images(folder)
         total = len(self.listing.files)
         if not 0 <= heldout_images < total:
             raise DataError(f"{folder}: {heldout_images} images to hold out of {total}; allowed is 0 to {total - 1}")
         order = epoch_order(0, 0, total)
         self._heldout, self._train = np.sort(order[:heldout_images]), np.sort(order[heldout_images:])
-        self.name = folder.name
+        self.name = name or folder.name
         self.classes = len(self.listing.class_names)
         self.labels = np.array(self.listing.labels, np.int32)
         self.shape = (size, size, 3)
@@ -111,14 +136,16 @@ class ImageFolder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of every file's name and length, the crop and the split; contents are not read."""
-        digest = hashlib.sha256(f"{self.shape} {self._heldout.tolist()}".encode())
-        for file in self.listing.files:
-            digest.update(f"{file.relative_to(self.listing.folder).as_posix()} {file.stat().st_size}\n".encode())
-        return digest.hexdigest()
+        """SHA-256 of every file's name and content, the crop and the split; files are read once (`content_sha256`)."""
+        split = f"{self.shape} {self._heldout.tolist()} {content_sha256(self.listing)}"
+        return hashlib.sha256(split.encode()).hexdigest()
 
-    def batch(self, seed: int, step: int, size: int) -> Batch:
-        return self._take(self._train[batch_positions(seed, step, size, self.train_size)])
+    def batch(self, seed: int, step: int, size: int, rows: slice = WHOLE) -> Batch:
+        return self._take(self._train[batch_positions(seed, step, size, self.train_size)][rows])
+
+    def batch_labels(self, seed: int, step: int, size: int) -> NDArray[np.int32]:
+        """The labels of a batch, without reading images."""
+        return self.labels[self._train[batch_positions(seed, step, size, self.train_size)]]
 
     def heldout(self) -> Batch:
         return self._take(self._heldout)
@@ -140,6 +167,11 @@ def _decode(file: Path) -> Image.Image:
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{file}: not a readable image ({error})") from error
     return image
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _counted(counts: Counter) -> str:

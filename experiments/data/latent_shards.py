@@ -1,23 +1,24 @@
-"""Latents of an image folder on disk: checksummed shards that are written once, whole, and a manifest of them all.
+"""Latents of an image folder: checksummed shards that are written once, whole, and a manifest of them all.
 
-Making latents is `encode`, training on them `latents`. A folder holds, for shard 7: `00007.npy`, `00007.labels.npy` and
-`00007.json`, which is written last and makes the shard count; and `manifest.json` once every shard is there.
+Making latents is `encode`, training on them `latents`. A folder, local or on gs://, holds `encoding.json`, which says
+what is being encoded and how; for shard 7 `00007.npy`, `00007.labels.npy` and `00007.json`, which is written last and
+makes the shard count; and `manifest.json` once every shard is there.
 """
 
 import hashlib
+import io
 import json
-import os
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dit_grid.experiments.data.dataset import DataError
+from dit_grid.experiments.store.files import Files
 
 FORMAT = 1
+ENCODING, MANIFEST = "encoding.json", "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,26 @@ class Making:
     image_size: int
     preparation: str
     vae_sha256: str
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What a folder of shards is made of, the same for every host: `files_sha256` is of all images' names in order."""
+
+    making: Making
+    images: int
+    files_sha256: str
+    class_names: tuple[str, ...]
+    shard_images: int
+
+    @property
+    def shards(self) -> int:
+        """Number of shards that the images make."""
+        return -(-self.images // self.shard_images)
+
+    def places(self, index: int) -> range:
+        """Which images, by their place in the listing, shard `index` holds."""
+        return range(index * self.shard_images, min((index + 1) * self.shard_images, self.images))
 
 
 @dataclass(frozen=True)
@@ -54,21 +75,56 @@ class Manifest:
     def making(self) -> Making:
         return self.shards[0].making
 
+    @property
+    def images(self) -> int:
+        """Images encoded, each as it is and flipped."""
+        return sum(shard.images for shard in self.shards)
+
+    @property
+    def skipped(self) -> tuple[tuple[str, str], ...]:
+        """Names of the unreadable images, with the reason."""
+        return tuple(entry for shard in self.shards for entry in shard.skipped)
+
+
+def moments_name(index: int) -> str:
+    return f"{index:05}.npy"
+
+
+def labels_name(index: int) -> str:
+    return f"{index:05}.labels.npy"
+
+
+def record_name(index: int) -> str:
+    return f"{index:05}.json"
+
 
 def moments_path(folder: Path, index: int) -> Path:
-    return folder / f"{index:05}.npy"
+    return folder / moments_name(index)
 
 
 def labels_path(folder: Path, index: int) -> Path:
-    return folder / f"{index:05}.labels.npy"
+    return folder / labels_name(index)
 
 
 def record_path(folder: Path, index: int) -> Path:
-    return folder / f"{index:05}.json"
+    return folder / record_name(index)
+
+
+def begin(files: Files, encoding: Encoding) -> None:
+    """Record what the folder is to hold. Raises DataError, naming what differs, if it holds something else already."""
+    files.prepare()
+    try:
+        files.create(ENCODING, _json(encoding))
+    except FileExistsError as error:
+        there, now = json.loads(files.read(ENCODING)), json.loads(_json(encoding))
+        differing = _differences(there.pop("making", {}), now.pop("making")) + _differences(there, now)
+        raise DataError(
+            f"{files.root}: holds latents that were encoded differently: {'; '.join(differing)}; choose another output"
+        ) from error
 
 
 def write_shard(
-    folder: Path,
+    files: Files,
     index: int,
     moments: NDArray[np.float32],
     labels: NDArray[np.int32],
@@ -77,36 +133,46 @@ def write_shard(
     skipped: tuple[tuple[str, str], ...],
 ) -> ShardRecord:
     """Write moments (n, 2, H, W, 2 C), plain and flipped image, mean then log variance, and labels (n,)."""
-    moments_sha256 = _write(moments_path(folder, index), lambda file: np.save(file, moments))
-    labels_sha256 = _write(labels_path(folder, index), lambda file: np.save(file, labels))
+    moments_sha256 = _create(files, moments_name(index), _npy(moments))
+    labels_sha256 = _create(files, labels_name(index), _npy(labels))
     record = ShardRecord(index, len(labels), making, files_sha256, moments_sha256, labels_sha256, skipped)
-    _write(record_path(folder, index), lambda file: file.write(json.dumps(asdict(record)).encode()))
+    try:
+        files.create(record_name(index), _json(record))
+    except FileExistsError:  # another process made the same shard meanwhile; its record is of what lies there
+        return _record(json.loads(files.read(record_name(index))))
     return record
 
 
-def read_record(folder: Path, index: int) -> ShardRecord | None:
+def read_shard_record(files: Files, index: int) -> ShardRecord | None:
     """The record of a finished shard, or None."""
-    path = record_path(folder, index)
-    return _record(json.loads(path.read_text())) if path.is_file() else None
+    try:
+        return _record(json.loads(files.read(record_name(index))))
+    except FileNotFoundError:
+        return None
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest, which makes the folder a dataset."""
-    _write(folder / "manifest.json", lambda file: file.write(json.dumps(asdict(manifest)).encode()))
+def write_manifest(files: Files, manifest: Manifest) -> None:
+    """Write the manifest, which makes the folder a dataset. Every host may: they all write the same."""
+    files.create(MANIFEST, _json(manifest))
 
 
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of a folder; raises DataError when there is none, or one of a later format."""
-    path = folder / "manifest.json"
+    path = folder / MANIFEST
     if not path.is_file():
-        started = len(list(folder.glob("*.json")))
+        started = len(list(folder.glob("[0-9]*.json")))
         state = (
             f"{started} shards are encoded, not all; run the same `dit-grid encode` again" if started else "no latents"
         )
         raise DataError(f"{folder}: {state}; latents are made by `dit-grid encode FOLDER --vae FILE -o {folder}`")
-    held = json.loads(path.read_text())
+    return parse_manifest(path.read_bytes(), str(path))
+
+
+def parse_manifest(data: bytes, source: str) -> Manifest:
+    """The manifest that `data` is; raises DataError for one of a later format."""
+    held = json.loads(data)
     if held["format"] > FORMAT:
-        raise DataError(f"{path}: format {held['format']}; this version reads up to {FORMAT}; update dit-grid")
+        raise DataError(f"{source}: format {held['format']}; this version reads up to {FORMAT}; update dit-grid")
     return Manifest(tuple(held["class_names"]), tuple(_record(shard) for shard in held["shards"]), held["format"])
 
 
@@ -120,21 +186,38 @@ def damaged_shards(folder: Path, manifest: Manifest) -> list[int]:
     ]
 
 
+def _differences(there: dict, now: dict) -> list[str]:
+    return [
+        f"{name} is {there.get(name)} there and {value} now" for name, value in now.items() if there.get(name) != value
+    ]
+
+
 def _record(held: dict) -> ShardRecord:
     skipped = tuple((name, reason) for name, reason in held["skipped"])
     return ShardRecord(**{**held, "making": Making(**held["making"]), "skipped": skipped})
 
 
-def _write(path: Path, fill: Callable[[IO[bytes]], object]) -> str:
-    """Write a file under a temporary name, flush it to disk, give it its name; return its SHA-256."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        fill(file)
-        file.flush()
-        os.fsync(file.fileno())
-    found = _hash(temporary)
-    os.replace(temporary, path)
-    return str(found)
+def _json(record: Encoding | ShardRecord | Manifest) -> bytes:
+    return json.dumps(asdict(record)).encode()
+
+
+def _npy(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def _create(files: Files, name: str, data: bytes) -> str:
+    """Make the file and return the SHA-256 of what it holds.
+
+    A file that is there already came whole from an encoder that was killed before it recorded the shard; the folder
+    holds one encoding only (`begin`), so it counts, though another kind of device may have rounded it otherwise.
+    """
+    try:
+        files.create(name, data)
+    except FileExistsError:
+        data = files.read(name)
+    return hashlib.sha256(data).hexdigest()
 
 
 def _hash(path: Path) -> str | None:

@@ -6,24 +6,43 @@ from pathlib import Path
 
 from dit_grid.experiments.data.dataset import DataError, Dataset
 from dit_grid.experiments.data.digits import digits
+from dit_grid.experiments.data.image_folder import ImageFolder
 from dit_grid.experiments.data.latents import LatentFolder
+from dit_grid.experiments.data.remote import is_remote
 
-DATASETS: dict[str, Callable[[], Dataset]] = {"digits": digits}
+
+def _captioned_digits() -> Dataset:
+    from dit_grid.experiments.data.captioned_digits import captioned_digits  # its encoder imports JAX
+
+    return captioned_digits()
+
+
+DATASETS: dict[str, Callable[[], Dataset]] = {"digits": digits, "captioned-digits": _captioned_digits}
 """What loads each dataset that needs no path; loading twice gives the same object."""
 
 
-def dataset_named(name: str, path: str | None = None) -> Dataset:
-    """The dataset of that name, or, with a path, the latents that `dit-grid encode` wrote there, called by the name.
+def dataset_named(name: str, path: str | None = None, image_size: int | None = None, heldout: int = 0) -> Dataset:
+    """The dataset of that name, or, with a path, what lies there, called by the name, without its `heldout` images.
 
-    Raises DataError, with the nearest name, when there is none.
+    That is the latents that `dit-grid encode` wrote, on a disk or at gs://, or, where `image_size` is given, a folder
+    of images in ImageNet's layout. Raises DataError, with the nearest name, when there is none.
     """
     if name in DATASETS:
+        if heldout:
+            raise DataError(f"data.heldout: {heldout}, but dataset {name} has a split of its own; leave it out")
         return DATASETS[name]()
     if path is not None:
-        return LatentFolder(name, Path(path))
+        if image_size is not None and not is_remote(path) and _holds_images(Path(path)):
+            return ImageFolder(Path(path), image_size, heldout, name)
+        return LatentFolder(name, path, heldout)
     nearest = get_close_matches(name, DATASETS, n=1)
     hint = f"; did you mean {nearest[0]}?" if nearest else ""
     raise DataError(
-        f"no dataset {name!r}; there is {', '.join(sorted(DATASETS))}, or latents at a path, `data: {{name: {name}, "
-        f"path: FOLDER}}`{hint}"
+        f"no dataset {name!r}; there is {', '.join(sorted(DATASETS))}, or latents or images at a path, `data: {{name: "
+        f"{name}, path: FOLDER}}`{hint}"
     )
+
+
+def _holds_images(folder: Path) -> bool:
+    """Whether it holds class folders and nothing that an encoding leaves."""
+    return folder.is_dir() and not list(folder.glob("*.json")) and any(entry.is_dir() for entry in folder.iterdir())

@@ -6,19 +6,29 @@ Sampling, decoding, and reading arguments is left to others.
 
 import hashlib
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dit_grid.experiments.metrics.frechet import frechet_distance
 from dit_grid.experiments.metrics.inception_score import inception_score
+from dit_grid.experiments.metrics.kernel_distance import squared_mmd, unit_gaussian_mmd
 from dit_grid.experiments.metrics.moments import Moments
-from dit_grid.experiments.metrics.neighbours import precision_recall
+from dit_grid.experiments.metrics.names import IMAGES, INCEPTION
+from dit_grid.experiments.metrics.neighbours import density_coverage, precision_recall
 from dit_grid.experiments.metrics.reference import Gaussian, MismatchError, Provenance, Reference, check_comparable
+from dit_grid.experiments.stopwatch import Stopwatch
 
 POOL, SPATIAL = "pool", "spatial"
+FEATURES, STATISTICS = "features", "statistics"
+"""Parts of the time that scoring takes."""
+
+
+class ImageScoreError(ValueError):
+    """Images that cannot be scored as asked; the message says what is missing."""
 
 
 @dataclass(frozen=True)
@@ -48,25 +58,32 @@ class Collected:
         return Gaussian(self.moments[feature].mean, self.moments[feature].covariance())
 
 
-def collect(network: FeatureNetwork, chunks: Iterable[NDArray[np.uint8]], batch: int = 32) -> Collected:
+def collect(
+    network: FeatureNetwork, chunks: Iterable[NDArray[np.uint8]], batch: int = 32, watch: Stopwatch | None = None
+) -> Collected:
     """Features of all images, in batches of one size, the last one padded and cut back, so that no image is dropped.
 
-    Chunks may have any length; the result does not depend on them. Raises ValueError when there is no image.
+    Chunks may have any length; the result does not depend on them. `watch` learns the seconds spent in FEATURES and
+    STATISTICS. Raises ImageScoreError when there is no image.
     """
+    watch = watch or Stopwatch()
     moments: dict[str, Moments] = {}
     rows: list[NDArray[np.float32]] = []
     digest = hashlib.sha256()
     for images in _rebatched(chunks, batch):
-        digest.update(np.ascontiguousarray(images).data)
-        padded = np.concatenate([images, np.repeat(images[-1:], batch - len(images), axis=0)])
-        found = {name: np.asarray(array)[: len(images)] for name, array in network.extract(padded).items()}
-        for name, array in found.items():
-            moments.setdefault(name, Moments(array.shape[1])).add(array)
-        rows.append(found[POOL].astype(np.float32))
+        with watch.part(FEATURES):
+            padded = np.concatenate([images, np.repeat(images[-1:], batch - len(images), axis=0)])
+            found = {name: np.asarray(array)[: len(images)] for name, array in network.extract(padded).items()}
+        with watch.part(STATISTICS):
+            digest.update(np.ascontiguousarray(images).data)
+            for name, array in found.items():
+                moments.setdefault(name, Moments(array.shape[1])).add(array)
+            rows.append(found[POOL].astype(np.float32))
     if not rows:
-        raise ValueError("no images to score")
+        raise ImageScoreError("no images to score")
     count = moments[POOL].count
-    made = Provenance(network.name, network.sha256, network.preparation, count, digest.hexdigest())
+    size = (images.shape[1], images.shape[2])
+    made = Provenance(network.name, network.sha256, network.preparation, count, digest.hexdigest(), size)
     return Collected(moments, np.concatenate(rows), made)
 
 
@@ -78,23 +95,129 @@ def scores(
     Raises MismatchError when samples and reference were made differently. Warns when there are no more samples than
     features, because the covariance is then singular and the distance far too large.
     """
-    features, count = samples.rows.shape[1], len(samples.rows)
-    check_comparable(reference, samples.provenance, features)
+    inception = network.name == INCEPTION
+    names = ["fid" if inception else "fd"]
+    if reference.spatial is not None and SPATIAL in samples.moments:
+        names.append("sfid")
+    if network.classify is not None:
+        names.append("inception_score")
+    if reference_rows is not None:
+        names += ["precision", "recall"]
+    found = asked_scores(names, network, samples, reference, reference_rows)
+    return {name if name != "fd" else f"fd-{network.name}": value for name, value in found.items()}
+
+
+def asked_scores(
+    names: Iterable[str],
+    network: FeatureNetwork,
+    samples: Collected,
+    reference: Reference | None,
+    reference_rows: NDArray[np.float32] | None = None,
+) -> dict[str, float]:
+    """The scores of these names (`metrics.names.IMAGES`), in their order, each computed once.
+
+    Raises ImageScoreError for one that needs what was not given, and MismatchError as `scores` does; warns as it does.
+    """
+    found: dict[str, float] = {}
+    names = tuple(names)
+    checked = _checked(names, network, samples, reference, reference_rows)
+    for name in names:
+        if name not in found:
+            found |= _COMPUTE[name](checked)
+    return {name: found[name] for name in names}
+
+
+class _Given(NamedTuple):
+    """What scores are computed from, everything that was asked for being there."""
+
+    network: FeatureNetwork
+    samples: Collected
+    reference: Reference | None
+    reference_rows: NDArray[np.float32] | None
+
+    def distance(self, name: str, feature: str) -> dict[str, float]:
+        assert self.reference is not None, "checked before"
+        gaussian = self.reference.pool if feature == POOL else self.reference.spatial
+        assert gaussian is not None, "checked before"
+        return {name: _distance(self.samples, feature, gaussian)}
+
+    def inception_score(self) -> dict[str, float]:
+        assert self.network.classify is not None, "checked before"
+        value = inception_score(self.network.classify(self.samples.rows))
+        return {"is": value, "inception_score": value}
+
+    def compared(self, compare: Callable[[np.ndarray, np.ndarray], Any]) -> dict[str, float]:
+        found = compare(self.real, self.samples.rows)
+        return dict(found._asdict())
+
+    @property
+    def real(self) -> NDArray[np.float32]:
+        assert self.reference_rows is not None, "checked before"
+        return self.reference_rows
+
+
+_COMPUTE: dict[str, Callable[[_Given], dict[str, float]]] = {
+    "fid": lambda given: given.distance("fid", POOL),
+    "fd": lambda given: given.distance("fd", POOL),
+    "sfid": lambda given: given.distance("sfid", SPATIAL),
+    "is": _Given.inception_score,
+    "inception_score": _Given.inception_score,
+    "precision": lambda given: given.compared(precision_recall),
+    "recall": lambda given: given.compared(precision_recall),
+    "density": lambda given: given.compared(density_coverage),
+    "coverage": lambda given: given.compared(density_coverage),
+    "kid": lambda given: {"kid": squared_mmd(given.real, given.samples.rows)},
+    "cmmd": lambda given: {"cmmd": unit_gaussian_mmd(given.real, given.samples.rows)},
+}
+
+
+def check_askable(names: Iterable[str], network: FeatureNetwork, reference: Reference | None) -> None:
+    """Raise unless these scores can be had over the network and reference; no sample needs to exist yet.
+
+    ImageScoreError says what is missing, MismatchError how network and reference differ.
+    """
+    needs = {name: IMAGES[name] for name in names}
+    if wrong := [name for name, need in needs.items() if need.inception and network.name != INCEPTION]:
+        raise ImageScoreError(f"{', '.join(wrong)}: defined over the Inception network, not {network.name}; ask for fd")
+    compared = [name for name, need in needs.items() if need.statistics or need.images]
+    if reference is None and (lacking := [name for name in compared if needs[name].statistics]):
+        raise ImageScoreError(f"{', '.join(lacking)}: no reference statistics were given")
+    if reference is None or not compared:
+        return
+    made = Provenance(network.name, network.sha256, network.preparation, 0, "")
+    check_comparable(reference, made, len(reference.pool.mean))
+    if "sfid" in needs and reference.spatial is None:
+        raise ImageScoreError(
+            f"sfid: reference {reference.name} has no mu_s and sigma_s; ADM's files have them, and so do those of "
+            "`dit-grid evaluate --make-reference`"
+        )
+
+
+def _checked(
+    names: Sequence[str], network: FeatureNetwork, samples: Collected, reference: Reference | None,
+    rows: NDArray[np.float32] | None,
+) -> _Given:  # fmt: skip
+    check_askable(names, network, reference)
+    count, features = samples.rows.shape
+    if reference is not None:
+        check_comparable(reference, samples.provenance, features)
+    if any(IMAGES[name].statistics for name in names):
+        _warn_of_few(count, features)
+    if lacking := [name for name in names if IMAGES[name].images]:
+        if rows is None:
+            raise ImageScoreError(f"{', '.join(lacking)}: no features of reference images were given")
+        if rows.shape[1] != features:
+            raise MismatchError(f"{', '.join(lacking)}: {features} features of samples, {rows.shape[1]} of reference")
+    return _Given(network, samples, reference, rows)
+
+
+def _warn_of_few(count: int, features: int) -> None:
     if count <= features:
         warnings.warn(
             f"{count} samples for {features} features: their covariance is singular and the distance is biased upwards "
             "by far; compare only with figures at the same number, or draw 50,000",
-            stacklevel=2,
+            stacklevel=4,
         )
-    inception = network.name == "inception"
-    found = {"fid" if inception else f"fd-{network.name}": _distance(samples, POOL, reference.pool)}
-    if reference.spatial is not None and SPATIAL in samples.moments:
-        found["sfid"] = _distance(samples, SPATIAL, reference.spatial)
-    if network.classify is not None:
-        found["inception_score"] = inception_score(network.classify(samples.rows))
-    if reference_rows is not None:
-        found |= precision_recall(reference_rows, samples.rows)._asdict()
-    return found
 
 
 def _distance(samples: Collected, feature: str, reference: Gaussian) -> float:

@@ -3,7 +3,7 @@
 Batch norm is folded into the convolutions when weights are read (`inception_weights`); nothing here can be trained.
 """
 
-from functools import partial
+from functools import partial, reduce
 from typing import NamedTuple
 
 import jax
@@ -62,12 +62,11 @@ class Inception(nnx.Module):
         for step in chain:
             match step:
                 case Convolution():
-                    x_NHWC = self.convolutions[step.name](x_NHWC)
+                    x_NHWC = _apply(self.convolutions[step.name], x_NHWC)
                     # The average follows the 1×1 convolution, with which it commutes, for it then sees fewer channels.
                     x_NHWC = nnx.relu(_average(x_NHWC) if step.averaged else x_NHWC)
                 case MaxPool():
-                    padding = "SAME" if step.stride == 1 else "VALID"
-                    x_NHWC = nnx.max_pool(x_NHWC, (3, 3), strides=(step.stride, step.stride), padding=padding)
+                    x_NHWC = _largest(x_NHWC, step.stride)
                 case Fork():
                     x_NHWC = jnp.concatenate([self._run(branch, x_NHWC) for branch in step.branches], axis=-1)
         return x_NHWC
@@ -104,8 +103,42 @@ def _blend(x: jax.Array, size: int, axis: int) -> jax.Array:
     return first + (jnp.take(x, np.minimum(low + 1, length - 1), axis=axis) - first) * fraction
 
 
+def _apply(layer: nnx.Conv, x_NHWC: jax.Array) -> jax.Array:
+    """The convolution; one of 1×1 as a product of matrices, which XLA does half as fast again on CPUs."""
+    if layer.kernel_size != (1, 1):
+        return layer(x_NHWC)
+    assert layer.bias is not None, "every convolution of the graph is made with a bias"
+    product = jnp.einsum("nhwc,cd->nhwd", x_NHWC, layer.kernel[...][0, 0], precision="highest")
+    return product + layer.bias[...]
+
+
+def _largest(x_NHWC: jax.Array, stride: int) -> jax.Array:
+    """The largest of each 3×3 patch; only stride 1 pads."""
+    if jax.default_backend() != "cpu":
+        padding = "SAME" if stride == 1 else "VALID"
+        return nnx.max_pool(x_NHWC, (3, 3), strides=(stride, stride), padding=padding)
+    if stride == 1:
+        x_NHWC = jnp.pad(x_NHWC, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
+    for axis in (1, 2):
+        x_NHWC = reduce(jnp.maximum, _taps(x_NHWC, axis, stride))
+    return x_NHWC
+
+
 def _average(x_NHWC: jax.Array) -> jax.Array:
-    return nnx.avg_pool(x_NHWC, (3, 3), strides=(1, 1), padding="SAME", count_include_pad=False)
+    """The mean of each 3×3 patch, of what lies inside the image."""
+    if jax.default_backend() != "cpu":
+        return nnx.avg_pool(x_NHWC, (3, 3), strides=(1, 1), padding="SAME", count_include_pad=False)
+    counts = [np.minimum(np.arange(n) + 2, n) - np.maximum(np.arange(n) - 1, 0) for n in x_NHWC.shape[1:3]]
+    x_NHWC = jnp.pad(x_NHWC, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    for axis in (1, 2):
+        x_NHWC = reduce(jnp.add, _taps(x_NHWC, axis, stride=1))
+    return x_NHWC * jnp.asarray(1 / np.outer(*counts)[..., None], jnp.float32)
+
+
+def _taps(x: jax.Array, axis: int, stride: int) -> list[jax.Array]:
+    """What each of three neighbours along an axis sees; on CPUs five times as fast as XLA's windows."""
+    last = x.shape[axis] - 2
+    return [jax.lax.slice_in_dim(x, i, last + i, stride, axis) for i in range(3)]
 
 
 def _convolution(step: Convolution, channels: int, rngs: nnx.Rngs) -> nnx.Conv:

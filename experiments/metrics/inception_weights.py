@@ -15,8 +15,8 @@ from dit_grid.experiments.metrics.image_scores import POOL, SPATIAL, FeatureNetw
 from dit_grid.experiments.metrics.inception import Inception, features
 from dit_grid.experiments.metrics.inception_graph import CLASSES, POOL_FEATURES, convolutions
 from dit_grid.experiments.metrics.inception_tensorflow import read_graph
-from dit_grid.experiments.metrics.reference import file_sha256
-from dit_grid.experiments.metrics.torch_stream import is_torch_stream, read_torch_stream
+from dit_grid.experiments.metrics.local_devices import copied, spread
+from dit_grid.experiments.weight_files import weights_sha256
 from dit_grid.model.weights import read_tensors
 
 BATCH_NORM_EPSILON = 1e-3
@@ -39,7 +39,7 @@ def load_inception(path: Path) -> FeatureNetwork:
     if not path.is_file():
         raise InceptionWeightsError(f"{path}: no such file; the FID network is {WHERE}")
     network = inception_of(_read(path), source=str(path))
-    sha256 = file_sha256(path)
+    sha256 = weights_sha256(path)
     if not sha256.startswith(PUBLISHED_SHA256):
         warnings.warn(
             f"{path}: SHA-256 is {sha256[:8]}…, not {PUBLISHED_SHA256}…: FIDs compare with papers only if the tensors "
@@ -52,11 +52,13 @@ def load_inception(path: Path) -> FeatureNetwork:
 def feature_network(network: Inception, sha256: str) -> FeatureNetwork:
     """The network as `image_scores` wants it; `sha256` is that of its weights' file."""
     kernel = np.asarray(network.classifier.kernel[...])
+    graph, weights = nnx.split(network)
+    network = nnx.merge(graph, copied(weights))
     return FeatureNetwork(
         name="inception",
         sha256=sha256,
         preparation="uint8, TF1 bilinear to 299",
-        extract=lambda images: dict(zip((POOL, SPATIAL), features(network, jnp.asarray(images)), strict=False)),
+        extract=lambda images: dict(zip((POOL, SPATIAL), features(network, spread(images)), strict=False)),
         classify=lambda rows: rows @ kernel,
     )
 
@@ -64,7 +66,7 @@ def feature_network(network: Inception, sha256: str) -> FeatureNetwork:
 def _read(path: Path) -> dict[str, np.ndarray]:
     if path.suffix == ".pb":
         return read_graph(path)
-    return read_torch_stream(path) if is_torch_stream(path) else read_tensors(path)
+    return read_tensors(path)
 
 
 def inception_of(tensors: Mapping[str, np.ndarray], source: str = "weights") -> Inception:

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 _BLOCK = 2000
 
+CMMD_BANDWIDTH, CMMD_SCALE = 10.0, 1000.0
+"""The bandwidth and the factor of the published figures."""
+
 Kernel = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
 """From rows (N, D) and (M, D) to the kernel's values (N, M)."""
 
@@ -40,6 +43,16 @@ def squared_mmd(reference: np.ndarray, samples: np.ndarray, kernel: Kernel = cub
     n, m = len(x), len(y)
     own = _sum_of_others(x, kernel) / (n * (n - 1)) + _sum_of_others(y, kernel) / (m * (m - 1))
     return own - 2 * _sum(x, y, kernel) / (n * m)
+
+
+def unit_gaussian_mmd(reference: np.ndarray, samples: np.ndarray) -> float:
+    """1000 · unbiased MMD² with a Gaussian kernel of bandwidth 10 on features scaled to length 1; may be negative.
+
+    Over CLIP features this is CMMD, whose published code takes the biased estimate. Source: Jayasumana et al. 2024.
+    """
+    x, y = (np.asarray(rows, np.float64) for rows in (reference, samples))
+    x, y = (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(float).tiny) for rows in (x, y))
+    return CMMD_SCALE * squared_mmd(x, y, gaussian_kernel(CMMD_BANDWIDTH))
 
 
 def _sum_of_others(x: NDArray[np.float64], kernel: Kernel) -> float:

@@ -18,6 +18,8 @@ POOL_NAMES = (("mu", "sigma"), ("ref_mu", "ref_sigma"))
 
 SPATIAL_NAMES = (("mu_s", "sigma_s"),)
 PROVENANCE_NAME = "dit_grid_provenance"
+ROWS_NAME = "dit_grid_rows"
+"""Pool features of reference images, which precision, recall and kernel distances compare with."""
 
 
 class ReferenceFileError(ValueError):
@@ -37,9 +39,10 @@ class Gaussian(NamedTuple):
 
 @dataclass(frozen=True)
 class Provenance:
-    """How statistics were made. Two are comparable when feature network and preparation agree; images may differ.
+    """How statistics were made. Two are comparable when feature network, preparation and size agree; images may differ.
 
-    `preparation` names crop and resize; `images_sha256` is a fingerprint of the images and `images` their number.
+    `preparation` names the network's own resize, `crop` how images were cut; `images_sha256` is a fingerprint of the
+    images and `images` their number. `image_size` is their height and width, None in older files.
     """
 
     features: str
@@ -47,6 +50,8 @@ class Provenance:
     preparation: str
     images: int
     images_sha256: str
+    image_size: tuple[int, int] | None = None
+    crop: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,14 +83,33 @@ def read_reference(path: Path) -> Reference:
         raise ReferenceFileError(f"{path}: not a complete .npz file ({error})") from error
     if pool is None:
         raise ReferenceFileError(f"{path}: holds {held}; expected mu and sigma, or MeanFlow's ref_mu and ref_sigma")
-    return Reference(path.stem, file_sha256(path), pool, spatial, Provenance(**json.loads(made)) if made else None)
+    return Reference(path.stem, file_sha256(path), pool, spatial, _provenance(made) if made else None)
 
 
-def write_reference(path: Path, pool: Gaussian, spatial: Gaussian | None, provenance: Provenance) -> None:
-    """Write statistics under ADM's names, so that other programs read them too, with how they were made."""
+def read_rows(path: Path) -> NDArray[np.float32] | None:
+    """Pool features (M, D) of reference images, float32, if `write_reference` kept some in the file; else None."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return arrays[ROWS_NAME].astype(np.float32) if ROWS_NAME in arrays else None
+
+
+def holds_images(path: Path) -> bool:
+    """Whether the file holds the reference's images as well, as ADM's do in `arr_0`."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return "arr_0" in arrays
+
+
+def write_reference(
+    path: Path, pool: Gaussian, spatial: Gaussian | None, provenance: Provenance, rows: np.ndarray | None = None
+) -> None:
+    """Write statistics under ADM's names, so that other programs read them too, with how they were made.
+
+    `rows` (M, D) are the pool features of as many images as precision, recall and kernel distances shall compare with.
+    """
     arrays: dict[str, Any] = {"mu": pool.mean, "sigma": pool.covariance}
     if spatial is not None:
         arrays |= {"mu_s": spatial.mean, "sigma_s": spatial.covariance}
+    if rows is not None:
+        arrays[ROWS_NAME] = np.asarray(rows, np.float32)
     arrays[PROVENANCE_NAME] = np.array(json.dumps(asdict(provenance)))
     np.savez(path, **arrays)
 
@@ -101,8 +125,9 @@ def check_comparable(reference: Reference, samples: Provenance, features: int) -
         return
     differing = [
         f"{name} is {getattr(samples, name)} for the samples, {getattr(reference.provenance, name)} for the reference"
-        for name in ("features", "features_sha256", "preparation")
+        for name in ("features", "features_sha256", "preparation", "image_size")
         if getattr(samples, name) != getattr(reference.provenance, name)
+        and None not in (getattr(samples, name), getattr(reference.provenance, name))
     ]
     if differing:
         raise MismatchError(f"samples cannot be compared with reference {reference.name}: " + "; ".join(differing))
@@ -112,6 +137,12 @@ def file_sha256(path: Path) -> str:
     """SHA-256 in hex of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _provenance(text: str) -> Provenance:
+    held = json.loads(text)
+    size = held.get("image_size")
+    return Provenance(**held | {"image_size": tuple(size) if size else None})
 
 
 def _gaussian(path: Path, arrays: Any, names: tuple[tuple[str, str], ...]) -> Gaussian | None:

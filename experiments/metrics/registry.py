@@ -5,11 +5,12 @@ Sampling, scheduling and storing are left to the caller; a metric sees finished 
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dit_grid.experiments.data.dataset import Dataset
+from dit_grid.experiments.data.digits import digits
 from dit_grid.experiments.metrics import digits_classifier, digits_features
 
 
@@ -65,6 +66,10 @@ def _digits_metrics(dataset: Dataset) -> tuple[Metric, ...]:
             )
         return digits_features.digits_distance(samples).value
 
+    def classifier_distance(samples: np.ndarray, labels: np.ndarray) -> float:
+        check_samples(samples, labels, dataset.shape)
+        return digits_classifier.classifier_distance(samples).value
+
     def accuracy(samples: np.ndarray, labels: np.ndarray) -> float:
         check_samples(samples, labels, dataset.shape)
         return digits_classifier.accuracy(samples, labels)
@@ -79,6 +84,14 @@ def _digits_metrics(dataset: Dataset) -> tuple[Metric, ...]:
             score=distance,
         ),
         Metric(
+            "fd_classifier",
+            reference="digits-all",
+            reference_sha256=dataset.fingerprint,
+            features=digits_classifier.CLASSIFIER_NAME,
+            features_sha256=digits_classifier.classifier_sha256(),
+            score=classifier_distance,
+        ),
+        Metric(
             "accuracy",
             reference="digits-train",
             reference_sha256=dataset.fingerprint,
@@ -89,5 +102,18 @@ def _digits_metrics(dataset: Dataset) -> tuple[Metric, ...]:
     )
 
 
-METRICS_OF: dict[str, Callable[[Dataset], tuple[Metric, ...]]] = {"digits": _digits_metrics}
+def _captioned_digits_metrics(_: Dataset) -> tuple[Metric, ...]:
+    """The digits' own metrics, for the digits that the captions name."""
+    from dit_grid.experiments.data.captioned_digits import digit_of  # its encoder imports JAX
+
+    def of_captions(metric: Metric) -> Metric:
+        return replace(metric, score=lambda samples, labels: metric.score(samples, digit_of(labels)))
+
+    return tuple(map(of_captions, _digits_metrics(digits())))
+
+
+METRICS_OF: dict[str, Callable[[Dataset], tuple[Metric, ...]]] = {
+    "digits": _digits_metrics,
+    "captioned-digits": _captioned_digits_metrics,
+}
 """What makes the metrics of each dataset, by its name."""

@@ -1,10 +1,13 @@
 """What is asked for: a YAML file becomes an `ExperimentSpec` that holds one frozen, complete `RunSpec` a run."""
 
-from dit_grid.experiments.spec.expand import ExperimentSpec, PriceSpec, load_spec
+from dit_grid.experiments.spec.cluster import BudgetSpec, ClusterSpec
+from dit_grid.experiments.spec.expand import ExperimentSpec, PriceSpec, UntilSpec, load_spec
 from dit_grid.experiments.spec.run import EvalSetting, ExecutionSpec, ResourceSpec, RunSpec
 from dit_grid.experiments.spec.source import Problem, SpecError
 
 __all__ = [
+    "BudgetSpec",
+    "ClusterSpec",
     "EvalSetting",
     "ExecutionSpec",
     "ExperimentSpec",
@@ -13,5 +16,6 @@ __all__ = [
     "ResourceSpec",
     "RunSpec",
     "SpecError",
+    "UntilSpec",
     "load_spec",
 ]

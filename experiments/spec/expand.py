@@ -7,15 +7,17 @@ import itertools
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, model_validator
 
+from dit_grid.experiments.spec.cluster import ClusterSpec
 from dit_grid.experiments.spec.run import Record, RunSpec
 from dit_grid.experiments.spec.source import Located, Problem, SpecError, read_yaml
 from dit_grid.experiments.spec.validate import nearest, validated
 from dit_grid.model.config import SIZES
 
+HEAD_SECTIONS = ("name", "store", "plan", "cluster", "until")
 RUN_SECTIONS = tuple(RunSpec.model_fields)
 GRID_SECTIONS = ("grid", "sizes", "overrides", "include", "exclude", "runs", "groups")
 
@@ -29,12 +31,36 @@ class SizeSpec(Record):
 
 
 class PriceSpec(Record):
-    """What `plan` reckons with where nothing was measured: model FLOPs utilisation, and a price in a stated unit."""
+    """What `plan` reckons with: model FLOPs utilisation where nothing was measured, and a price in one stated unit.
+
+    `mfu_error` is how far the utilisation may be off, as a share. Every preemption costs `restart_s` and what was done
+    since the last checkpoint; `overhead` is a share of time for anything else.
+    """
 
     mfu: Annotated[float, Field(gt=0, le=1)] | None = None
+    mfu_error: Annotated[float, Field(ge=0, lt=1)] = 0.25
     usd_per_chip_hour: PositiveFloat | None = None
     usd_per_core_hour: PositiveFloat | None = None
     overhead: Annotated[float, Field(ge=0)] = 0.0
+    preemptions_per_hour: Annotated[float, Field(ge=0)] = 0.0
+    restart_s: Annotated[float, Field(ge=0)] = 300.0
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> "PriceSpec":
+        if self.usd_per_chip_hour is not None and self.usd_per_core_hour is not None:
+            raise ValueError("two prices; give usd_per_chip_hour or usd_per_core_hour (a TPU v3 chip has two cores)")
+        return self
+
+
+class UntilSpec(Record):
+    """When a grid knows enough: `target` such as `exponent ±0.05`, of `metric` or the main one of what was measured.
+
+    Once it is met no run starts any more; those that run `finish`, or `stop` at a checkpoint.
+    """
+
+    target: Annotated[str, Field(min_length=1)]
+    metric: str | None = None
+    running: Literal["finish", "stop"] = "finish"
 
 
 class ExperimentSpec(Record):
@@ -43,6 +69,8 @@ class ExperimentSpec(Record):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
     store: Annotated[str, Field(min_length=1)]
     plan: PriceSpec = PriceSpec()
+    cluster: ClusterSpec = ClusterSpec()
+    until: UntilSpec | None = None
     runs: tuple[RunSpec, ...] = ()
     file: str = ""
     groups: tuple[str, ...] = ()
@@ -63,6 +91,7 @@ class _Expansion:
         self.tree, self.groups = tree, groups
         self.problems: list[Problem] = []
         self.globs_used: set[int] = set()
+        self._records: dict[int, tuple[Located, Record | None]] = {}
 
     def experiment(self) -> ExperimentSpec:
         head = self._head()
@@ -76,12 +105,12 @@ class _Expansion:
 
     def _head(self) -> ExperimentSpec | None:
         """Check the top level: its own fields, and that no other name stands there."""
-        known = {"name", "store", "plan", *RUN_SECTIONS, *GRID_SECTIONS}
+        known = {*HEAD_SECTIONS, *RUN_SECTIONS, *GRID_SECTIONS}
         for key, item in self.tree.value.items():
             if key not in known:
                 names = ", ".join(sorted(known))
                 self._problem(item, key, f"unknown section{nearest(key, known)}; known: {names}")
-        fields = {key: item for key, item in self.tree.value.items() if key in ("name", "store", "plan")}
+        fields = {key: item for key, item in self.tree.value.items() if key in HEAD_SECTIONS}
         head, problems = validated(ExperimentSpec, Located(fields, self.tree.file, self.tree.line))
         self.problems += problems
         return head
@@ -91,13 +120,26 @@ class _Expansion:
         self._unused_globs(trees)
         runs: dict[str, RunSpec] = {}
         for tree in trees:
-            run, problems = validated(RunSpec, tree)
+            run, problems = validated(RunSpec, tree, self._sections(tree))
             self.problems += problems
             if run is not None and run.id in runs:
                 self._problem(tree, "", f"the run {run.model.name} ({run.id}) is asked for twice; remove one")
             elif run is not None:
                 runs[run.id] = run
         return list(runs.values())
+
+    def _sections(self, tree: Located) -> dict[str, Any]:
+        """Return the run's values, with a checked record for every section that it shares with an earlier run."""
+        return {key: self._section_record(key, item) for key, item in tree.value.items()}
+
+    def _section_record(self, key: str, item: Located) -> Any:
+        kind = RunSpec.model_fields[key].annotation if key in RunSpec.model_fields else None
+        if not (isinstance(kind, type) and issubclass(kind, Record)):
+            return item.plain()
+        if id(item) not in self._records:
+            self._records[id(item)] = item, validated(kind, item)[0]  # the item is kept, so that its id stays its own
+        record = self._records[id(item)][1]
+        return item.plain() if record is None else record  # of a wrong one the run's own check says what is wrong
 
     def _drafts(self) -> Iterator[Located]:
         """Yield the tree of every run: the grid's, the extra ones, then those of the chosen groups."""

@@ -9,11 +9,20 @@ import json
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
+from dit_grid.experiments.spec.slices import slice_mistake
 from dit_grid.model.config import DiTConfig
 
 UnitInterval = Annotated[float, Field(ge=0, lt=1)]
+
+
+def later(default: Any, **limits: Any) -> Any:
+    """A field that came after the first stores: at its default it is left out of what is written and hashed.
+
+    So ids of specs which do not use it stay as they are.
+    """
+    return Field(default, exclude_if=lambda value: value == default, **limits)
 
 
 class Record(BaseModel):
@@ -23,7 +32,11 @@ class Record(BaseModel):
 
 
 class ModelSpec(Record):
-    """The network: a named size and patch, or explicit width, depth and heads."""
+    """The network: a named size and patch, or explicit width, depth and heads.
+
+    With `context_width` it is conditioned on captions, sequences of up to `context_length` embeddings of that width, in
+    place of class labels; the dataset says what they are.
+    """
 
     size: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
     patch: PositiveInt
@@ -35,6 +48,8 @@ class ModelSpec(Record):
     depth: PositiveInt
     heads: PositiveInt
     mlp_ratio: PositiveInt = 4
+    context_width: PositiveInt | None = later(None)
+    context_length: PositiveInt = later(1)
 
     @property
     def name(self) -> str:
@@ -52,10 +67,14 @@ class ModelSpec(Record):
 
 
 class DataSpec(Record):
-    """The training images. `path` says where they lie, not what they are, so it is not part of the run's id."""
+    """The training images; `heldout` of them are left out of training, for `heldout_loss`.
+
+    `path` says where they lie, not what they are, so it is not part of the run's id.
+    """
 
     name: str
     path: str | None = None
+    heldout: int = later(0, ge=0)
 
 
 class DiffusionSpec(Record):
@@ -65,6 +84,14 @@ class DiffusionSpec(Record):
     timesteps: Annotated[int, Field(ge=2)] = 1000
     variance: Literal["learned-range", "fixed-small", "fixed-large"] = "learned-range"
     prediction: Literal["epsilon", "x0"] = "epsilon"
+
+    @model_validator(mode="after")
+    def _has_a_schedule(self) -> "DiffusionSpec":
+        if self.schedule == "linear" and self.timesteps <= 20:
+            raise ValueError(
+                f"timesteps {self.timesteps}: the linear schedule needs more than 20; use cosine for fewer"
+            )
+        return self
 
 
 class OptimizerSpec(Record):
@@ -109,7 +136,12 @@ class TrainSpec(Record):
 
 
 class EvalSetting(Record):
-    """One way to measure a checkpoint; every field can change the value and is stored beside it."""
+    """One way to measure a checkpoint; every field can change the value and is stored beside it.
+
+    `decoder`, `features` and `reference` are names; `EvaluateSpec.files` says where each lies. `labels` is what samples
+    are asked to show: the data's own mix of classes, or every class alike at random, as published FIDs have it. With
+    `when: end` only the last step is measured.
+    """
 
     metrics: Annotated[tuple[str, ...], Field(min_length=1)]
     samples: PositiveInt = 50_000
@@ -122,21 +154,37 @@ class EvalSetting(Record):
     weights: Literal["ema", "raw"] = "ema"
     decoder: str | None = None
     seed: Annotated[int, Field(ge=0)] = 0
+    features: str | None = later(None)
+    reference: str | None = later(None)
+    labels: Literal["data", "uniform"] = later("data")
+    when: Literal["every", "end"] = later("every")
 
 
 class EvaluateSpec(Record):
-    """When to measure (every so many steps, and always at the end) and how."""
+    """When to measure (every so many steps, and always at the end) and how.
+
+    `files` is where the named decoders, feature networks and references lie, on a disk or at gs://; rows keep the
+    hashes of what was found there, and the places are not part of the run's id.
+    """
 
     every: PositiveInt
     settings: tuple[EvalSetting, ...] = ()
+    files: dict[str, str] = Field(default_factory=dict)
 
 
 class ResourceSpec(Record):
     """What a run executes on: a TPU slice, GPUs or CPU cores. Not part of the run's id."""
 
-    slice: Annotated[str, Field(pattern=r"^v\d+[a-z]*-\d+$")] | None = None
+    slice: str | None = None
     gpus: PositiveInt | None = None
     cpus: PositiveInt | None = None
+
+    @field_validator("slice")
+    @classmethod
+    def _is_sold(cls, name: str | None) -> str | None:
+        if name is not None and (mistake := slice_mistake(name)):
+            raise ValueError(mistake)
+        return name
 
     @model_validator(mode="after")
     def _names_one_kind(self) -> "ResourceSpec":
@@ -165,13 +213,15 @@ class ExecutionSpec(Record):
     steps_per_call: PositiveInt = 1
     flush_s: PositiveFloat = 30.0
     remat: Literal["none", "dots", "block"] = "none"
+    attention: Literal["auto", "xla", "cudnn"] = "auto"
     sharding: Literal["replicated", "fsdp"] = "replicated"
     max_retries: Annotated[int, Field(ge=0)] = 3
     priority: int = 0
 
 
 class RunSpec(Record):
-    """One training run, frozen and complete. `execution` and `data.path` say where and how; the rest makes the id."""
+    """One training run, frozen and complete. `execution`, `data.path` and `evaluate.files` say where and how; the rest
+    makes the id."""
 
     model: ModelSpec
     data: DataSpec
@@ -192,6 +242,12 @@ class RunSpec(Record):
                 raise ValueError(f"{name} {every} is not a multiple of train.log_every {log}")
         if log % chunk:
             raise ValueError(f"train.log_every {log} is not a multiple of execution.steps_per_call {chunk}")
+        for number, setting in enumerate(self.evaluate.settings):
+            if setting.steps > self.diffusion.timesteps:
+                raise ValueError(
+                    f"evaluate.settings[{number}].steps {setting.steps} is more than diffusion.timesteps "
+                    f"{self.diffusion.timesteps}"
+                )
         return self
 
     @property
@@ -201,7 +257,8 @@ class RunSpec(Record):
 
     def identity(self) -> dict[str, Any]:
         """Every field that can change a number, as plain JSON values."""
-        return self.model_dump(mode="json", exclude={"execution": True, "data": {"path"}})
+        places: Any = {"execution": True, "data": {"path"}, "evaluate": {"files"}}
+        return self.model_dump(mode="json", exclude=places)
 
     @cached_property
     def id(self) -> str:

@@ -12,10 +12,13 @@ from dit_grid.experiments.spec.source import Located, Problem
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def validated(model: type[Model], tree: Located) -> tuple[Model | None, list[Problem]]:
-    """Return the record that `tree` describes, or None and every mistake in it."""
+def validated(model: type[Model], tree: Located, values: Any = None) -> tuple[Model | None, list[Problem]]:
+    """Return the record that `tree` describes, or None and every mistake in it.
+
+    `values` is the tree's plain value, where parts of it are there already as checked records.
+    """
     try:
-        return model.model_validate(tree.plain()), []
+        return model.model_validate(tree.plain() if values is None else values), []
     except ValidationError as error:
         return None, [_problem(model, tree, dict(found)) for found in error.errors(include_url=False)]
 

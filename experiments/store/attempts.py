@@ -148,6 +148,11 @@ class Fences:
             found.append(AttemptRecord(attempt, start, outcome, end))
         return found
 
+    def details(self, states: Iterable[RunState], what: str | None = None) -> list[dict[str, Any]]:
+        """What is recorded of the start (`what` is "start") or, by default, the outcome of each of these attempts."""
+        names = [StorePaths.attempt(s.run_id, s.attempt, what or s.outcome or START) for s in states]
+        return [_parsed(name, data) for name, data in zip(names, self._read_many(names), strict=True)]
+
 
 def outcome_of(outcomes: set[str]) -> str | None:
     """The outcome that counts among those recorded for one attempt: by the order of OUTCOMES, then by name."""

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from dit_grid.experiments.records import EVALS, EVENTS, RUNS, TRAIN, Table
 from dit_grid.experiments.store.attempts import Fences
+from dit_grid.experiments.store.checkpoint_marks import damaged
 from dit_grid.experiments.store.encoding import decode
 from dit_grid.experiments.store.errors import StoreError
 from dit_grid.experiments.store.paths import START, Compacted, Segment, StorePaths, parse_attempt, parse_rows, parse_run
@@ -33,7 +34,7 @@ def check(store: Store) -> list[Finding]:
     """Everything found, sorted by name; a sound store has no finding with `is_error`.
 
     Checked: names, readability with page checksums, schema version, that rows belong to the run and attempt of their
-    file's name, missing segments, missing fences, runs without their row.
+    file's name, missing segments, missing fences, runs without their row, names and sizes of checkpoints' files.
     """
     started = Fences(store.files).ends()
     found = [*_foreign(store), *_runs(store), *_attempts(store, started)]
@@ -42,6 +43,7 @@ def check(store: Store) -> list[Finding]:
             found += _rows(store, table, listing)
             if table is not EVENTS:
                 found += _unfenced(owner, listing, started.get(owner, {}))
+    found += [Finding(name, problem) for name, problem in damaged(store.files, started)]
     found += [
         Finding(name, "left half-made by a killed writer; gc removes it", False) for name in store.files.leftovers()
     ]

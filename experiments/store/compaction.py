@@ -17,6 +17,7 @@ from functools import partial
 
 from dit_grid.experiments.records import EVALS, EVENTS, TRAIN, Table
 from dit_grid.experiments.store.attempts import Fences
+from dit_grid.experiments.store.checkpoint_marks import unmarked_folders
 from dit_grid.experiments.store.encoding import encode
 from dit_grid.experiments.store.files import Files
 from dit_grid.experiments.store.paths import Compacted, Segment, StorePaths
@@ -98,6 +99,7 @@ def collect(store: Store, dry_run: bool = True, grace_s: float = GRACE_S) -> lis
             # Gone since it was listed: somebody else is cleaning up, what stays is found the next time.
             with contextlib.suppress(FileNotFoundError):
                 removals += _replaced(store.files, table, listing, before)
+    removals += _unfinished_checkpoints(store, before)
     for name in store.files.leftovers():
         with contextlib.suppress(FileNotFoundError):
             if store.files.modified(name) <= before:
@@ -117,3 +119,13 @@ def _replaced(files: Files, table: Table, listing: Listing, before: float) -> It
     old += [part for part in listing.compacted if part != newest]
     for part in old:
         yield Removal(StorePaths.rows(part), f"replaced by {StorePaths.rows(newest)}")
+
+
+def _unfinished_checkpoints(store: Store, before: float) -> Iterator[Removal]:
+    """Files of checkpoints that are not whole and whose attempt was replaced, so that nobody will finish them."""
+    for run_id, state in sorted(store.states().items()):
+        for folder in unmarked_folders(store.files, run_id, before_attempt=state.attempt):
+            for name in sorted(store.files.sizes(folder)):
+                with contextlib.suppress(FileNotFoundError):
+                    if store.files.modified(name) <= before:
+                        yield Removal(name, "part of a checkpoint that its attempt never finished")

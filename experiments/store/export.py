@@ -1,6 +1,6 @@
-"""The tables of a store as CSV or JSON lines, for programs that read no Parquet.
+"""The tables of a store as CSV or JSON lines, for programs that read no Parquet; as TensorBoard's in `event_files`.
 
-TensorBoard's format is not written: its event files need TensorFlow, or a second writer of their own to keep right.
+Nothing is chosen here: every row that counts leaves, once, with all its columns.
 """
 
 import json
@@ -13,18 +13,21 @@ import pyarrow as pa
 import pyarrow.csv
 
 from dit_grid.experiments.store.errors import StorageError, StoreError
+from dit_grid.experiments.store.event_files import TENSORBOARD, write_event_files
 from dit_grid.experiments.store.store import Store
 
 
 def export(store: Store, folder: str | Path, kind: str) -> list[Path]:
     """Write the exactly-once views as runs, train, evals and events .csv or .jsonl into `folder`; return the files.
 
-    `kind` is "csv" or "jsonl". Files of an earlier export are replaced. JSON has no NaN or infinity: they become the
-    words "NaN", "Infinity" and "-Infinity". In CSV a missing value is an empty field.
+    `kind` is one of KINDS. Files of an earlier export are replaced. JSON has no NaN or infinity: they become the words
+    "NaN", "Infinity" and "-Infinity". In CSV a missing value is an empty field. TensorBoard gets a folder a run.
     """
-    if kind not in _WRITERS:
-        raise StoreError(f"export as {kind!r}: choose one of {', '.join(_WRITERS)}")
+    if kind not in KINDS:
+        raise StoreError(f"export as {kind!r}: choose one of {', '.join(KINDS)}")
     folder = Path(folder)
+    if kind == TENSORBOARD:
+        return write_event_files(store, folder)
     files = []
     views: dict[str, Callable[[], pa.Table]] = {
         "runs": store.runs,
@@ -60,3 +63,4 @@ def _json(value: Any) -> Any:
 
 
 _WRITERS: dict[str, Callable[[pa.Table, Path], None]] = {"csv": _write_csv, "jsonl": _write_json_lines}
+KINDS = (*_WRITERS, TENSORBOARD)

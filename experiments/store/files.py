@@ -1,4 +1,4 @@
-"""The five things a store asks of the place it lives in, and which place a path or URL names.
+"""What a store asks of the place it lives in, and which place a path or URL names.
 
 Only the interface is here: `local` keeps it on a disk, `bucket` in Google Cloud Storage.
 """
@@ -37,6 +37,9 @@ class Files(Protocol):
     def walk(self, folder: str, prefix: str = "") -> list[str]:
         """Names of the visible files below `folder` (those starting "folder/prefix"), in no order; none if absent."""
 
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Name -> bytes of every file below `folder`, those with hidden names included; none if absent."""
+
     def leftovers(self) -> Iterable[str]:
         """Files that a killed writer left half-made; they are never visible as data."""
 
@@ -45,6 +48,9 @@ class Files(Protocol):
 
     def delete(self, name: str) -> None:
         """Remove the file; no error if it is gone already."""
+
+    def delete_folder(self, folder: str) -> None:
+        """Remove every file below `folder`, in no order; no error if there is none."""
 
 
 def open_files(where: str) -> Files:

@@ -13,7 +13,6 @@ are. Reading a mapping file is the caller's business.
 """
 
 import csv
-import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -24,7 +23,7 @@ from dit_grid.experiments.records import EVALS, RUNS, TRAIN, Table
 from dit_grid.experiments.store.encoding import checked_row
 from dit_grid.experiments.store.errors import StoreError
 from dit_grid.experiments.store.paths import checked_id
-from dit_grid.experiments.store.provenance import SETTINGS
+from dit_grid.experiments.store.provenance import protocol
 from dit_grid.experiments.store.store import Store
 
 Row = dict[str, Any]
@@ -116,7 +115,7 @@ def _rows(sections: Mapping[str, Any], entry: Row, run_id: str) -> Iterator[tupl
     for section in sections["evals"]:
         row = _filled(EVALS, section, entry)
         if "step" in row and "value" in row:
-            yield EVALS, checked_row(EVALS, {"protocol": _protocol(row)} | row | key)
+            yield EVALS, checked_row(EVALS, {"protocol": protocol(row)} | row | key)
 
 
 def _column(section: Any) -> str | None:
@@ -145,9 +144,3 @@ def _parsed(table: Table, name: str, value: Any) -> Any:
     except ValueError as error:
         raise StoreError(f"column {name!r} takes a number, got {value!r}") from error
     return int(number) if kind == "int64" and isinstance(number, float) and number.is_integer() else number
-
-
-def _protocol(row: Row) -> str:
-    """A short hash of the settings, so that evaluations under different ones are different rows."""
-    settings = {name: row[name] for name in SETTINGS if name in row and name != "metric"}
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]

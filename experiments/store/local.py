@@ -6,6 +6,7 @@
 import contextlib
 import errno
 import os
+import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -118,8 +119,16 @@ class LocalFiles:
         with _reported("list", self._root / folder):
             return [name for name in self._entries(folder) if name.startswith(start) and "/." not in name]
 
+    def sizes(self, folder: str) -> dict[str, int]:
+        found = {}
+        with _reported("list", self._root / folder):
+            for name in self._entries(folder):
+                with contextlib.suppress(FileNotFoundError):
+                    found[name] = os.stat(self._root / name).st_size
+        return found
+
     def leftovers(self) -> Iterator[str]:
-        for folder in ("runs", "train", "evals", "events", "attempts", ""):
+        for folder in ("runs", "train", "evals", "events", "attempts", "checkpoints", "samples", ""):
             for name in self._entries(folder, deep=folder != ""):
                 if name.rpartition("/")[2].startswith(_TEMPORARY):
                     yield name
@@ -146,3 +155,8 @@ class LocalFiles:
         path = self._root / name
         with _reported("delete", path):
             path.unlink(missing_ok=True)
+
+    def delete_folder(self, folder: str) -> None:
+        path = self._root / folder
+        with _reported("delete", path), contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(path)

@@ -10,7 +10,9 @@ Names are relative to the root and use forward slashes. What the files hold is n
     attempts/<run_id>.a000003.start.json         attempt 3 began: the fence
     attempts/<run_id>.a000003.<outcome>.json     attempt 3 ended
     checkpoints/<run_id>/a000003/s000000500/     attempt 3's checkpoint after 500 updates (the trainer's)
-    logs/<run_id>/a000003.log                    attempt 3's log (the orchestrator's)
+    checkpoints/<run_id>/whole.a000003.s000000500.json   that it is whole, with its files and their sizes
+    logs/<run_id>/a000003.log                    attempt 3's log on a disk; a000003.r0005.log of its process 5
+    logs/<run_id>/a000003-n00000042.log          piece 42 of attempt 3's log in a bucket
     samples/<run_id>/…, figures/…                pictures
 """
 
@@ -29,6 +31,12 @@ _RUN_FILE = re.compile(r"runs/(.+)\.parquet")
 _ROWS_FILE = re.compile(r"(train|evals)/([^/]+)/(?:a(\d{6})-n(\d{8})|c(\d{6}))\.parquet")
 _EVENTS_FILE = re.compile(r"(events)/([^/]+)-(?:n(\d{8})|c(\d{6}))\.parquet")
 _CHECKPOINT = re.compile(r"checkpoints/([^/]+)/a(\d{6})/s(\d{9})")
+_CHECKPOINT_FILE = re.compile(r"(checkpoints/([^/]+)/a(\d{6})/s[^/]+)/.+")
+_CHECKPOINT_MARK = re.compile(r"checkpoints/([^/]+)/whole\.a(\d{6})\.s(\d{9})\.json")
+_LOG_PIECE = re.compile(r"logs/([^/]+)/a(\d{6})(?:\.r\d{4})?-n(\d{8})\.log")
+
+CHECKPOINT_MARK_PREFIX = "whole."
+"""How the names of marks begin, so that a listing of them need not list the checkpoints' own files."""
 
 
 @dataclass(frozen=True, order=True)
@@ -75,6 +83,10 @@ def _checked_number(kind: str, number: int, digits: int) -> str:
     if not 0 <= number < 10**digits:
         raise StoreError(f"{kind} {number}: must be from 0 to {10**digits - 1}")
     return f"{number:0{digits}d}"
+
+
+def _rank(rank: int) -> str:
+    return f".r{_checked_number('rank', rank, 4)}" if rank else ""
 
 
 class StorePaths:
@@ -126,9 +138,31 @@ class StorePaths:
         number, updates = _checked_number("attempt", attempt, 6), _checked_number("step", step, 9)
         return f"{cls.checkpoints(run_id)}/a{number}/s{updates}"
 
+    @classmethod
+    def checkpoints_begun(cls, run_id: str, attempt: int) -> str:
+        """The file that an attempt leaves before its first checkpoint, which shows that the place takes files."""
+        return f"{cls.checkpoints(run_id)}/a{_checked_number('attempt', attempt, 6)}/begun.json"
+
+    @classmethod
+    def checkpoint_mark(cls, run_id: str, attempt: int, step: int) -> str:
+        """The file whose presence says that the checkpoint is whole."""
+        number, updates = _checked_number("attempt", attempt, 6), _checked_number("step", step, 9)
+        return f"{cls.checkpoints(run_id)}/{CHECKPOINT_MARK_PREFIX}a{number}.s{updates}.json"
+
     @staticmethod
-    def log(run_id: str, attempt: int) -> str:
-        return f"logs/{checked_id('run id', run_id)}/a{_checked_number('attempt', attempt, 6)}.log"
+    def logs(run_id: str) -> str:
+        return f"logs/{checked_id('run id', run_id)}"
+
+    @classmethod
+    def log(cls, run_id: str, attempt: int, rank: int = 0) -> str:
+        """The log of one process of an attempt; rank 0's, the only one of most runs, has no rank in its name."""
+        return f"{cls.logs(run_id)}/a{_checked_number('attempt', attempt, 6)}{_rank(rank)}.log"
+
+    @classmethod
+    def log_piece(cls, run_id: str, attempt: int, sequence: int, rank: int = 0) -> str:
+        """A part of the log where files cannot grow."""
+        number, piece = _checked_number("attempt", attempt, 6), _checked_number("piece", sequence, 8)
+        return f"{cls.logs(run_id)}/a{number}{_rank(rank)}-n{piece}.log"
 
     @staticmethod
     def samples(run_id: str) -> str:
@@ -178,4 +212,22 @@ def parse_rows(name: str) -> Segment | Compacted | None:
 def parse_checkpoint(name: str) -> tuple[str, int, int] | None:
     """(run_id, attempt, step) of a checkpoint folder, or None for a foreign one."""
     found = _CHECKPOINT.fullmatch(name.rstrip("/"))
+    return (found[1], int(found[2]), int(found[3])) if found else None
+
+
+def parse_checkpoint_mark(name: str) -> tuple[str, int, int] | None:
+    """(run_id, attempt, step) of the mark of a whole checkpoint, or None for another file."""
+    found = _CHECKPOINT_MARK.fullmatch(name)
+    return (found[1], int(found[2]), int(found[3])) if found and _ID.fullmatch(found[1]) else None
+
+
+def parse_checkpoint_file(name: str) -> tuple[str, str, int] | None:
+    """(folder, run_id, attempt) of a file of a checkpoint, whole, half-written or being deleted; None for another."""
+    found = _CHECKPOINT_FILE.fullmatch(name)
+    return (found[1], found[2], int(found[3])) if found and _ID.fullmatch(found[2]) else None
+
+
+def parse_log_piece(name: str) -> tuple[str, int, int] | None:
+    """(run_id, attempt, sequence) of a part of a log, or None for another file."""
+    found = _LOG_PIECE.fullmatch(name)
     return (found[1], int(found[2]), int(found[3])) if found else None

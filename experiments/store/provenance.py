@@ -3,6 +3,8 @@
 What an evaluation is, and how it is measured, is not known here; rows come as an Arrow table or a list of dicts.
 """
 
+import hashlib
+import json
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -11,11 +13,37 @@ import pyarrow as pa
 from dit_grid.experiments.records import EVALS
 from dit_grid.experiments.store.errors import StoreError
 
-NOT_SETTINGS = frozenset({"run_id", "attempt", "step", "value", "seconds", "wall_unix_s", "protocol"})
+_TIMES = {"seconds", "sampling_s", "decoding_s", "features_s", "statistics_s", "wall_unix_s"}
+
+NOT_SETTINGS = frozenset({"run_id", "attempt", "step", "value", "protocol", *_TIMES})
 """Columns of an evaluation that say whose it is and what came out, not how it was measured. `protocol` is a hash of the
 others and would say that rows differ without saying in what."""
 
 SETTINGS = tuple(column.name for column in EVALS.columns if column.name not in NOT_SETTINGS)
+
+
+_PROVENANCE_ONLY = frozenset({"metric", "code_sha256"})
+"""Settings that are not part of a protocol: the metric stands beside it in a row's key, the code changes every day."""
+
+_REALS = frozenset(column.name for column in EVALS.columns if column.type == "double")
+
+
+def protocol(settings: Mapping[str, Any]) -> str:
+    """8 hex digits that name how a row was measured: the same for the same settings, whoever measured or imported it.
+
+    `settings` is a row of `records.EVALS` or the part of it that can change the value. A setting that is null counts as
+    not given, but for `guidance_channels` of a sampled row, where null means all; the order of settings is of no
+    account, nor is whether a whole number stands for a real one.
+    """
+    chosen = {name: settings[name] for name in SETTINGS if settings.get(name) is not None}
+    if chosen.get("sampler"):
+        chosen.setdefault("guidance_channels", None)
+    named = {
+        name: float(value) if name in _REALS else value
+        for name, value in sorted(chosen.items())
+        if name not in _PROVENANCE_ONLY
+    }
+    return hashlib.sha256(json.dumps(named).encode()).hexdigest()[:8]
 
 
 class NotComparableError(StoreError):

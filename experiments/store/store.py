@@ -126,6 +126,14 @@ class Store:
         """Every attempt of the run, oldest first, with the facts of its start and its end."""
         return self._fences.records(run_id)
 
+    def details(self, states: Iterable[RunState], what: str | None = None) -> list[dict[str, Any]]:
+        """The records of many attempts by one read each: of their start, or by default of their outcome."""
+        return self._fences.details(states, what)
+
+    def run_ids(self) -> list[str]:
+        """The id of every run, sorted; one listing."""
+        return sorted(run_id for name in self.files.walk("runs") if (run_id := parse_run(name)))
+
     def resume_steps(self, run_id: str) -> dict[int, int]:
         """Attempt -> resume step, for `liveness.newest_live`; attempt 1 is left out, it limits nobody."""
         return self._fences.resume_steps(self._fences.ends([run_id])).get(run_id, {})

@@ -14,6 +14,7 @@ import numpy as np
 from flax import nnx
 
 from dit_grid.experiments.data.latents import LATENT_SCALE
+from dit_grid.experiments.metrics.local_devices import copied, spread
 
 NORM_EPSILON = 1e-6
 LOG_VARIANCE_RANGE = (-30.0, 20.0)
@@ -71,20 +72,30 @@ class AutoencoderKL(nnx.Module):
 
 
 def compiled_encode(network: AutoencoderKL) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """`network.encode` from and to NumPy arrays, compiled once for each shape; what `data.encode` asks for."""
-    encode = nnx.jit(AutoencoderKL.encode)
+    """`network.encode` from and to NumPy arrays, compiled once for each shape; what `data.encode` asks for.
+
+    The images of a batch are spread over this process's devices where they divide.
+    """
+    graph, state = nnx.split(network)
+    state = copied(state)
+    encode = jax.jit(lambda state, images_NHWC: nnx.merge(graph, state).encode(images_NHWC))
 
     def run(images_NHWC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        found = encode(network, jnp.asarray(images_NHWC))
+        found = encode(state, spread(np.asarray(images_NHWC)))
         return np.asarray(found.mean), np.asarray(found.log_variance)
 
     return run
 
 
-def compiled_decode(network: AutoencoderKL) -> Callable[[np.ndarray], np.ndarray]:
-    """From scaled latents (N, H, W, C) to images (N, 8 H, 8 W, 3), NumPy arrays, compiled once for each shape."""
-    decode = nnx.jit(AutoencoderKL.decode)
-    return lambda latents_NHWC: np.asarray(decode(network, jnp.asarray(latents_NHWC) / LATENT_SCALE))
+def compiled_decode(network: AutoencoderKL) -> Callable[[np.ndarray | jax.Array], np.ndarray]:
+    """From scaled latents (N, H, W, C) to images (N, 8 H, 8 W, 3), NumPy arrays, compiled once for each shape.
+
+    The latents of a batch are spread over this process's devices where they divide.
+    """
+    graph, state = nnx.split(network)
+    state = copied(state)
+    decode = jax.jit(lambda state, latents_NHWC: nnx.merge(graph, state).decode(latents_NHWC / LATENT_SCALE))
+    return lambda latents_NHWC: np.asarray(decode(state, spread(np.asarray(latents_NHWC))))
 
 
 class Encoder(nnx.Module):

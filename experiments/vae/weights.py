@@ -16,7 +16,7 @@ import numpy as np
 from flax import nnx
 
 from dit_grid.experiments.vae.autoencoder import AutoencoderKL, VAEConfig
-from dit_grid.model.torch_files import read_torch_file
+from dit_grid.experiments.weight_files import read_header
 from dit_grid.model.weights import read_tensors
 
 ORIGINAL_NAMES = (
@@ -53,15 +53,21 @@ class VAEWeightsError(ValueError):
 
 
 def load_vae(path: Path) -> AutoencoderKL:
-    """The network of a weight file; sizes come from `config.json` beside it, or are those of Stable Diffusion.
+    """The network of a weight file; sizes come from its header or `config.json` beside it, or are Stable Diffusion's.
 
     Raises VAEWeightsError for a missing file and for tensors that are missing, unexpected or of another shape.
     """
     if not path.is_file():
         raise VAEWeightsError(f"{path}: no such file; the VAE is {WHERE}")
+    return vae_of(config_beside(path) or VAEConfig(), read_tensors(path), source=str(path))
+
+
+def config_beside(path: Path) -> VAEConfig | None:
+    """The sizes that an imported file's header holds, or diffusers' `config.json` beside it; None without either."""
+    if (header := read_header(path)) and header.kind == "vae":
+        return VAEConfig(**header.config | {"widths": tuple(header.config["widths"])})
     beside = path.with_name("config.json")
-    config = read_config(beside) if beside.is_file() else VAEConfig()
-    return vae_of(config, _read(path), source=str(path))
+    return read_config(beside) if beside.is_file() else None
 
 
 def read_config(path: Path) -> VAEConfig:
@@ -83,7 +89,12 @@ def read_config(path: Path) -> VAEConfig:
 
 def vae_of(config: VAEConfig, tensors: Mapping[str, np.ndarray], source: str = "weights") -> AutoencoderKL:
     """The network with another implementation's tensors, float32; raises VAEWeightsError."""
-    named = _ours(config, tensors)
+    named = network_tensors(config, tensors)
+    if not named:
+        names = ", ".join(sorted(tensors)[:3])
+        raise VAEWeightsError(
+            f"{source}: not this AutoencoderKL: no tensor of it ({names}); the published one is {WHERE}"
+        )
     _check(tensor_shapes(config), named, source)
     definition, shapes = _skeleton(config)
     return nnx.merge(definition, jax.tree.map_with_path(lambda path, _: _to_ours(named[_name(path)]), shapes))
@@ -101,15 +112,7 @@ def _skeleton(config: VAEConfig) -> tuple[nnx.GraphDef[AutoencoderKL], nnx.State
     return nnx.split(nnx.eval_shape(lambda: AutoencoderKL(config, nnx.Rngs(0))))
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
-    if path.suffix == ".safetensors":
-        return read_tensors(path)
-    content = read_torch_file(path)
-    state = content.get("state_dict", content) if isinstance(content, Mapping) else {}
-    return {str(name): array for name, array in state.items() if isinstance(array, np.ndarray)}
-
-
-def _ours(config: VAEConfig, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def network_tensors(config: VAEConfig, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Tensors of the network alone under diffusers' present names; attention's 1×1 convolutions as matrices."""
     if any(name.startswith(WITHIN) for name in tensors):
         tensors = {name.removeprefix(WITHIN): array for name, array in tensors.items() if name.startswith(WITHIN)}

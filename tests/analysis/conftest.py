@@ -1,7 +1,13 @@
 """A planted grid: twelve models whose distance follows a known law, as frames and as a store on disk."""
 
+import importlib.util
 import io
+import subprocess
+import sys
+import uuid
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -101,3 +107,28 @@ def planted():
         scale=SCALE,
         steps=STEPS,
     )
+
+
+@pytest.fixture
+def headless():
+    """A headless browser's page as a context manager; the test is skipped where there is no Chromium."""
+    specification: Any = importlib.util.spec_from_file_location("headless", Path(__file__).with_name("headless.py"))
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    program = module.browser()
+    if program is None:
+        pytest.skip("needs Chromium on the PATH: apt-get install chromium")
+    return lambda: module.Page(program)
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    """A gs:// address inside an emulated bucket of this machine."""
+    program = Path(__file__).parents[1] / "experiments" / "store" / "gcs_emulator.py"
+    command = [sys.executable, str(program), "bucket"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", running.stdout.readline().strip())
+        yield f"gs://bucket/{uuid.uuid4().hex}"
+        running.stdin.close()

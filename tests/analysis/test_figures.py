@@ -13,13 +13,16 @@ from matplotlib.text import Text
 
 from dit_grid.analysis import law, write_figures
 from dit_grid.analysis.figures import (
+    compute_bubbles,
     metric_against_compute,
     metric_against_steps,
+    metrics_against_compute,
     metrics_against_training_compute,
     sample_sheet,
     save,
     training_loss,
 )
+from dit_grid.analysis.figures.catalog import catalog
 from dit_grid.analysis.figures.samples import mosaic
 from dit_grid.analysis.figures.style import size_colours
 from dit_grid.analysis.figures.training_compute import frontier
@@ -35,6 +38,8 @@ def charts(results):
         "steps": metric_against_steps(results, "fd_conv"),
         "loss": training_loss(results),
         "training": metrics_against_training_compute(results, ["fd_conv", "accuracy"]),
+        "bubbles": compute_bubbles(law(results).points, None, "fd_conv", None, law(results).missing),
+        "panels": metrics_against_compute([law(results, m) for m in ("fd_conv", "accuracy", "heldout_loss")]),
     }
 
 
@@ -43,7 +48,7 @@ def drawn(planted):
     return charts(planted.results(noise=0.2)) | dict(paper_charts())
 
 
-CHARTS = ["compute", "steps", "loss", "training", "figure2", "figure5", "figure8", "figure9", "figure10"]
+CHARTS = ["compute", "steps", "loss", "training", "panels", "figure2", "figure5", "figure8", "figure9", "figure10"]
 
 
 @pytest.mark.parametrize("name", CHARTS)
@@ -205,10 +210,21 @@ def test_samples_of_another_form_are_refused(samples, message):
 def test_write_figures_writes_all_that_a_store_gives(tmp_path, planted):
     where = planted.store(tmp_path / "store", noise=0.1, stop=("XL/2",))
     written = write_figures(where, tmp_path / "out")
-    names = {"fd_conv_against_compute", "fd_conv_against_steps", "training_compute", "training_loss", "samples"}
-    assert {p.name for p in written} == {f"{n}.{e}" for n in names for e in ("png", "svg", "csv")}
+    names = {entry.name for entry in catalog()} - {"figure05_blocks", "figure10_sampling_compute"}
+    assert {p.name for p in written} == {f"{n}.{e}" for n in names for e in ("png", "svg", "csv")} | {"index.html"}
     assert all(p.stat().st_size for p in written)
-    assert not re.search("nan|inf", (tmp_path / "out" / "training_loss.csv").read_text())
+    assert not re.search("nan|inf", (tmp_path / "out" / "figure13_training_loss.csv").read_text())
+
+
+def test_the_gallery_shows_what_was_drawn_and_says_what_the_rest_needs(tmp_path, planted):
+    where = planted.store(tmp_path / "store", noise=0.1, stop=("XL/2",))
+    write_figures(where, tmp_path / "out")
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == len(catalog()) - 2
+    for needed in ("two block designs of one model", "two or more numbers of sampler steps", "XL/2 seed 0 (started)"):
+        assert needed in page
+    assert not re.search(r"https?://", page)
+    assert {(tmp_path / "out" / link).exists() for link in re.findall('href="([^"]+)"', page)} == {True}
 
 
 def test_early_losses_are_drawn_however_short_the_runs(planted):

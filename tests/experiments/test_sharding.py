@@ -30,7 +30,7 @@ split = [leaf for leaf in jax.tree.leaves(state.params) if not leaf.sharding.is_
 print(json.dumps({"devices": jax.device_count(), "losses": found, "split": len(split)}))
 """
 
-QUICK_COMPILE = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+QUICK_COMPILE = os.environ["XLA_FLAGS"]
 
 TOLERANCE = 1e-5
 """Relative. Sums over a batch are taken in another order, which costs a few float32 roundings (6e-8) an update."""

@@ -1,6 +1,7 @@
 """A run on its own, in this process: it resumes where it was, survives a bad checkpoint, yields to a later attempt."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -86,10 +87,28 @@ def test_a_stopped_run_goes_on_from_where_it_was_and_ends_with_the_same_numbers(
     assert numbers(store) == numbers(whole)
 
 
+def test_a_run_killed_while_it_is_measured_loses_no_training_and_is_measured_again(whole, store, monkeypatch):
+    rows = Evaluation.rows
+
+    def cut(self, step, state):
+        for row in rows(self, step, state):
+            yield row
+            if step == 40:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(Evaluation, "rows", cut)
+    with pytest.raises(KeyboardInterrupt):
+        train(RUN, Context(store))
+    monkeypatch.undo()
+    assert train(RUN, Context(store)).attempt == 2
+    assert store.attempts(RUN.id)[1].attempt.resume_step == 40
+    assert numbers(store) == numbers(whole)
+
+
 def test_a_damaged_checkpoint_costs_only_the_way_from_the_one_before(whole, store):
     train(RUN, Context(store, stop_requested=StopAfter(2)))
     step, attempt = live_checkpoints(store, RUN.id)[-1]
-    folder = checkpoint_folder(store, RUN.id, attempt, step)
+    folder = Path(checkpoint_folder(store, RUN.id, attempt, step))
     for file in folder.rglob("*"):
         if file.is_file() and file.stat().st_size > 1000:
             file.write_bytes(file.read_bytes()[:100])
@@ -146,7 +165,7 @@ def test_every_evaluation_row_says_all_that_can_change_it(whole):
 
 def test_data_that_do_not_fit_the_network_are_refused_before_anything_runs(store):
     wrong = RUN.model_copy(update={"model": RUN.model.model_copy(update={"classes": 7})})
-    with pytest.raises(DataError, match="8x8x1 and 7 classes, but dataset digits has 8x8x1 and 10"):
+    with pytest.raises(DataError, match="8x8x1 and 7 classes, but dataset digits has 8x8x1 and 10 classes"):
         train(wrong, Context(store))
     assert store.states()[wrong.id].outcome == "failed"
 

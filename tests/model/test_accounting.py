@@ -109,7 +109,16 @@ def test_the_papers_speed_is_a_fifteenth_of_a_tpu_v3_pods_peak():
 
 @pytest.mark.parametrize(
     ("kind", "tflops"),
-    [("NVIDIA H200", 989.4), ("NVIDIA A100-SXM4-80GB", 312), ("TPU v2", 22.5), ("TPU v5 lite", 197), ("TPU v5", 459)],
+    [
+        ("NVIDIA H200", 989.4),
+        ("NVIDIA H100 80GB HBM3", 989.4),
+        ("NVIDIA H100 PCIe", 756),
+        ("NVIDIA H100 NVL", 835.5),
+        ("NVIDIA A100-SXM4-80GB", 312),
+        ("TPU v2", 22.5),
+        ("TPU v5 lite", 197),
+        ("TPU v5", 459),
+    ],
 )
 def test_a_device_is_found_by_the_name_that_jax_gives_it(kind, tflops):
     peak = accounting.device_peak(kind)
@@ -141,3 +150,9 @@ def test_activation_memory_is_within_a_factor_of_two_of_what_the_compiler_reserv
 def test_an_unknown_rematerialisation_is_refused():
     with pytest.raises(ValueError, match="none, dots, block"):
         accounting.activation_bytes(DiTConfig.from_name("S/8", image_size=32), 1, remat="all")
+
+
+def test_the_length_of_captions_is_part_of_the_costs():
+    config = DiTConfig(16, 4, 24, 2, 3, block="in-context", context_width=20, context_length=7)
+    assert accounting.forward_macs(config) == accounting.forward_macs(config, context_tokens=7)
+    assert accounting.forward_macs(config) > accounting.forward_macs(config, context_tokens=1)

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from dit_grid.model import BLOCKS, DiT, DiTConfig
-from dit_grid.model.blocks import SelfAttention, layer_norm, modulate
+from dit_grid.model.blocks import SelfAttention, fused_attention_fits, layer_norm, modulate
 from dit_grid.model.config import SEQUENCE_BLOCKS
 from dit_grid.model.dit import Context
 
@@ -82,3 +82,20 @@ def test_a_new_network_returns_zero_and_only_adaln_zero_blocks_start_as_the_iden
     output, before, after = run(state)
     assert not output.any()
     assert bool((after == before).all()) == (block == "adaln-zero")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "head_width", "masked", "capability", "fits"),
+    [
+        (jnp.bfloat16, 72, False, 9.0, True),  # XL on an H100
+        (jnp.bfloat16, 64, False, 8.0, True),
+        (jnp.float32, 64, False, 9.0, False),
+        (jnp.bfloat16, 11, False, 9.0, False),  # the smallest of the digits grid
+        (jnp.bfloat16, 192, False, 8.0, False),
+        (jnp.bfloat16, 64, True, 9.0, False),  # captions and the timestep make an odd length
+        (jnp.bfloat16, 64, False, 7.5, False),
+        (jnp.bfloat16, 64, False, None, False),
+    ],
+)
+def test_fused_attention_is_taken_only_where_it_can_train(dtype, head_width, masked, capability, fits):
+    assert fused_attention_fits(dtype, head_width, masked, capability) is fits

@@ -162,3 +162,10 @@ def test_a_network_with_the_wrong_channels_is_refused():
         Diffusion(Schedule.linear()).training_losses(lambda x, t: x, x, jnp.zeros(1, int), x)
     with pytest.raises(ValueError, match=r"variance 'learned' is not one of learned-range, fixed-small, fixed-large"):
         Diffusion(Schedule.linear(), **options)
+
+
+@pytest.mark.parametrize("t", [[0, 1000], [-1, 5], [0.5, 1.0]])
+def test_a_step_that_the_schedule_does_not_have_is_refused(t):
+    x = jnp.zeros((2, 4, 4, 1))
+    with pytest.raises(ValueError, match="whole numbers from 0 to 999"):
+        Diffusion(Schedule.linear()).q_sample(x, jnp.array(t), x)

@@ -173,7 +173,14 @@ def test_a_context_that_does_not_fit_is_refused(random_network, context, words):
     assert all(word in str(caught.value) for word in words), caught.value
 
 
-def test_an_unknown_rematerialisation_policy_is_refused():
-    options: dict[str, Any] = {"remat": "everything"}
-    with pytest.raises(ValueError, match="none, dots, block"):
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"remat": "everything"}, "none, dots, block"),
+        ({"attention": "flash"}, "auto, xla, cudnn"),
+        ({"dtype": "int32"}, "int32 is not floating point"),
+    ],
+)
+def test_an_option_that_there_is_not_is_refused(options: dict[str, Any], words):
+    with pytest.raises(ValueError, match=words):
         DiT(DiTConfig(8, 2, 32, 1, 2), nnx.Rngs(0), **options)

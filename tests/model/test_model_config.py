@@ -26,6 +26,8 @@ def test_the_twelve_names_give_the_papers_shapes(size, patch, tokens):
         ({"channels": 1.5}, ["channels is 1.5", "whole number"]),
         ({"block": "adaln_zero"}, ["adaln_zero", "did you mean 'adaln-zero'"]),
         ({"context_width": 16}, ["adaln-zero", "context_width 16", "in-context"]),
+        ({"context_length": 5}, ["context_length 5", "without context_width"]),
+        ({"block": "in-context", "context_width": 16, "context_length": 0}, ["context_length is 0", "at least 1"]),
     ],
 )
 def test_an_impossible_network_is_refused_with_the_field_and_the_fix(change, words):

@@ -64,3 +64,9 @@ def test_equal_schedules_are_one_compiled_program():
     assert Schedule.linear() == Schedule.linear()
     assert hash(Schedule.linear().respace(50)) == hash(Schedule.linear().respace(50))
     assert Schedule.linear() != Schedule.cosine()
+
+
+def test_a_schedule_that_leaves_no_signal_is_refused_and_not_computed_with():
+    with pytest.raises(ValueError, match="more than 20 steps"):
+        Schedule.linear(20)
+    assert np.isfinite(Schedule.linear(21).sqrt_recip_alphas_cumprod).all()

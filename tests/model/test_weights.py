@@ -104,3 +104,30 @@ def test_a_truncated_or_missing_safetensors_file_is_one_clear_error(tmp_path):
     path.write_bytes(path.read_bytes()[:-7])
     with pytest.raises(WeightsError, match=r"w\.safetensors: not a readable safetensors file"):
         read_tensors(path)
+
+
+def test_numbers_that_are_not_finite_are_refused(random_network):
+    tensors = to_tensors(CONFIG, params_of(random_network(CONFIG)))
+    tensors["final_layer.linear.bias"] = np.full_like(tensors["final_layer.linear.bias"], np.nan)
+    with pytest.raises(WeightsError, match=r"final_layer\.linear\.bias holds NaN"):
+        from_tensors(CONFIG, tensors)
+
+
+def test_two_byte_floats_load_as_float32_and_stranger_types_are_refused(tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_file({"a": np.array([1.5, -2.0], jnp.bfloat16)}, path)
+    np.testing.assert_array_equal(read_tensors(path)["a"].astype(np.float32), [1.5, -2.0])
+    path.write_bytes(path.read_bytes().replace(b'"BF16"', b'"F4X9"'))
+    with pytest.raises(WeightsError, match="not a readable safetensors file"):
+        read_tensors(path)
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_error_and_leaves_nothing(random_network, tmp_path):
+    with pytest.raises(WeightsError, match="cannot be written"):
+        save_weights(random_network(CONFIG), tmp_path / "missing" / "w.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_of_an_unknown_kind_are_refused(tmp_path):
+    with pytest.raises(WeightsError, match="'average' is not one of ema, raw"):
+        read_tensors(tmp_path / "w.pt", weights="average")  # type: ignore[arg-type]

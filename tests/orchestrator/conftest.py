@@ -1,5 +1,9 @@
 """The miniature grid: two real models, twelve hundred real steps each, on real digits."""
 
+import os
+import shutil
+import tempfile
+
 import pytest
 
 MINIATURE = """
@@ -42,3 +46,16 @@ def miniature_spec():
         return path
 
     return write
+
+
+@pytest.fixture(scope="module")
+def ray_folder():
+    """A folder of its own for the Rays of a test module; their sockets allow only 107 characters of path."""
+    folder, before = tempfile.mkdtemp(prefix="r"), os.environ.get("RAY_TMPDIR")
+    os.environ["RAY_TMPDIR"] = folder
+    yield folder
+    if before is None:
+        del os.environ["RAY_TMPDIR"]
+    else:
+        os.environ["RAY_TMPDIR"] = before
+    shutil.rmtree(folder, ignore_errors=True)

@@ -58,9 +58,12 @@ def test_the_plan_reckons_the_papers_hours():
 
 
 def test_the_plan_counts_evaluation_apart():
-    """FID-50K with 250 steps, 8 times, is 50,000 x 250 x 8 forward passes; training is 3 x 256 x 400,000 of them."""
+    """FID-50K with 250 steps, 8 times, is 50,000 x 250 x 8 forward passes, and Figure 10 another 10,000 x (16 + 32 + 64
+    + 128 + 256 + 1000) at the end; training is 3 x 256 x 400,000 of them."""
     row = json.loads(dit_grid("plan", SHIPPED / "grid.yaml", "--json").stdout)[0]
-    assert row["eval_gmacs"] / row["train_gmacs"] == pytest.approx(50_000 * 250 * 8 / (3 * 256 * 400_000))
+    assert row["eval_gmacs"] / row["train_gmacs"] == pytest.approx(
+        (50_000 * 250 * 8 + 10_000 * 1496) / (3 * 256 * 400_000)
+    )
 
 
 def test_the_plan_of_the_digits_grid_prints_every_model_and_its_unit():

@@ -11,10 +11,14 @@ import pytest
 
 from dit_grid.experiments.spec import load_spec
 from dit_grid.experiments.store import Store
-from dit_grid.orchestrator.backend import InProcess
+from dit_grid.model import accounting
+from dit_grid.orchestrator import journal
+from dit_grid.orchestrator.backend import InProcess, now
 from dit_grid.orchestrator.core import Phase
 from dit_grid.orchestrator.errors import RequestError
 from dit_grid.orchestrator.launch import check_placeable, drive, record_runs, unfinished
+from dit_grid.orchestrator.status import _from_tables, read_status
+from dit_grid.orchestrator.vocabulary import Asked, ClusterSeen, SliceSeen
 
 NUMBERS = {
     "train": ["run_id", "step", "loss", "mse", "vb", "grad_norm", "param_norm", "learning_rate"],
@@ -84,11 +88,16 @@ def test_a_launch_trains_evaluates_and_ends_with_the_law_and_figures(untouched):
     assert [row["step"] for row in found["train"] if row["run_id"] == runs[0].id] == list(range(100, 1300, 100))
     assert len(found["evals"]) == 2 * 3 * 3  # models, evaluations, metrics
     assert "Scaling law" in output
-    assert {"fd_conv_against_compute.png", "fd_conv_against_compute.svg", "samples.png"} <= {
+    assert {"figure08_compute.png", "figure08_compute.svg", "figure07_samples.png", "index.html"} <= {
         path.name for path in (spec.parent / "store" / "figures").iterdir()
     }
     losses = [row["loss"] for row in found["train"] if row["run_id"] == runs[1].id]
     assert losses[-1] < losses[0] / 2  # it learned something
+
+
+def test_the_status_of_a_done_run_is_the_same_from_its_end_and_from_the_tables(untouched):
+    store = Store.open(str(untouched[0].parent / "store"))
+    assert read_status(store) == list(_from_tables(store, store.run_ids(), store.states(), now=0.0))
 
 
 def test_launching_a_finished_grid_changes_nothing_and_starts_no_ray(untouched):
@@ -137,12 +146,12 @@ def test_what_the_cluster_cannot_hold_is_said_before_anything_starts(miniature_s
     spec = tmp_path / "slices.yaml"
     spec.write_text(text)
     with pytest.raises(RequestError) as caught:
-        check_placeable(list(load_spec(spec).runs), {"cpu": 2})
+        check_placeable(list(load_spec(spec).runs), ClusterSeen(0.0, {"cpu": 2}))
     message = str(caught.value)
     assert "cannot hold 2 of 2 runs; it has 2 x cpu" in message
     assert "1 x v3-32 each: S/4, B/4" in message
-    with pytest.raises(RequestError, match="cannot start a run on the hosts of a TPU slice yet"):
-        check_placeable(list(load_spec(spec).runs), {"cpu": 2, "v3-32": 2})
+    draining = SliceSeen("a", "v3-32", ("w0", None, "w2", "w3"), draining=True)
+    check_placeable(list(load_spec(spec).runs), ClusterSeen(0.0, {}, (draining,)))  # it may come back
 
 
 def test_a_diverged_run_fails_with_its_step_and_the_others_finish(miniature_spec, tmp_path):
@@ -162,3 +171,44 @@ def test_a_diverged_run_fails_with_its_step_and_the_others_finish(miniature_spec
     assert end["class"] == "nan"
     assert "Traceback" in end["traceback"]
     assert store.train([bad.id]).num_rows == 0  # no NaN reaches a table
+
+
+def test_the_journal_of_a_launch_told_to_the_core_again_gives_the_same_decisions(untouched):
+    store = Store.open(str(untouched[0].parent / "store"))
+    state = journal.replayed(store.events().to_pylist())
+    assert [run.phase for run in state.in_order()] == [Phase.DONE, Phase.DONE]
+    assert state.compute.wasted == 0
+    assert state.compute.total == sum(
+        accounting.training_macs(run.network, run.train.batch, run.train.steps) for run in load_spec(untouched[0]).runs
+    )
+
+
+class Left(InProcess):
+    """Notes what it was told at the end."""
+
+    told: str = ""
+
+    def detach(self):
+        self.told = "detach"
+
+
+def test_a_driver_that_loses_its_lease_touches_nothing_more(miniature_spec, tmp_path):
+    spec = load_spec(miniature_spec(tmp_path))
+    store = Store.create(spec.store)
+    record_runs(spec, store)
+    backend, answers = Left(store), iter([True, False])
+    state = drive(unfinished(spec), store, backend, holds=lambda: next(answers))
+    assert backend.told == "detach"
+    assert not store.states()  # no run was begun
+    assert not state.finished
+    assert "LeaseLost" in store.events()["kind"].to_pylist()
+
+
+def test_requests_that_stand_are_obeyed_before_anything_starts(miniature_spec, tmp_path):
+    spec = load_spec(miniature_spec(tmp_path))
+    store = Store.create(spec.store)
+    record_runs(spec, store)
+    asked = [[Asked(now(), "cancel", tuple(run.id for run in spec.runs))]]
+    state = drive(unfinished(spec), store, InProcess(store), requests=lambda: asked.pop() if asked else [])
+    assert {run.phase for run in state.in_order()} == {Phase.CANCELLED}
+    assert not store.states()

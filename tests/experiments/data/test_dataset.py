@@ -64,5 +64,5 @@ def test_arrays_that_are_no_dataset_are_refused(changed, message):
 
 
 def test_a_misspelt_dataset_names_the_nearest():
-    with pytest.raises(DataError, match=r"no dataset 'digit'; there is digits, or latents .*; did you mean digits\?"):
+    with pytest.raises(DataError, match=r"no dataset 'digit'; there is .*digits, or latents .*; did you mean digits\?"):
         dataset_named("digit")

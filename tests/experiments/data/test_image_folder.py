@@ -1,9 +1,12 @@
 """A folder in ImageNet's layout trains; what is wrong with a folder is said in one line."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from dit_grid.experiments.data import image_folder
 from dit_grid.experiments.data.dataset import DataError
 from dit_grid.experiments.data.image_folder import ImageFolder, check_uniform, list_images, survey
 
@@ -41,6 +44,27 @@ def test_the_fingerprint_sees_a_renamed_file_and_the_crop(folder):
     before = ImageFolder(folder, 8).fingerprint
     assert ImageFolder(folder, 16).fingerprint != before
     (folder / "ant" / "0.png").rename(folder / "ant" / "9.png")
+    assert ImageFolder(folder, 8).fingerprint != before
+
+
+def test_the_fingerprint_is_of_the_contents_which_are_read_once(folder, monkeypatch):
+    read = []
+    original = image_folder._sha256
+
+    def counting(file):
+        read.append(file.name)
+        return original(file)
+
+    monkeypatch.setattr(image_folder, "_sha256", counting)
+    before = ImageFolder(folder, 8).fingerprint
+    assert len(read) == 5
+    assert ImageFolder(folder, 8).fingerprint == before
+    assert len(read) == 5
+    file = folder / "ant" / "0.png"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    os.utime(file, (1, 1))
     assert ImageFolder(folder, 8).fingerprint != before
 
 

@@ -1,15 +1,28 @@
 """Each readable image is encoded once, whatever is interrupted or shared; latents then train like any dataset."""
 
+import signal
+import subprocess
+import sys
+import time
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from dit_grid.experiments.data.dataset import DataError
-from dit_grid.experiments.data.encode import encode_shards, finish
+from dit_grid.experiments.data.encode import encode_shards, encoding_of, finish
 from dit_grid.experiments.data.image_folder import list_images
-from dit_grid.experiments.data.latent_shards import Making, damaged_shards, moments_path, read_manifest, record_path
+from dit_grid.experiments.data.latent_shards import (
+    Making,
+    begin,
+    damaged_shards,
+    moments_path,
+    read_manifest,
+    record_path,
+)
 from dit_grid.experiments.data.latents import LATENT_SCALE, LatentFolder
 from dit_grid.experiments.data.registry import dataset_named
+from dit_grid.experiments.store.files import open_files
 
 MAKING = Making(image_size=16, preparation="adm center crop", vae_sha256="ab" * 32)
 SPREAD = np.float32(0.5)
@@ -36,12 +49,20 @@ def listing(tmp_path):
 
 
 def run(listing, output, encode=encode, **settings):
-    return list(encode_shards(listing, MAKING, encode, output, batch=2, shard_images=3, **settings))
+    return list(encode_shards(listing, job(listing), encode, open_files(str(output)), batch=2, **settings))
+
+
+def job(listing, making=MAKING, shard_images=3):
+    return encoding_of(listing, making, shard_images)
+
+
+def finished(listing, output):
+    return finish(job(listing), open_files(str(output)))
 
 
 def encoded(listing, output):
     run(listing, output)
-    assert finish(listing, output, shard_images=3) is not None
+    assert finished(listing, output) is not None
     return output
 
 
@@ -73,7 +94,7 @@ def test_hosts_share_the_shards_and_an_interrupted_host_goes_on(tmp_path, listin
         return encode(images)
 
     run(listing, shared, host=1, hosts=2)
-    assert finish(listing, shared, shard_images=3) is None
+    assert finished(listing, shared) is None
     with pytest.raises(DataError, match=r"2 shards are encoded, not all; run the same `dit-grid encode` again"):
         read_manifest(shared)
     with pytest.raises(KeyboardInterrupt):
@@ -86,7 +107,7 @@ def test_hosts_share_the_shards_and_an_interrupted_host_goes_on(tmp_path, listin
 
     run(listing, shared, counting, host=0, hosts=2)
     assert calls == [2] * 4  # one shard of three images, in two batches, plain and flipped
-    assert finish(listing, shared, shard_images=3) == read_manifest(alone)
+    assert finished(listing, shared) == read_manifest(alone)
     assert moments_path(shared, 2).read_bytes() == moments_path(alone, 2).read_bytes()
 
 
@@ -99,12 +120,35 @@ def test_unreadable_images_are_skipped_and_listed(tmp_path, listing):
 
 
 def test_output_of_another_making_is_refused_with_what_differs(tmp_path, listing):
-    folder = encoded(listing, tmp_path / "latents")
+    files = open_files(str(encoded(listing, tmp_path / "latents")))
     other = Making(16, "adm center crop", "00" * 32)
-    with pytest.raises(DataError, match=r"shard 0 was encoded differently: vae_sha256 is (ab){32} there and 0{64} now"):
-        next(encode_shards(listing, other, encode, folder, shard_images=3))
-    with pytest.raises(DataError, match="its images have other names or another order; choose another output"):
-        next(encode_shards(listing, MAKING, encode, folder, shard_images=4))
+    with pytest.raises(DataError, match=r"encoded differently: vae_sha256 is (ab){32} there and 0{64} now; choose ano"):
+        next(encode_shards(listing, job(listing, other), encode, files))
+    with pytest.raises(DataError, match="encoded differently: shard_images is 3 there and 4 now"):
+        next(encode_shards(listing, job(listing, shard_images=4), encode, files))
+    listing.files[3].rename(listing.files[3].with_name("renamed.png"))
+    again = list_images(listing.folder)
+    with pytest.raises(DataError, match="encoded differently: files_sha256 is"):
+        next(encode_shards(again, job(again), encode, files))
+
+
+def test_a_shard_of_which_no_image_can_be_read_does_not_stop_the_others(tmp_path, listing):
+    for file in listing.files[3:6]:
+        file.write_text("no image")
+    data = LatentFolder("few", encoded(listing, tmp_path / "latents"))
+    assert list(brightness(data.all())) == [20 * i for i in range(IMAGES) if i not in (3, 4, 5)]
+    for file in listing.files:
+        file.write_text("no image")
+    run(listing, tmp_path / "none")
+    with pytest.raises(DataError, match=r"none of 11 images can be read; the first is ant/00.png: not a re"):
+        finished(listing, tmp_path / "none")
+
+
+def test_latents_that_are_not_finite_are_not_written(tmp_path, listing):
+    output = tmp_path / "latents"
+    with pytest.raises(DataError, match=r"latents of some of ant/00.png, ant/01.png … are not finite; is the VAE"):
+        run(listing, output, lambda images: (np.full((len(images), 2, 2, 4), np.nan), np.zeros((len(images), 2, 2, 4))))
+    assert finished(listing, output) is None
 
 
 def test_a_damaged_shard_is_found_and_a_missing_one_named(tmp_path, listing):
@@ -136,7 +180,7 @@ def test_batches_draw_latents_and_flips_afresh_and_alike_for_one_seed_and_step(t
 def test_no_two_steps_or_seeds_share_their_draws(tmp_path, listing):
     output = tmp_path / "latents"
     run(listing, output, lambda images: (np.zeros((len(images), 2, 2, 4)), np.zeros((len(images), 2, 2, 4))))
-    finish(listing, output, shard_images=3)
+    finished(listing, output)
     data = LatentFolder("noise", output)
     draws = {data.batch(seed, step, 2).images.tobytes() for seed in (0, 1) for step in range(8)}
     assert len(draws) == 16
@@ -145,7 +189,7 @@ def test_no_two_steps_or_seeds_share_their_draws(tmp_path, listing):
 def test_about_half_of_the_images_of_a_batch_are_flipped(tmp_path, listing):
     output = tmp_path / "latents"
     run(listing, output, lambda images: (encode(images)[0], np.full((len(images), 2, 2, 4), -60)))  # nothing to draw
-    finish(listing, output, shard_images=3)
+    finished(listing, output)
     images, _ = LatentFolder("few", output).batch(0, 0, 400)
     darker_on_the_right = images[:, 0, 1, 0] < images[:, 0, 0, 0]
     assert 0.4 < darker_on_the_right.mean() < 0.6  # four standard errors
@@ -155,3 +199,56 @@ def test_a_folder_without_latents_says_how_to_make_them(tmp_path):
     with pytest.raises(DataError, match="no latents; latents are made by `dit-grid encode FOLDER --vae FILE -o"):
         dataset_named("imagenet256-latents", str(tmp_path))
     assert not record_path(tmp_path, 0).exists()
+
+
+KILLED = """
+import sys, time
+import numpy as np
+from pathlib import Path
+from dit_grid.experiments.data.encode import encode_shards, encoding_of
+from dit_grid.experiments.data.image_folder import list_images
+from dit_grid.experiments.data.latent_shards import Making
+from dit_grid.experiments.store.files import open_files
+
+def slow(images):
+    time.sleep(0.05)
+    mean = images.reshape(len(images), 2, 8, 2, 8, 3).mean(axis=(2, 4))
+    mean = np.concatenate([mean, mean[..., :1]], axis=-1)
+    return mean, np.full_like(mean, 2 * np.log(np.float32(0.5)))
+
+listing = list_images(Path(sys.argv[1]))
+encoding = encoding_of(listing, Making(16, "adm center crop", "ab" * 32), 3)
+list(encode_shards(listing, encoding, slow, open_files(sys.argv[2]), batch=2))
+"""
+
+
+def test_killed_at_any_instant_the_same_command_ends_with_the_same_bytes(tmp_path, listing):
+    alone, killed = encoded(listing, tmp_path / "alone"), tmp_path / "killed"
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(listing.folder), str(killed)])
+    deadline = time.monotonic() + 60
+    while not record_path(killed, 1).exists() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert record_path(killed, 1).exists()
+    assert not record_path(killed, 3).exists()
+    assert not (killed / "manifest.json").exists()
+
+    moments_path(killed, 3).write_bytes(moments_path(alone, 3).read_bytes())  # killed between moments and record
+    encoded(listing, killed)
+
+    names = {path.name for path in alone.iterdir()}
+    assert names == {path.name for path in killed.iterdir() if not path.name.startswith(".tmp-")}
+    assert all((alone / name).read_bytes() == (killed / name).read_bytes() for name in names)
+
+
+def test_moments_left_by_a_killed_encoder_on_another_device_count_with_their_own_checksum(tmp_path, listing):
+    alone, killed = encoded(listing, tmp_path / "alone"), tmp_path / "killed"
+    begin(open_files(str(killed)), job(listing))
+    rounded = np.nextafter(np.load(moments_path(alone, 1)), np.float32(9))
+    np.save(moments_path(killed, 1), rounded)
+
+    encoded(listing, killed)
+
+    assert damaged_shards(killed, read_manifest(killed)) == []
+    assert np.array_equal(np.load(moments_path(killed, 1)), rounded)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from dit_grid.experiments.data.digits import digits
-from dit_grid.experiments.metrics.digits_classifier import accuracy, predict
+from dit_grid.experiments.metrics.digits_classifier import accuracy, classifier_distance, predict
 
 
 def test_held_out_digits_are_recognised():
@@ -24,3 +24,9 @@ def test_noise_is_recognised_no_better_than_by_chance():
 def test_values_beyond_the_pixel_range_are_clipped():
     images = digits().heldout().images
     assert np.array_equal(predict(np.where(np.abs(images) == 1, 3 * images, images)), predict(images))
+
+
+def test_the_distance_over_its_scores_sees_a_class_that_is_missing():
+    images, labels = digits().all()
+    assert abs(classifier_distance(images).value) < 1e-6
+    assert 1e-4 < classifier_distance(images[::2]).value < 1 < classifier_distance(images[labels > 0]).value

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from flax import nnx
 from safetensors.numpy import save_file
 
-from dit_grid.experiments.metrics.inception import features, resize_tf1
+from dit_grid.experiments.metrics import inception
+from dit_grid.experiments.metrics.inception import Inception, features, resize_tf1
 from dit_grid.experiments.metrics.inception_weights import (
     InceptionWeightsError,
     feature_network,
@@ -51,6 +53,15 @@ def test_features_are_the_golden_ones(size, tensors, recipe_images):
             known = golden[f"{name}_{size}"]
             # float32 against float64: 4e-7 of the largest value, spatial 4e-6; the typical mistakes cost 1e-2.
             np.testing.assert_allclose(array, known, rtol=0, atol=1e-5 * np.abs(known).max())
+
+
+@pytest.mark.slow
+def test_the_form_for_accelerators_gives_the_same(tensors, recipe_images, monkeypatch):
+    """CPUs pool and multiply by other operations; here theirs runs on the CPU."""
+    monkeypatch.setattr(inception.jax, "default_backend", lambda: "gpu")
+    found = nnx.jit(Inception.__call__)(inception_of(tensors), recipe_images(KNOWN["img_seed"]["64"], 4, 64))
+    with np.load(GOLDEN / "inception_fid.npz") as golden:
+        np.testing.assert_allclose(found.pool, golden["pool3_64"], rtol=0, atol=1e-5 * golden["pool3_64"].max())
 
 
 @pytest.mark.parametrize("size", KNOWN["resize"])

@@ -51,9 +51,15 @@ def test_the_shipped_grid_spec_is_the_papers_training():
         assert (optimizer.learning_rate, optimizer.weight_decay, optimizer.clip_norm) == (1e-4, 0, None)
         assert (optimizer.beta1, optimizer.beta2, run.train.class_dropout) == (0.9, 0.999, 0.1)
         assert run.evaluate.every == 50_000
-        assert [(s.samples, s.sampler, s.steps, s.guidance) for s in run.evaluate.settings] == [
+        assert [(s.samples, s.sampler, s.steps, s.guidance) for s in run.evaluate.settings if s.when == "every"] == [
             (50_000, "ddpm", 250, 1)
         ]
+        assert [(s.samples, s.steps) for s in run.evaluate.settings if s.when == "end"] == [
+            (10_000, steps) for steps in (16, 32, 64, 128, 256, 1000)
+        ]  # Figure 10
+        assert {(s.decoder, s.labels, s.features) for s in run.evaluate.settings} == {
+            ("sd-vae-ft-mse", "uniform", "inception")
+        }
     assert {run.execution.resources.slice for run in spec.runs} == {"v3-32", "v3-64", "v3-128", "v3-256"}
 
 

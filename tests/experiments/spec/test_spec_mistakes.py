@@ -42,12 +42,14 @@ def problems(tmp_path, text):
         ("model.patch: [4, 2]", "model.patch: [4, 3]", "image_size 8 is not a multiple of patch 3"),
         ("model.patch: [4, 2]", "model.patch: 4", "spec.yaml:5: grid.model.patch: got 4; must be a list"),
         ("heads: 2", "heads: 3", "width 16 is not a multiple of heads 3"),
+        ("steps: 5}", "steps: 5000}", "evaluate.settings[0].steps 5000 is more than diffusion.timesteps 1000"),
+        ("data: {name: digits}", "data: {name: digits}\ndiffusion: {timesteps: 12}", "the linear schedule needs more"),
         ("every: 20,", "every: 15,", "evaluate.every 15 is not a multiple of train.log_every 10"),
         ("store: results/test", "stor: x", "spec.yaml:2: stor: unknown section (did you mean 'store'?)"),
         ("data: {name: digits}", "data: {}", "spec.yaml:9: data.name: missing"),
         ("name: test", "name: te st", "spec.yaml:1: name: got 'te st'; must match"),
         ("checkpoint_every: 20", "resources: {slice: v3-8, cpus: 1}", "name exactly one of slice, gpus, cpus"),
-        ("checkpoint_every: 20", "resources: {slice: tpu}", "execution.resources.slice: got 'tpu'; must match"),
+        ("checkpoint_every: 20", "resources: {slice: tpu}", "execution.resources.slice: got 'tpu'; a type of slice is"),
     ],
 )
 def test_a_mistake_is_named_with_its_place(tmp_path, wrong, by, line):

@@ -1,6 +1,12 @@
-"""Stores to test against: one in memory, whose every call can be made the last, and one in a folder."""
+"""Stores to test against: in memory, where every call can be made the last, in a folder, and in an emulated bucket."""
 
+import json
+import subprocess
+import sys
 import threading
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -58,6 +64,9 @@ class MemoryFiles:
             raise Killed
         return [name for name in list(self.content) if name.startswith(f"{folder}/{prefix}")]
 
+    def sizes(self, folder: str) -> dict[str, int]:
+        return {name: len(self.content[name]) for name in self.walk(folder)}
+
     def leftovers(self) -> list[str]:
         return []
 
@@ -71,6 +80,53 @@ class MemoryFiles:
         self.content.pop(name, None)
         if dies:
             raise Killed
+
+    def delete_folder(self, folder: str) -> None:
+        for name in self.walk(folder):
+            self.delete(name)
+
+
+class Emulator:
+    """The process of an emulated Google Cloud Storage, seen from a test."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def fail(self, *rules: dict) -> None:
+        request = urllib.request.Request(f"{self.address}/_faults", json.dumps(rules).encode(), method="POST")
+        urllib.request.urlopen(request, timeout=10).close()
+
+    def count(self) -> dict[str, int]:
+        with urllib.request.urlopen(f"{self.address}/_count", timeout=10) as answer:
+            return json.load(answer)
+
+
+@pytest.fixture(scope="session")
+def emulator_address() -> Iterator[str]:
+    program = Path(__file__).with_name("gcs_emulator.py")
+    with subprocess.Popen(
+        [sys.executable, str(program), "bucket"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        yield running.stdout.readline().strip()
+        running.stdin.close()
+
+
+@pytest.fixture
+def emulator(emulator_address, monkeypatch):
+    """Emulator and gcsfs without its waits between tries, which would only make the tests slow."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator_address)
+    monkeypatch.setenv("TENSORSTORE_GCS_HTTP_URL", emulator_address)
+    monkeypatch.setenv("GOOGLE_AUTH_TOKEN_FOR_TESTING", "none")
+    monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+    import gcsfs.retry
+
+    monkeypatch.setattr(gcsfs.retry, "min", lambda *_: 0.01, raising=False)
+    emulator = Emulator(emulator_address)
+    emulator.fail()
+    yield emulator
+    emulator.fail()
 
 
 @pytest.fixture

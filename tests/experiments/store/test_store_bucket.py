@@ -1,14 +1,11 @@
 """A store on gs://, over HTTP against an emulator that honours preconditions and fails on request."""
 
-import json
 import socket
 import subprocess
 import sys
+import threading
 import time
-import urllib.request
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -16,46 +13,6 @@ from dit_grid.experiments.store import NotAStoreError, StorageError, Store, Stor
 from dit_grid.experiments.store.compaction import collect, compact
 
 RUN = "b-4-3f9c2a"
-
-
-class Emulator:
-    """The emulator's process, seen from a test."""
-
-    def __init__(self, address: str) -> None:
-        self.address = address
-
-    def fail(self, *rules: dict) -> None:
-        request = urllib.request.Request(f"{self.address}/_faults", json.dumps(rules).encode(), method="POST")
-        urllib.request.urlopen(request, timeout=10).close()
-
-    def count(self) -> dict[str, int]:
-        with urllib.request.urlopen(f"{self.address}/_count", timeout=10) as answer:
-            return json.load(answer)
-
-
-@pytest.fixture(scope="module")
-def process() -> Iterator[str]:
-    program = Path(__file__).with_name("gcs_emulator.py")
-    with subprocess.Popen(
-        [sys.executable, str(program), "bucket"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as running:
-        assert running.stdin is not None
-        assert running.stdout is not None
-        yield running.stdout.readline().strip()
-        running.stdin.close()
-
-
-@pytest.fixture
-def emulator(process, monkeypatch):
-    """Emulator and gcsfs without its waits between tries, which would only make the tests slow."""
-    import gcsfs.retry
-
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", process)
-    monkeypatch.setattr(gcsfs.retry, "min", lambda *_: 0.01, raising=False)
-    emulator = Emulator(process)
-    emulator.fail()
-    yield emulator
-    emulator.fail()
 
 
 @pytest.fixture
@@ -92,7 +49,6 @@ def test_a_store_in_a_bucket_does_all_that_one_in_a_folder_does(emulator, where)
 
 def test_an_emulator_that_is_not_ours_agrees(monkeypatch):
     """gcp-storage-emulator knows no preconditions and so cannot test races, but it did not grow up with this store."""
-    pytest.importorskip("gcp_storage_emulator")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -215,3 +171,58 @@ def test_a_place_that_is_no_store(emulator, where):
         Store.open(where)
     with pytest.raises(StoreError, match="give a bucket"):
         Store.open("gs://")
+
+
+def test_a_zombie_that_goes_on_writing_changes_nothing(emulator, where):
+    """An attempt that was replaced writes on, its rows are compacted among the others, and its files are collected."""
+    store, zombie_store = Store.create(where), Store.open(where)
+    zombie = zombie_store.writer(zombie_store.begin_attempt(RUN, 0), rows_per_flush=1)
+    for step in (1, 2, 3):
+        zombie.train({"step": step, "loss": 1.0})
+    heir = store.begin_attempt(RUN, 2, resumed_attempt=1)
+    zombie.train({"step": 4, "loss": 9.0})
+    with store.writer(heir, rows_per_flush=1) as writer:
+        for step in (3, 4):
+            writer.train({"step": step, "loss": 2.0})
+    zombie.train({"step": 2, "loss": 1.0})
+    expected = [(1, 1.0), (2, 1.0), (3, 2.0), (4, 2.0)]
+    for disturb in (
+        lambda: None,
+        lambda: compact(store),
+        lambda: zombie.train({"step": 5, "loss": 9.0}),
+        lambda: collect(store, dry_run=False, grace_s=-60),
+        lambda: zombie.train({"step": 3, "loss": 9.0}),
+        lambda: compact(Store.open(where)),
+    ):
+        disturb()
+        rows = Store.open(where).train().to_pylist()
+        assert [(row["step"], row["loss"]) for row in rows] == expected
+
+
+def test_a_reader_goes_on_while_its_files_are_compacted_and_collected(emulator, where):
+    store = Store.create(where)
+    writer = store.writer(store.begin_attempt(RUN, 0), rows_per_flush=1)
+    writer.train({"step": 1, "loss": 1.0})
+    emulator.fail({"method": "GET", "match": "a000001-n", "kind": "slow", "seconds": 0.05})
+    failures, lengths, over = [], [], threading.Event()
+
+    def read() -> None:
+        own = Store.open(where)
+        while not over.is_set():
+            try:
+                lengths.append(own.train().num_rows)
+            except StoreError as error:
+                failures.append(error)
+
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(read)
+        for step in range(2, 20):
+            writer.train({"step": step, "loss": 1 / step})
+            if step % 4 == 0:
+                compact(store)
+                collect(store, dry_run=False, grace_s=-60)
+        over.set()
+        reading.result()
+    assert failures == []
+    assert lengths == sorted(lengths), "a row that was there once went away"
+    assert store.train()["step"].to_pylist() == list(range(1, 20))

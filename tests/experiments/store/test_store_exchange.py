@@ -1,6 +1,7 @@
 """Numbers leave as CSV and JSON lines unchanged, and runs made elsewhere come in with their provenance."""
 
 import json
+import sys
 
 import pandas as pd
 import pytest
@@ -104,5 +105,36 @@ def test_an_export_reads_back_as_the_same_numbers(store, log, tmp_path, kind):
     last = train[train["run_id"] == "own"].iloc[0]
     assert str(float(last["mse"])) == "nan"
     assert float(last["vb"]) == float("inf")
-    with pytest.raises(StoreError, match="export as 'xlsx': choose one of csv, jsonl"):
+    with pytest.raises(StoreError, match="export as 'xlsx': choose one of csv, jsonl, tensorboard"):
         export(store, tmp_path / "out", "xlsx")
+
+
+def curves(folder):
+    """Tag -> [(step, value)] as TensorBoard's own reader sees them."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def test_tensorboard_reads_an_interrupted_run_as_one_curve(store, tmp_path):
+    for resume, steps in ((0, range(1, 10)), (5, range(6, 16))):
+        attempt = store.begin_attempt("own", resume)
+        with store.writer(attempt) as writer:
+            for step in steps:
+                writer.train({"step": step, "loss": step / 4 + 100 * attempt.number})
+            writer.eval({"step": max(steps), "metric": "fid", "protocol": "1234abcd", "value": 2.5})
+    for _ in range(2):  # the second export replaces the first
+        files = export(store, tmp_path / "out", "tensorboard")
+        assert [file.parent.name for file in files] == ["own"]
+        found = curves(tmp_path / "out" / "own")
+        expected = store.train(columns=["loss"]).to_pylist()
+        assert found["train/loss"] == [(row["step"], row["loss"]) for row in expected]
+        assert len(found["train/loss"]) == 15
+        assert found["evals/fid/1234abcd"] == [(15, 2.5)]
+
+
+def test_without_tensorboardx_the_fix_is_named(store, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    with pytest.raises(StoreError, match=r"pip install 'dit-grid\[tensorboard\]'"):
+        export(store, tmp_path / "out", "tensorboard")

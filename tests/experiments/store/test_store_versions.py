@@ -40,6 +40,18 @@ def test_a_store_of_version_1_reads_as_it_was_written(old):
     assert check(old) == []
 
 
+def test_a_store_of_version_2_reads_as_it_was_written():
+    second = Store.open(str(GOLDEN.with_name("store_v2")))
+    train = second.train().to_pylist()
+    assert [(row["step"], row["attempt"]) for row in train] == [(10, 1), (20, 1), (30, 2), (40, 2)]
+    assert [row["loss"] for row in train] == [1 / 10, 1 / 20, 1 / 30 + 0.5, 1 / 40 + 0.5]
+    assert [row["loss_t1"] for row in train] == [4.0, 4.0, 1.0, 1.0]
+    (row,) = second.evals().to_pylist()
+    assert (row["value"], row["protocol"], row["labels"], row["sampling_s"]) == (3.0, "b74e2e4a", None, None)
+    assert second.states()["s-8-aaaaaa"].outcome == "done"
+    assert check(second) == []
+
+
 def test_a_column_that_came_later_is_null_in_old_rows(old, monkeypatch):
     next_version = records.SCHEMA_VERSION + 1
     tokens_per_s = records.Column("tokens_per_s", pa.float64(), "tokens a second", "1/s", since=next_version)

@@ -11,9 +11,9 @@ import pytest
 from flax import nnx
 from safetensors.numpy import save_file
 
-from dit_grid.experiments.vae import weights
 from dit_grid.experiments.vae.autoencoder import LatentGaussian, VAEConfig, compiled_decode, compiled_encode
 from dit_grid.experiments.vae.weights import VAEWeightsError, load_vae, read_config, tensor_shapes, vae_of
+from dit_grid.model import weights
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 KNOWN = json.loads((GOLDEN / "vae_kl.json").read_text())

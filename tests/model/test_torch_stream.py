@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dit_grid.experiments.metrics.torch_stream import MAGIC, TorchStreamError, is_torch_stream, read_torch_stream
+from dit_grid.model.torch_files import TorchFileError, read_torch_file
+from dit_grid.model.torch_stream import MAGIC, TorchStreamError, is_torch_stream, read_torch_stream
 
 KINDS = {"float32": "FloatStorage", "int64": "LongStorage", "float16": "HalfStorage"}
 
@@ -87,6 +88,15 @@ def test_tensors_come_back_with_names_types_and_strides(tmp_path: Path, torch):
     for name, array in ARRAYS.items():
         assert found[name].dtype == array.dtype
         assert np.array_equal(found[name], array)
+
+
+def test_the_reader_of_todays_files_takes_these_too(tmp_path, torch):
+    path = tmp_path / "weights.pth"
+    save(path, torch, ARRAYS)
+    assert list(read_torch_file(path)) == list(ARRAYS)
+    save(path, torch, ARRAYS, content=[1, 2])
+    with pytest.raises(TorchFileError, match=r"^holds a list, not a state dict"):
+        read_torch_file(path)
 
 
 def test_a_tensor_may_be_part_of_a_storage(tmp_path, torch):

@@ -1,6 +1,6 @@
 """Reading a state dict in the format that PyTorch wrote before 1.6, without PyTorch and without running its content.
 
-The published FID network is such a file. Today's zip checkpoints are read by `dit_grid.model.torch_files`.
+The published FID network is such a file. `torch_files` reads today's zip checkpoints, and hands it these.
 """
 
 import collections

@@ -1,0 +1,172 @@
+"""The paper's result figures in its order, each with what draws it from a store; what cannot be drawn says why.
+
+What is here decides what to draw from what was measured. How each figure looks is its own module.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dit_grid.analysis.families import main_family
+from dit_grid.analysis.figures.blocks import blocks_against_steps
+from dit_grid.analysis.figures.bubbles import compute_bubbles
+from dit_grid.analysis.figures.chart import Chart
+from dit_grid.analysis.figures.compute import metric_against_compute
+from dit_grid.analysis.figures.losses import training_loss
+from dit_grid.analysis.figures.panels import metrics_against_compute
+from dit_grid.analysis.figures.published import (
+    methods_beside,
+    of_the_papers_kind,
+    published_blocks,
+    published_points,
+)
+from dit_grid.analysis.figures.samples import sample_sheet
+from dit_grid.analysis.figures.sampling_compute import metric_against_sampling_compute, sampling_rows
+from dit_grid.analysis.figures.steps import metric_against_steps
+from dit_grid.analysis.figures.training_compute import metrics_against_training_compute
+from dit_grid.analysis.metrics import main_metric, metric_named
+from dit_grid.analysis.results import NotMeasuredError, Results
+from dit_grid.analysis.scaling import ScalingLaw, law
+
+PAPER_METRICS = ("fid", "sfid", "is", "precision", "recall")
+"""The five metrics of the paper's Figure 12, in its order."""
+
+NOTHING = "nothing was measured yet; the first evaluations come with the first runs"
+
+Samples = Mapping[str, NDArray[np.floating]]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What figures are drawn from: everything in the store, and of it the family of runs that belong together."""
+
+    everything: Results
+    samples: Samples
+
+    @cached_property
+    def results(self) -> Results:
+        """The results of the main family."""
+        return main_family(self.everything)[0]
+
+    @cached_property
+    def metric(self) -> str:
+        """The metric of the scaling law; raises NotMeasuredError where nothing was measured."""
+        found = main_metric(set(self.results.evals["metric"]))
+        if found is None:
+            raise NotMeasuredError(NOTHING)
+        return found
+
+    @cached_property
+    def law(self) -> ScalingLaw:
+        """The law of the main metric; raises NotMeasuredError while no run has its final value."""
+        found = law(self.results, self.metric)
+        if found.points.empty:
+            raise NotMeasuredError(f"no run has its final {self.metric} yet")
+        return found
+
+    @cached_property
+    def published(self) -> pd.DataFrame | None:
+        """The paper's twelve points where they can stand beside own ones."""
+        return published_points() if of_the_papers_kind(self.results, self.metric) else None
+
+    @cached_property
+    def metrics(self) -> list[str]:
+        """The metrics measured, in the paper's order, the main one first."""
+        have = set(self.results.evals["metric"])
+        known = [name for name in PAPER_METRICS if name in have]
+        return list(dict.fromkeys([self.metric, *known, *sorted(have)]))
+
+    @property
+    def not_measured(self) -> tuple[str, ...]:
+        """The paper's metrics that are missing, where own results are of its experiment."""
+        wanted = PAPER_METRICS if self.metric == "fid" else ()
+        return tuple(metric_named(name).label for name in wanted if name not in self.metrics)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A figure of the paper: its number there, file name, what it shows, and what draws it (or NotMeasuredError)."""
+
+    number: str
+    name: str
+    title: str
+    draw: Callable[[Material], Chart]
+
+
+def catalog() -> tuple[Entry, ...]:
+    """The result figures of the paper, in its order."""
+    return (
+        Entry("2", "figure02_bubbles", "Final value, compute as area", _bubbles),
+        Entry("5", "figure05_blocks", "Block designs along training", _blocks),
+        Entry("6", "figure06_steps", "Every model along training", _steps),
+        Entry("7", "figure07_samples", "Samples from the same noise", _samples),
+        Entry("8", "figure08_compute", "The scaling law", _compute),
+        Entry("9", "figure09_training_compute", "Against training compute", _training),
+        Entry("10", "figure10_sampling_compute", "Against sampling compute", _sampling),
+        Entry("12 left", "figure12_training_compute", "All metrics against training compute", _all_training),
+        Entry("12 right", "figure12_forward_compute", "All metrics against forward compute", _all_forward),
+        Entry("13", "figure13_training_loss", "Training loss, and its beginning", _losses),
+    )
+
+
+def drawn(everything: Results, samples: Samples) -> Iterator[tuple[Entry, Chart | str]]:
+    """Yield each figure with its chart, or with the reason why there is none."""
+    material = Material(everything, samples)
+    for entry in catalog():
+        try:
+            yield entry, entry.draw(material)
+        except NotMeasuredError as reason:
+            yield entry, str(reason)
+
+
+def _bubbles(m: Material) -> Chart:
+    if m.published is None:
+        return compute_bubbles(m.law.points, None, m.metric, None, m.law.missing)
+    return compute_bubbles(m.law.points, methods_beside(m.law, m.everything), m.metric, m.published, m.law.missing)
+
+
+def _blocks(m: Material) -> Chart:
+    return blocks_against_steps(m.everything, m.metric, published=None if m.published is None else published_blocks())
+
+
+def _steps(m: Material) -> Chart:
+    return metric_against_steps(m.results, m.metric, published=m.published)
+
+
+def _samples(m: Material) -> Chart:
+    if not m.samples:
+        raise NotMeasuredError("no run has left samples yet; they come with its evaluations")
+    return sample_sheet(m.samples)
+
+
+def _compute(m: Material) -> Chart:
+    return metric_against_compute(m.law, m.published)
+
+
+def _training(m: Material) -> Chart:
+    return metrics_against_training_compute(m.results, [m.metric], m.published)
+
+
+def _sampling(m: Material) -> Chart:
+    rows = sampling_rows(m.results, m.metric)
+    missing = tuple(dict.fromkeys(x for x in m.results.runs["model"] if x not in set(rows["model"])))
+    return metric_against_sampling_compute(rows, m.metric, missing=missing)
+
+
+def _all_training(m: Material) -> Chart:
+    return metrics_against_training_compute(m.results, m.metrics, m.published)
+
+
+def _all_forward(m: Material) -> Chart:
+    laws = [found for name in m.metrics if len((found := law(m.results, name)).points)]
+    if not laws:
+        raise NotMeasuredError(f"no run has its final {m.metric} yet")
+    return metrics_against_compute(laws, m.not_measured)
+
+
+def _losses(m: Material) -> Chart:
+    return training_loss(m.results)

@@ -1,0 +1,92 @@
+"""What happened to the runs, from the store's attempts: outcomes, errors, versions, machines.
+
+What is here reads small JSON records; numbers of runs are `dit_grid.analysis.results`.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+MOST_READ = 3000
+"""Attempt records are one small file each; of more runs than this the first ones' are read."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """An attempt that did not end well: which, how, the error in a line, and its traceback where there is one."""
+
+    run_id: str
+    attempt: int
+    outcome: str
+    message: str
+    traceback: str
+
+
+@dataclass(frozen=True)
+class History:
+    """Attempts and their outcomes, every distinct version and machine, and what went wrong, in order of run."""
+
+    attempts: int = 0
+    outcomes: dict[str, int] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    machines: dict[str, int] = field(default_factory=dict)
+    troubles: tuple[Trouble, ...] = ()
+
+
+def read_history(where: str, run_ids: Iterable[str]) -> History:
+    """The history of the given runs in the store at a path or URL."""
+    from dit_grid.experiments.store import Store  # frames made elsewhere need no store
+    from dit_grid.experiments.store.attempts import outcome_of
+    from dit_grid.experiments.store.paths import START, parse_attempt
+
+    files, wanted = Store.open(where).files, set(list(run_ids)[:MOST_READ])
+    names = [name for name in sorted(files.walk("attempts")) if (f := parse_attempt(name)) and f.run_id in wanted]
+    found: dict[tuple[str, int], dict[str, dict[str, Any]]] = {}
+    for name, data in zip(names, files.read_many(names), strict=True):
+        of = parse_attempt(name)
+        assert of is not None
+        found.setdefault((of.run_id, of.attempt), {})[of.what] = _record(name, data)
+    ends = {key: outcome_of(set(parts) - {START}) for key, parts in found.items()}
+    troubles = [_trouble(*key, o, found[key][o]) for key, o in ends.items() if o not in ("done", None)]
+    starts = [parts.get(START, {}) for parts in found.values()]
+    return History(
+        attempts=len(found),
+        outcomes=dict(Counter(outcome or "not ended" for outcome in ends.values())),
+        versions=_versions(starts),
+        machines=dict(Counter(_machine(start) for start in starts)),
+        troubles=tuple(troubles),
+    )
+
+
+def _record(name: str, data: bytes) -> dict[str, Any]:
+    from dit_grid.experiments.store.errors import DamagedFileError
+
+    try:
+        return dict(json.loads(data))
+    except (ValueError, TypeError) as error:
+        raise DamagedFileError(f"{name}: not a JSON record ({error}); dit-grid store check lists all damage") from error
+
+
+def _trouble(run_id: str, attempt: int, outcome: str, end: dict[str, Any]) -> Trouble:
+    message = str(end.get("message") or end.get("class") or "").strip().splitlines()
+    step = f" at step {end['step']:,}" if isinstance(end.get("step"), int) else ""
+    text = (message[0] if message else "no message") + step
+    return Trouble(run_id, attempt, outcome, text, str(end.get("traceback") or ""))
+
+
+def _versions(starts: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """Program -> every version that ran; more than one means that runs are not strictly comparable."""
+    found: dict[str, set[str]] = {}
+    for start in starts:
+        for name, version in (start.get("versions") or {}).items():
+            found.setdefault(str(name), set()).add(str(version))
+        if start.get("code_sha256"):
+            found.setdefault("code of dit_grid", set()).add(str(start["code_sha256"])[:12])
+    return {name: ", ".join(sorted(versions)) for name, versions in found.items()}
+
+
+def _machine(start: dict[str, Any]) -> str:
+    device, count = start.get("device") or "unknown device", start.get("devices") or 1
+    return f"{count} × {device}" + (f" ({start['platform']})" if start.get("platform") not in (None, device) else "")

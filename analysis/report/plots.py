@@ -1,0 +1,136 @@
+"""What the page's plots draw, as plain lists: series of points with the run behind each, and the law's band.
+
+What is here selects and thins; how it looks is `page.js`, whose `draw` documents the fields.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dit_grid.analysis.figures.axes import GMACS
+from dit_grid.analysis.figures.catalog import Material
+from dit_grid.analysis.figures.curves import curves, reads
+from dit_grid.analysis.figures.losses import APART, loss_lines
+from dit_grid.analysis.metrics import metric_named
+from dit_grid.analysis.results import final_rows, in_grid_order, metric_rows
+
+Plot = dict[str, Any]
+
+POINTS = 120
+"""Points of one loss curve on the page; its width on a phone is about as many pixels again."""
+
+
+def plots(material: Material) -> list[Plot]:
+    """The plots that the results allow, the law first."""
+    results, found = material.results, []
+    if len(results.evals):
+        found += [_law(material)] if len(final_rows(results, material.metric)) else []
+        rows = metric_rows(results, material.metric)
+        found += [_lines(rows, material.metric, "step"), _lines(rows, material.metric, "train_gmacs")]
+    if len(results.train):
+        found.append(_losses(results.train))
+    return found
+
+
+def _law(material: Material) -> Plot:
+    law, metric = material.law, metric_named(material.metric)
+    rows = in_grid_order(final_rows(material.results, material.metric))
+    series = [
+        _series(str(model), part, "gmacs", "value", _facts(part), line=False)
+        for (model, _), part in rows.groupby(["model", "params"], sort=False)
+    ]
+    return {
+        "id": "law",
+        "title": f"{metric.label.split(',')[0]} against compute",
+        "x": {"label": GMACS, "log": True},
+        "y": {"label": reads(material.metric), "log": metric.log},
+        "series": series,
+        "band": _band(material),
+        "note": law.setting,
+    }
+
+
+def _band(material: Material) -> dict[str, list[float]] | None:
+    fit, points = material.law.fit, material.law.points
+    if fit is None:
+        return None
+    at = np.geomspace(points["gmacs"].min() / 1.25, points["gmacs"].max() * 1.25, 40)
+    line = fit.predict(at)
+    return {"x": short(at), **{name: short(line[name]) for name in ("mean", "low", "high")}}
+
+
+def _lines(rows: pd.DataFrame, name: str, x: str) -> Plot:
+    metric = metric_named(name)
+    lines = curves(rows, ("train_gmacs",))
+    over_steps = x == "step"
+    return {
+        "id": f"along-{x.replace('_', '-')}",
+        "title": "Along training" if over_steps else "Against training compute",
+        "x": {"label": "training step" if over_steps else "training compute, GMACs (forward × batch × steps × 3)"}
+        | {"log": not over_steps},
+        "y": {"label": reads(name), "log": metric.log},
+        "series": [
+            _series(str(model), part, x, "value", _seeds(part), line=True)
+            for (model, _), part in lines.groupby(["model", "params"], sort=False)
+        ],
+        "note": "Each line is a model, the mean of its seeds.",
+    }
+
+
+def _losses(train: pd.DataFrame) -> Plot:
+    lines = loss_lines(train)
+    apart = train["run_id"].nunique() <= APART
+    series = [
+        _series(str(part["model"].iloc[0]), _thinned(part), "step", "smoothed", [str(run)] * POINTS, line=True)
+        for run, part in lines.groupby("run_id", sort=False)
+    ]
+    start = lines["step"].max() * 0.1
+    late = lines[lines["step"] > start]["smoothed"]
+    return {
+        "id": "loss",
+        "title": "Training loss",
+        "x": {"label": "training step", "log": False},
+        "y": {"label": "training loss, MSE + bound term (smoothed)", "log": False, "focus": _ends(late)},
+        "series": series,
+        "note": "Each line is a run." if apart else "Each line is a model, the mean of its seeds.",
+    }
+
+
+def _ends(values: pd.Series) -> list[float] | None:
+    return [float(values.min()), float(values.max())] if len(values) > 1 else None
+
+
+def _thinned(part: pd.DataFrame) -> pd.DataFrame:
+    keep = np.unique(np.linspace(0, len(part) - 1, min(POINTS, len(part))).astype(int))
+    return part.iloc[keep]
+
+
+def _series(model: str, rows: pd.DataFrame, x: str, y: str, texts: list[str], line: bool) -> dict[str, Any]:
+    """A model's points; `facts` is what hovering shows of each."""
+    first = rows.iloc[0]
+    return {
+        "model": model,
+        "size": str(first["size"]),
+        "patch": int(first["patch"]),
+        "line": line,
+        "x": short(rows[x]),
+        "y": short(rows[y]),
+        "facts": texts[: len(rows)],
+    }
+
+
+def _facts(rows: pd.DataFrame) -> list[str]:
+    kept = rows[["run_id", "run_seed", "params", "step", "samples"]].to_dict("records")
+    return [f"{r['run_id']} · seed {r['run_seed']:.0f} · {r['params']:,} parameters · step {r['step']:,}" for r in kept]
+
+
+def _seeds(rows: pd.DataFrame) -> list[str]:
+    return [
+        f"step {s:,}" + (f" · {n} seeds" if n > 1 else "") for s, n in zip(rows["step"], rows["seeds"], strict=True)
+    ]
+
+
+def short(values: Any) -> list[float]:
+    """Six significant digits: more than a screen shows, and a fraction of the size."""
+    return [float(f"{value:.6g}") for value in values]

@@ -1,0 +1,73 @@
+"""The report's tables: runs, metrics, forms of the law, coefficients.
+
+What is here selects; cells and markup are `cells`, the numbers come from `results`, `scaling`, `fits`.
+"""
+
+from typing import Any
+
+import pandas as pd
+
+from dit_grid.analysis.families import main_family
+from dit_grid.analysis.fits import CannotFitError, LogLinear, compare, correlate
+from dit_grid.analysis.metrics import metric_named
+from dit_grid.analysis.report.cells import Cells, cells_of
+from dit_grid.analysis.results import Results, results_table
+from dit_grid.analysis.scaling import ScalingLaw
+from dit_grid.analysis.scaling import law as law_of
+
+
+def runs_table(results: Results) -> Cells:
+    """A row a run: what it is, how far it is, and its latest numbers."""
+    frame = results_table(results).rename(columns={"steps_per_s": "it/s"})
+    metrics = [name for name in frame.columns if name in set(results.evals["metric"])]
+    first = ["run_id", "model", "seed", "state", "step", "steps", "params", "tokens", "gmacs", "loss", "it/s"]
+    return cells_of("Runs", frame[[*first, *metrics]])
+
+
+def metrics_table(results: Results) -> Cells:
+    """A row a metric: its fitted effect of compute and its correlation with log GMACs."""
+    family, rows = main_family(results)[0], []
+    for name in sorted(set(family.evals["metric"])):
+        found = law_of(family, name)
+        rows.append({"metric": metric_named(name).label, "models": len(found.points), **_effect(found)})
+    return cells_of("Metrics", pd.DataFrame(rows))
+
+
+def _effect(found: ScalingLaw) -> dict[str, Any]:
+    effect: dict[str, Any] = {"effect of compute": "too few models", "r with log GMACs": "", "status": ""}
+    if found.fit is None:
+        return effect
+    name = "exponent" if "exponent" in found.fit.params else "slope"
+    effect["effect of compute"] = f"{name} {found.fit.params[name]}"
+    effect["status"] = str(found.fit.status)
+    try:
+        r = correlate(found.points, LogLinear().x, LogLinear().y)
+        effect["r with log GMACs"] = f"{r.r:.3f} [{r.low:.3f}, {r.high:.3f}]"
+    except CannotFitError:
+        pass
+    return effect
+
+
+def forms_table(law: ScalingLaw) -> Cells | None:
+    """The forms compared, best by leave-one-out first; None where the points determine none."""
+    if len(law.points) < 4:
+        return None
+    scores = compare(law.points)
+    if scores.empty:
+        return None
+    percent = {"loo_rms": "left one out, %", "forward_rms": "forward, %", "largest_error": "largest model, %"}
+    shown = scores.assign(**{name: 100 * scores[name].abs() for name in percent}).rename(columns=percent)
+    shown = shown.rename(columns={"coefficients": "coeff.", "aicc": "AICc"})
+    columns = ["law", "coeff.", "left one out, %", "forward, %", "largest model, %", "AICc", "status", "equation"]
+    return cells_of("Forms", shown[columns])
+
+
+def coefficient_table(law: ScalingLaw) -> Cells | None:
+    """The law's coefficients with standard errors and ends of the 95 % interval."""
+    if law.fit is None:
+        return None
+    rows = [
+        {"coefficient": n, "value": e.value, "standard error": e.se, "low": e.low, "high": e.high}
+        for n, e in law.fit.params.items()
+    ]
+    return cells_of("Coefficients", pd.DataFrame(rows))

@@ -1,0 +1,72 @@
+"""A finished grid of ten thousand runs: launching it again, and its status.
+
+    uv run python benchmarks/finished_10000.py               about three minutes, most of them to make the store
+    uv run python benchmarks/finished_10000.py --runs 1200
+
+Makes a spec of twelve models by many seeds and a store in which every run is done, as trainers leave it: a runs row, a
+fence and its end, a segment of training rows and one of evaluations each; then compacts it. Prints the seconds of
+`dit-grid launch` and `dit-grid status --json` on it, start of the interpreter included, the best of three.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from dit_grid.experiments.spec import load_spec
+from dit_grid.experiments.store import Store
+from dit_grid.experiments.store.compaction import collect, compact
+from dit_grid.orchestrator.launch import record_runs
+
+DIGITS = Path(__file__).parents[1] / "experiments" / "digits.yaml"
+MODELS = 12
+
+
+def main() -> None:
+    """Make the store and time the two commands."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=10_000, help="at least so many runs (default 10,000)")
+    seeds = -(-parser.parse_args().runs // MODELS)
+    with tempfile.TemporaryDirectory() as folder:
+        spec = finished(Path(folder), seeds)
+        for command in (["launch", str(spec)], ["status", str(spec), "--json"]):
+            seconds = min(timed(command) for _ in range(3))
+            print(f"{seeds * MODELS:,} runs: dit-grid {command[0]} {seconds:.2f} s", flush=True)
+
+
+def finished(folder: Path, seeds: int) -> Path:
+    """Return the file of a spec whose runs, twelve a seed, are all done in its store."""
+    text = DIGITS.read_text().replace("store: results/digits", f"store: {folder / 'store'}")
+    text = text.replace("\nseed: 0\n", "\n").replace("\ngrid:\n", f"\ngrid:\n  seed: {list(range(seeds))}\n")
+    file = folder / "many.yaml"
+    file.write_text(text)
+    spec = load_spec(file)
+    store = Store.create(spec.store)
+    record_runs(spec, store)
+    for run in spec.runs:
+        attempt = store.begin_attempt(run.id, 0, {"host": "elsewhere", "pid": 1, "device": "cpu"})
+        with store.writer(attempt) as writer:
+            for step in range(500, run.train.steps + 1, 500):
+                writer.train({"step": step, "loss": 1 / step, "steps_per_s": 20.0})
+                value = 100.0 / (run.model.width + run.seed)
+                writer.eval({"step": step, "metric": "fd_conv", "value": value, "protocol": "p", "samples": 1000})
+        summary = {"model": run.model.name, "steps": step, "loss": 1 / step, "steps_per_s": 20.0, "mfu": None,
+                   "metrics": {"fd_conv": value}, "device": "cpu"}  # fmt: skip
+        store.end_attempt(attempt, "done", {"step": step, "summary": summary})
+    compact(store)
+    collect(store, dry_run=False, grace_s=0.0)
+    return file
+
+
+def timed(arguments: list[str]) -> float:
+    """Return the seconds that the command takes."""
+    started = time.monotonic()
+    command = [sys.executable, "-m", "dit_grid.orchestrator.cli", *arguments]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.monotonic() - started
+
+
+if __name__ == "__main__":
+    main()

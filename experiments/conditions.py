@@ -1,0 +1,52 @@
+"""What the network of a run is conditioned on for given labels: the labels themselves, or the captions they number.
+
+Every function holds for both; what a condition does in the network is `dit_grid.model.dit`.
+"""
+
+from typing import Any
+
+import jax
+from numpy.typing import NDArray
+
+from dit_grid.experiments.data.captions import captions_of
+from dit_grid.experiments.data.dataset import DataError, Dataset
+from dit_grid.experiments.spec.run import RunSpec
+from dit_grid.model import NULL_CONTEXT, Context, drop_contexts, drop_labels
+
+
+def conditions(run: RunSpec, dataset: Dataset, labels: NDArray[Any]) -> Any:
+    """What the network takes for labels (...): themselves, or a Context of their captions (..., L, E)."""
+    if run.model.context_width is None:
+        return labels
+    return Context(*captions_of(dataset).of(labels))
+
+
+def null_condition(run: RunSpec) -> Any:
+    """What stands for no condition, as the samplers' `null_label`."""
+    return run.model.classes if run.model.context_width is None else NULL_CONTEXT
+
+
+def drop_conditions(run: RunSpec, key: jax.Array, condition: Any) -> Any:
+    """A batch's conditions with each replaced by none with probability `train.class_dropout`."""
+    if isinstance(condition, Context):
+        return drop_contexts(key, condition, run.train.class_dropout)
+    return drop_labels(key, condition, run.model.classes, run.train.class_dropout)
+
+
+def check_fit(run: RunSpec, dataset: Dataset) -> None:
+    """Raise DataError unless the network takes the dataset's images and conditions."""
+    model = run.model
+    image = "{}x{}x{}"
+    if model.context_width is None:
+        form, fields = image + " and {} classes", "image_size, channels and classes"
+        asked, has = [model.classes], [dataset.classes]
+    else:
+        form, fields = image + " and captions of {}x{}", "image_size, channels, context_length and context_width"
+        asked, has = [model.context_length, model.context_width], list(captions_of(dataset).embeddings.shape[1:])
+    asked = [model.image_size, model.image_size, model.channels, *asked]
+    has = [*dataset.shape, *has]
+    if asked != has:
+        raise DataError(
+            f"{run.id}: the network takes {form.format(*asked)}, but dataset {dataset.name} has {form.format(*has)}; "
+            f"set model.{fields}"
+        )

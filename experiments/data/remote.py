@@ -1,0 +1,114 @@
+"""Reading data on gs://: whole files through a copy on this machine's disk, and pieces of large files many at a time.
+
+Writing, and the store's own files, are `dit_grid.experiments.store`.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from dit_grid.experiments.data.dataset import DataError
+
+SCHEME = "gs://"
+
+
+def is_remote(place: str) -> bool:
+    """Whether a place is in a bucket and not on a disk."""
+    return place.startswith(SCHEME)
+
+
+def cache_folder() -> Path:
+    """Where copies and precomputed features are kept: $DIT_GRID_CACHE, or the user's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("DIT_GRID_CACHE") or Path(base) / "dit-grid")
+
+
+def exists(place: str) -> bool:
+    """Whether a file or folder is there. Raises DataError when the bucket does not answer."""
+    if not is_remote(place):
+        return Path(place).exists()
+    with _reported(place):
+        return bool(_filesystem().exists(place))
+
+
+def local_copy(place: str) -> Path:
+    """The file on this machine's disk: itself, or for gs:// a copy, made once for each version of the object.
+
+    Raises DataError for a missing object and a bucket that does not answer.
+    """
+    if not is_remote(place):
+        return Path(place)
+    with _reported(place):
+        info = _filesystem().info(place)
+        version = hashlib.sha256(f"{place} {info.get('generation')} {info['size']}".encode()).hexdigest()[:16]
+        copy = cache_folder() / "files" / version / Path(place).name
+        if not copy.is_file():
+            with replacing(copy) as temporary:
+                _filesystem().get_file(place, str(temporary))
+    return copy
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name to write to, which becomes `path` when the block ends well; of two writers the last wins."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    os.close(handle)
+    try:
+        yield Path(name)
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+class RemoteFolder:
+    """A folder on gs://, read only."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place.rstrip("/")
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file. Raises FileNotFoundError, and DataError when the bucket does not answer."""
+        with _reported(f"{self.place}/{name}", missing_is_an_answer=True):
+            return bytes(_filesystem().cat_file(f"{self.place}/{name}"))
+
+    def names(self) -> set[str]:
+        """The names of its files; empty for a folder that is not there."""
+        with _reported(self.place):
+            return {path.rsplit("/", 1)[-1] for path in _filesystem().find(self.place, maxdepth=1)}
+
+    def pieces(self, wanted: Sequence[tuple[str, int, int]]) -> list[bytes]:
+        """The bytes of files from a start to an end, for each (name, start, end); asked for all at once."""
+        paths = [f"{self.place}/{name}" for name, _, _ in wanted]
+        with _reported(self.place):
+            found = _filesystem().cat_ranges(paths, [w[1] for w in wanted], [w[2] for w in wanted], on_error="raise")
+        return [bytes(piece) for piece in found]
+
+
+@cache
+def _filesystem() -> Any:
+    # The class itself and not gcsfs.GCSFileSystem, for the reason that `store.bucket` gives.
+    from gcsfs.core import GCSFileSystem
+
+    token = "anon" if os.environ.get("STORAGE_EMULATOR_HOST") else None
+    return GCSFileSystem(token=token, use_listings_cache=False, skip_instance_cache=True)
+
+
+@contextmanager
+def _reported(place: str, missing_is_an_answer: bool = False) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        if missing_is_an_answer:
+            raise
+        raise DataError(f"{place}: no such file") from error
+    except (DataError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # gcsfs raises whatever the layer below raised
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataError(f"{place}: cannot be read from Google Cloud Storage ({reason})") from error

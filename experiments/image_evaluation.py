@@ -1,0 +1,249 @@
+"""From finished samples, pixels or latents, to the image metrics of a setting: decode, 8 bits, features, scores.
+
+Drawing samples and writing rows is `evaluate`. Every stage works on a chunk at a time, and the time of each is kept.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from flax import nnx
+from numpy.typing import NDArray
+
+from dit_grid.experiments.data.dataset import DataError
+from dit_grid.experiments.data.image_arrays import to_uint8
+from dit_grid.experiments.data.remote import local_copy
+from dit_grid.experiments.gang import by_all
+from dit_grid.experiments.gather import gathered
+from dit_grid.experiments.metrics.extractors import feature_network, reference_rows
+from dit_grid.experiments.metrics.image_scores import Collected, FeatureNetwork, asked_scores, check_askable, collect
+from dit_grid.experiments.metrics.local_devices import ON_CPU, batch_size, copied, spread
+from dit_grid.experiments.metrics.moments import Moments
+from dit_grid.experiments.metrics.names import IMAGES, INCEPTION
+from dit_grid.experiments.metrics.reference import Reference, read_reference
+from dit_grid.experiments.metrics.registry import SampleError
+from dit_grid.experiments.spec.run import EvalSetting
+from dit_grid.experiments.stopwatch import Stopwatch
+from dit_grid.experiments.weight_files import weights_sha256
+
+DECODING = "decoding"
+
+Samples = tuple[NDArray[np.int64], np.ndarray]
+"""Places of samples in the whole set, and the samples (n, H, W, C), pixels in [-1, 1] or scaled latents."""
+
+
+class Decoder(NamedTuple):
+    """Scaled latents (B, H, W, C), B of any size, to images in about [-1, 1]; and the hash of the weights' file."""
+
+    decode: Callable[[np.ndarray], np.ndarray]
+    sha256: str
+
+
+class Scored(NamedTuple):
+    """Values by metric, the columns of `records.EVALS` that say what made them, and the first images, [-1, 1]."""
+
+    values: dict[str, float]
+    provenance: dict[str, Any]
+    sheet: np.ndarray | None
+
+
+class ImageEvaluation:
+    """The decoders, feature networks and references of a run's settings, each read once; `files` says where they lie.
+
+    Everything is read when this is made, so that a run does not fail after days for want of a file. Raises DataError,
+    or what reading a file raises, for one that is missing, damaged, or does not fit.
+    """
+
+    def __init__(self, settings: tuple[EvalSetting, ...], files: Mapping[str, str], latents: bool) -> None:
+        self._files = files
+        for setting in settings:
+            if image_metrics(setting):
+                _check_decoder(setting, latents)
+                self._prepare(setting)
+
+    def score(
+        self, setting: EvalSetting, samples: Iterator[Samples], keep: int = 0, watch: Stopwatch | None = None
+    ) -> Scored:
+        """Scores of the samples that all processes hold together, the same on each; `keep` images are returned.
+
+        Raises SampleError for samples that are not finite.
+        """
+        watch = watch or Stopwatch()
+        network, decoder = self._network(setting), self._decoder(setting)
+        places: list[NDArray[np.int64]] = []
+        sheet: list[np.ndarray] = []
+
+        def images() -> Iterator[NDArray[np.uint8]]:
+            for rows, chunk in samples:
+                if not len(rows):
+                    continue
+                with watch.part(DECODING):
+                    pixels = to_uint8(_finite(decoder.decode(_finite(chunk)) if decoder else chunk))
+                places.append(rows)
+                if rows[0] < keep:
+                    sheet.append(pixels[: keep - rows[0]] / np.float32(127.5) - 1)
+                yield _rgb(pixels)
+
+        def collect_own() -> Collected:
+            try:
+                return collect(network, images(), batch_size(), watch)
+            except Exception:
+                for _ in samples:  # all processes draw together: who stops drawing keeps the others waiting
+                    pass
+                raise
+
+        collected = joined(by_all(collect_own), places)
+        with watch.part("statistics"):
+            values = self._scores(setting, network, collected)
+        return Scored(values, self._provenance(setting, network, decoder), np.concatenate(sheet) if sheet else None)
+
+    def _scores(self, setting: EvalSetting, network: FeatureNetwork, collected: Collected) -> dict[str, float]:
+        asked = image_metrics(setting)
+        reference = self._reference(setting)
+        rows = self._rows(setting) if any(IMAGES[name].images for name in asked) else None
+        return asked_scores(asked, network, collected, reference, rows)
+
+    def _prepare(self, setting: EvalSetting) -> None:
+        self._decoder(setting)
+        if setting.reference is None and (lacking := _compared(setting)):
+            raise DataError(f"{', '.join(lacking)}: the setting names no reference; add `reference: NAME` to it")
+        check_askable(image_metrics(setting), self._network(setting), self._reference(setting))
+        if any(IMAGES[name].images for name in image_metrics(setting)):
+            self._rows(setting)
+
+    def _provenance(self, setting: EvalSetting, network: FeatureNetwork, decoder: Decoder | None) -> dict[str, Any]:
+        reference = self._reference(setting)
+        made = {
+            "reference": setting.reference or "",
+            "reference_sha256": reference.sha256 if reference else "",
+            "features": f"{network.name}, {network.preparation}",
+            "features_sha256": network.sha256,
+        }
+        return made | ({"decoder_sha256": decoder.sha256} if decoder else {})
+
+    def _decoder(self, setting: EvalSetting) -> Decoder | None:
+        return load_decoder(self._place(setting.decoder)) if setting.decoder else None
+
+    def _network(self, setting: EvalSetting) -> FeatureNetwork:
+        name = features_name(setting)
+        place = self._files.get(name) if ":" in name else self._place(name)
+        return _load_network(name, place)
+
+    def _reference(self, setting: EvalSetting) -> Reference | None:
+        return _load_reference(self._place(setting.reference)) if setting.reference else None
+
+    def _rows(self, setting: EvalSetting) -> NDArray[np.float32]:
+        assert setting.reference is not None, "a setting that compares with images was refused without one"
+        name = features_name(setting)
+        return _load_rows(self._place(setting.reference), name, self._files.get(name))
+
+    def _place(self, name: str) -> str:
+        if name not in self._files:
+            raise DataError(f"{name!r} has no file; say where it lies: `evaluate: {{files: {{{name}: PATH}}}}`")
+        return self._files[name]
+
+
+def image_metrics(setting: EvalSetting) -> list[str]:
+    """The metrics of a setting that are computed from images and a feature network."""
+    return [name for name in setting.metrics if name in IMAGES]
+
+
+def features_name(setting: EvalSetting) -> str:
+    """The feature network of a setting; Inception where it names none."""
+    return setting.features or INCEPTION
+
+
+def joined(own: Collected, places: list[NDArray[np.int64]]) -> Collected:
+    """What all processes collected, as one; rows in the order of the samples' `places`, whoever had them."""
+    order = np.argsort(np.concatenate(gathered(np.concatenate(places))), kind="stable")
+    moments = {name: _merged(part) for name, part in own.moments.items()}
+    rows = np.concatenate(gathered(own.rows))[order]
+    return Collected(moments, rows, own.provenance)
+
+
+def _merged(own: Moments) -> Moments:
+    counts, means, scatters = (gathered(np.asarray(x)[None]) for x in (own.count, own.mean, own.scatter()))
+    first, *others = (Moments.of(int(n[0]), m[0], s[0]) for n, m, s in zip(counts, means, scatters, strict=True))
+    for other in others:
+        first.merge(other)
+    return first
+
+
+def _compared(setting: EvalSetting) -> list[str]:
+    return [name for name in image_metrics(setting) if IMAGES[name].statistics or IMAGES[name].images]
+
+
+def _check_decoder(setting: EvalSetting, latents: bool) -> None:
+    if latents and setting.decoder is None:
+        raise DataError(
+            f"{', '.join(image_metrics(setting))}: samples are latents; name the autoencoder that turns them into "
+            "images, `decoder: NAME` in the setting"
+        )
+    if setting.decoder is not None and not latents:
+        raise DataError(f"decoder {setting.decoder!r}: samples of this dataset are images already; remove it")
+
+
+def _finite(samples: np.ndarray) -> np.ndarray:
+    broken = int(np.count_nonzero(~np.isfinite(samples).reshape(len(samples), -1).all(axis=1)))
+    if broken:
+        raise SampleError(
+            f"{broken} of {len(samples)} samples of a chunk hold NaN or infinity; did the training diverge? nothing is "
+            "scored"
+        )
+    return samples
+
+
+def _rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if pixels.shape[-1] not in (1, 3):
+        raise SampleError(f"samples have {pixels.shape[-1]} channels; images have 3, or 1 if they are grey")
+    return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels
+
+
+# What is read stays for the life of the process: twelve runs of a grid in one process read a file once.
+
+
+@cache
+def load_decoder(place: str) -> Decoder:
+    from dit_grid.experiments.vae.autoencoder import compiled_decode
+    from dit_grid.experiments.vae.weights import load_vae
+
+    path = local_copy(place)
+    graph, weights = nnx.split(load_vae(path))
+    decode = compiled_decode(nnx.merge(graph, copied(weights)))
+    batch = ON_CPU * jax.local_device_count()  # more would leave no memory beside a training state: 0.3 GB a layer of 8
+
+    def in_batches(latents: np.ndarray) -> np.ndarray:
+        parts = []
+        for start in range(0, len(latents), batch):
+            part = latents[start : start + batch]
+            padded = np.concatenate([part, np.repeat(part[-1:], batch - len(part), axis=0)])
+            parts.append(decode(spread(padded))[: len(part)])
+        return np.concatenate(parts)
+
+    return Decoder(in_batches, weights_sha256(path))
+
+
+@cache
+def _load_network(name: str, place: str | None) -> FeatureNetwork:
+    with warnings.catch_warnings():
+        warnings.simplefilter("once")
+        return feature_network(name, _copy(place))
+
+
+@cache
+def _load_reference(place: str) -> Reference:
+    return read_reference(local_copy(place))
+
+
+@cache
+def _load_rows(place: str, name: str, weights: str | None) -> NDArray[np.float32]:
+    network = _load_network(name, weights)
+    return reference_rows(local_copy(place), _load_reference(place), network, batch_size())
+
+
+def _copy(place: str | None) -> Path | None:
+    return None if place is None else local_copy(place)

@@ -1,0 +1,119 @@
+"""Images to score, whoever made them: ADM's `.npz`, or a folder of image files, as uint8 chunks of one size.
+
+Scoring them is `scoring`. Images of several sizes or modes are refused unless a crop is asked for, never resized.
+"""
+
+import os
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dit_grid.experiments.data.crop import center_crop
+from dit_grid.experiments.data.dataset import DataError
+from dit_grid.experiments.data.encode import CENTER_CROP
+from dit_grid.experiments.data.image_arrays import image_chunks
+from dit_grid.experiments.data.image_folder import SUFFIXES, list_images
+
+ROWS = 256
+"""Images of a chunk."""
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Where images are, how many, and the labels they were asked for if the file says. `crop` names what is cut."""
+
+    path: Path
+    count: int
+    labels: NDArray[np.int64] | None = None
+    files: tuple[Path, ...] = ()
+    crop_size: int | None = None
+
+    @property
+    def crop(self) -> str:
+        return f"{CENTER_CROP} {self.crop_size}" if self.crop_size else ""
+
+    def chunks(self) -> Iterator[NDArray[np.uint8]]:
+        """Yield the images, uint8 (n, H, W, 1 or 3), in order, without holding them all.
+
+        Raises DataError for an image that cannot be read, or differs from the first in size or mode.
+        """
+        if not self.files:
+            yield from image_chunks(self.path, ROWS)
+            return
+        first: tuple[str, tuple[int, int]] | None = None
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for part in (self.files[i : i + ROWS] for i in range(0, self.count, ROWS)):
+                images = list(pool.map(self._read, part))
+                first = first or (images[0].mode, images[0].size)
+                for file, image in zip(part, images, strict=True):
+                    _check_same(file, image, first)
+                pixels = np.stack([np.asarray(image) for image in images])
+                yield pixels if pixels.ndim == 4 else pixels[..., None]
+
+    def _read(self, file: Path) -> Image.Image:
+        try:
+            image = Image.open(file)
+            image.load()
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise DataError(f"{file}: not a readable image ({error}); remove or replace it") from error
+        return center_crop(image.convert("RGB"), self.crop_size) if self.crop_size else image
+
+
+def image_set(path: Path, crop_size: int | None = None) -> ImageSet:
+    """The images of an `.npz` file or of a folder, with class folders (as ImageNet) or without.
+
+    With `crop_size` the files of a folder are cropped as ADM does. Raises DataError when there is no image, a class
+    folder without one, or a crop of an `.npz` is asked for.
+    """
+    if path.is_dir():
+        files = _files(path)
+        return ImageSet(path, len(files), files=files, crop_size=crop_size)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file or folder; give an .npz with arr_0, or a folder of images")
+    if crop_size is not None:
+        raise DataError(f"{path}: images of an .npz are taken as they are; leave --image-size out")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            if "arr_0" not in arrays:
+                raise DataError(f"{path}: holds no images: no array arr_0, only {', '.join(arrays)}")
+            labels = arrays.get("arr_1")
+        count = _rows(path)
+    except (zipfile.BadZipFile, OSError, ValueError, EOFError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path}: not a complete .npz file ({error})") from error
+    if not count:
+        raise DataError(f"{path}: arr_0 holds no image")
+    return ImageSet(path, count, labels)
+
+
+def _rows(path: Path) -> int:
+    """Length of arr_0, from its header alone: the array may be far larger than memory."""
+    with zipfile.ZipFile(path) as archive, archive.open("arr_0.npy") as member:
+        version = np.lib.format.read_magic(member)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        return int(read(member)[0][0])
+
+
+def _files(folder: Path) -> tuple[Path, ...]:
+    flat = tuple(sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file()))
+    return flat or list_images(folder).files
+
+
+def _check_same(file: Path, image: Image.Image, first: tuple[str, tuple[int, int]]) -> None:
+    mode, size = first
+    if image.mode not in ("RGB", "L"):
+        raise DataError(f"{file}: mode {image.mode}; allowed is RGB, or L for grey; convert it, or add --image-size")
+    if image.mode != mode:
+        raise DataError(f"{file}: mode {image.mode}, but images before it are {mode}; convert it, or add --image-size")
+    if image.size != size:
+        raise DataError(
+            f"{file}: {image.width} x {image.height} pixels, but images before it have {size[0]} x {size[1]}; scores "
+            "of mixed sizes mean nothing: add --image-size to crop all alike"
+        )

@@ -1,0 +1,71 @@
+"""Which checkpoints of a run are whole: each has a mark, made once, after everything in it was written.
+
+A mark names the checkpoint's files and their sizes, so that a file that was cut or lost later is found without reading
+any. What the files hold, and which checkpoints still count, is not known here.
+"""
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from dit_grid.experiments.store.files import Files
+from dit_grid.experiments.store.paths import (
+    CHECKPOINT_MARK_PREFIX,
+    StorePaths,
+    parse_checkpoint_file,
+    parse_checkpoint_mark,
+)
+
+
+def mark_whole(files: Files, run_id: str, attempt: int, step: int, facts: Mapping[str, Any]) -> None:
+    """Make the checkpoint exist for readers; every file of it must have been written."""
+    folder = StorePaths.checkpoint(run_id, attempt, step)
+    sizes = {name.removeprefix(f"{folder}/"): size for name, size in sorted(files.sizes(folder).items())}
+    record = {**facts, "files": sizes, "written_unix_s": time.time()}
+    files.create(StorePaths.checkpoint_mark(run_id, attempt, step), json.dumps(record, sort_keys=True).encode())
+
+
+def marked(files: Files, run_id: str) -> list[tuple[int, int]]:
+    """(step, attempt) of every checkpoint of the run that was written whole, oldest first."""
+    names = files.walk(StorePaths.checkpoints(run_id), CHECKPOINT_MARK_PREFIX)
+    return sorted((step, attempt) for _, attempt, step in filter(None, map(parse_checkpoint_mark, names)))
+
+
+def damage(files: Files, run_id: str, attempt: int, step: int) -> str | None:
+    """What is wrong with the files of a marked checkpoint, as their names and sizes tell; None if nothing."""
+    name = StorePaths.checkpoint_mark(run_id, attempt, step)
+    try:
+        promised = json.loads(files.read(name))["files"]
+    except FileNotFoundError:
+        return "it was deleted"
+    except (ValueError, KeyError, TypeError) as error:
+        return f"its mark {name} cannot be read ({error})"
+    folder = StorePaths.checkpoint(run_id, attempt, step)
+    there = {found.removeprefix(f"{folder}/"): size for found, size in files.sizes(folder).items()}
+    for file, size in promised.items():
+        if there.get(file) != size:
+            found = f"has {there[file]} bytes" if file in there else "is missing"
+            return f"its file {file} {found}, {size} bytes were written"
+    return None
+
+
+def delete_checkpoint(files: Files, run_id: str, attempt: int, step: int) -> None:
+    """Delete a checkpoint: its mark first, so that a half-deleted one never counts."""
+    files.delete(StorePaths.checkpoint_mark(run_id, attempt, step))
+    files.delete_folder(StorePaths.checkpoint(run_id, attempt, step))
+
+
+def unmarked_folders(files: Files, run_id: str, before_attempt: int) -> Iterator[str]:
+    """Folders of checkpoints that earlier attempts left half-written or half-deleted; nobody will finish them."""
+    whole = {StorePaths.checkpoint(run_id, attempt, step) for step, attempt in marked(files, run_id)}
+    found = map(parse_checkpoint_file, files.sizes(StorePaths.checkpoints(run_id)))
+    yield from sorted({f[0] for f in found if f and f[2] < before_attempt and f[0] not in whole})
+
+
+def damaged(files: Files, run_ids: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """(name, problem) of every marked checkpoint of the runs whose files are not what was written."""
+    for run_id in run_ids:
+        for step, attempt in marked(files, run_id):
+            if problem := damage(files, run_id, attempt, step):
+                yield StorePaths.checkpoint(run_id, attempt, step), problem

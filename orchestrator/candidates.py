@@ -1,0 +1,100 @@
+"""Runs that could be bought next: the cells of a spec, other seeds, named models; each with what `plan` says it costs.
+
+What they would teach is `dit_grid.analysis.design`; nothing is started here.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dit_grid.experiments.spec import ExperimentSpec, RunSpec
+from dit_grid.model import accounting
+from dit_grid.orchestrator.calibrate import measured_speeds
+from dit_grid.orchestrator.plan import PlanRow, plan
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dit_grid.analysis import Results
+
+
+def spec_frame(spec: ExperimentSpec, runs: Iterable[RunSpec]) -> "pd.DataFrame":
+    """Return a row a run with the columns of `Results.runs`, as the store will hold it; costs from `accounting`."""
+    import pandas as pd
+
+    from dit_grid.orchestrator.launch import run_row
+
+    rows = [run_row(spec, run) for run in runs]
+    return pd.DataFrame([row | {"run_seed": row["seed"], "gmacs": row["forward_macs"] / 1e9} for row in rows])  # type: ignore[operator]
+
+
+def in_family(frame: "pd.DataFrame", results: "Results", points: "pd.DataFrame") -> "pd.DataFrame":
+    """Return the rows that belong to the law with these points: runs of another block or length tell nothing."""
+    from dit_grid.analysis.families import FAMILY
+
+    family = results.runs[results.runs["model"].isin(points["model"])][list(FAMILY)].mode()
+    return frame[(frame[list(FAMILY)] == family.iloc[0]).all(axis=1)] if len(family) else frame
+
+
+def run_like(template: RunSpec, row: Mapping[str, Any]) -> RunSpec:
+    """Return the template's run with the network of a row of `named_models`."""
+    network = {key: int(row[key]) for key in ("patch", "width", "depth", "heads")}
+    return changed(template, model=template.model.model_dump() | network | {"size": row["size"]})
+
+
+def changed(run: RunSpec, **fields: Any) -> RunSpec:
+    """Return the run with other fields, checked again; `model_copy` would keep the id that was reckoned before."""
+    return RunSpec.model_validate(run.model_dump() | fields)
+
+
+def template_for(spec: ExperimentSpec, row: Mapping[str, Any]) -> RunSpec:
+    """Return the run of the spec, of the row's block, batch and steps, that is nearest to the row in compute."""
+    same = [run for run in spec.runs if (run.train.batch, run.train.steps) == (row["batch"], row["steps"])]
+    same = [run for run in same if run.model.block == row["block"]] or same or list(spec.runs)
+    return min(same, key=lambda run: abs(accounting.forward_macs(run.network) - row["forward_macs"]))
+
+
+def named_runs(spec: ExperimentSpec, rows: "pd.DataFrame") -> list[RunSpec]:
+    """Return a run of the spec's kind for each row of `named_models`; a cell of the spec is that very run."""
+    known = {run.model.name: run for run in spec.runs}
+    return [known.get(row["model"]) or run_like(template_for(spec, row), row) for row in rows.to_dict("records")]  # type: ignore[arg-type]
+
+
+def next_seeds(runs: Sequence[RunSpec], measured: Mapping[str, Sequence[int]]) -> list[RunSpec]:
+    """Return for each model that was measured (model -> its seeds) its run with the next seed up."""
+    first = {run.model.name: run for run in reversed(runs)}
+    return [changed(first[model], seed=max(seeds) + 1) for model, seeds in measured.items() if model in first]
+
+
+def priced(spec: ExperimentSpec, runs: Sequence[RunSpec]) -> list[PlanRow]:
+    """Return what each run costs by the spec's prices, at speeds measured for it or for another seed of it, if any."""
+    everything = {run.id: run for run in [*spec.runs, *runs]}
+    asked = spec.model_copy(update={"runs": tuple(everything.values())})
+    speeds = measured_speeds(asked)
+    twins = {_work(run): speeds[run.id] for run in asked.runs if run.id in speeds}
+    known = {run.id: speeds.get(run.id) or twins.get(_work(run)) for run in runs}
+    return plan(
+        spec.model_copy(update={"runs": tuple(runs)}), {run_id: speed for run_id, speed in known.items() if speed}
+    )
+
+
+def _work(run: RunSpec) -> str:
+    """What a step of the run computes, and on what: equal for seeds of one model."""
+    return f"{run.network} {run.train.batch} {run.train.dtype} {run.execution.resources}"
+
+
+def hours_as_measured(results: "Results", frame: "pd.DataFrame") -> "list[float | None]":
+    """Return hours of training of each row at the MACs a second that the measured run nearest in compute reached.
+
+    What was measured is where those runs executed; None where no speed was recorded.
+    """
+    import numpy as np
+
+    speeds = results.train.groupby("run_id")["steps_per_s"].median().dropna()
+    runs = results.runs.set_index("run_id").loc[lambda f: f.index.isin(speeds.index)]
+    if runs.empty:
+        return [None] * len(frame)
+    per_step = accounting.TRAINING_FORWARDS * runs["batch"] * runs["forward_macs"]
+    rates, macs = (speeds[runs.index] * per_step).to_numpy(), np.log(runs["forward_macs"].to_numpy(dtype=float))
+    nearest = [int(np.argmin(np.abs(macs - np.log(float(value))))) for value in frame["forward_macs"]]
+    total = accounting.TRAINING_FORWARDS * frame["batch"] * frame["steps"] * frame["forward_macs"]
+    return [float(work) / rates[k] / 3600 for work, k in zip(total, nearest, strict=True)]

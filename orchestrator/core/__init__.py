@@ -1,0 +1,26 @@
+"""The scheduler's core: what it knows, and what it decides, with no clock, no Ray and no file.
+
+`advance` is the whole of it; the records that it works on are in `state`, what may be set is in the spec's `cluster`.
+"""
+
+from dit_grid.orchestrator.core.advance import advance
+from dit_grid.orchestrator.core.budget import Spending
+from dit_grid.orchestrator.core.judging import LOST, POLICIES, PREEMPTED
+from dit_grid.orchestrator.core.placement import why
+from dit_grid.orchestrator.core.state import FINAL, Attempt, GangPhase, Phase, Run, State, initial
+
+__all__ = [
+    "FINAL",
+    "LOST",
+    "POLICIES",
+    "PREEMPTED",
+    "Attempt",
+    "GangPhase",
+    "Phase",
+    "Run",
+    "Spending",
+    "State",
+    "advance",
+    "initial",
+    "why",
+]

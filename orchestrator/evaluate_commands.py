@@ -1,0 +1,202 @@
+"""`dit-grid evaluate`: scores of samples that any program made, of a run's checkpoint, and reference statistics.
+
+Scoring files is `experiments.scoring`, checkpoints `experiments.checkpoint_scores`; here are the request and the table.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dit_grid.orchestrator.errors import RequestError
+from dit_grid.orchestrator.sample_commands import changed, sampling_options
+
+if TYPE_CHECKING:
+    from dit_grid.experiments.image_sets import ImageSet
+    from dit_grid.experiments.metrics.image_scores import FeatureNetwork
+    from dit_grid.experiments.spec.run import EvalSetting, RunSpec
+
+DIGITS = "digits"
+COLUMNS = {"metric": "metric", "value": "value", "samples": "samples", "reference": "reference", "features": "features"}
+DRAWN = {"step": "step", "weights": "weights", "sampler": "sampler", "steps": "sampler_steps", "guidance": "guidance"}
+
+
+@click.command()
+@click.argument("target", required=False)
+@click.option("--reference", type=click.Path(dir_okay=False, path_type=Path), help="Reference statistics, .npz.")
+@click.option("--features", help="Feature network: its weights (Inception), NAME=FILE, package:function, or digits.")
+@click.option("--metrics", help="Only these, e.g. fid,precision,recall; default: all that can be had.")
+@click.option("--make-reference", is_flag=True, help="Make reference statistics of TARGET's images, written to -o.")
+@click.option("--image-size", type=click.IntRange(min=8), help="Crop the images of a folder as ADM does.")
+@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Where the reference is written.")
+@click.option("--where", metavar="WHERE", help="Of a RUN: spec, store or gs:// URL (default: the newest store here).")
+@click.option("--step", type=int, help="Of a RUN: checkpoint of this step instead of the newest.")
+@click.option("--raw", is_flag=True, default=None, help="Of a RUN: the raw weights, not their average (EMA).")
+@click.option("--samples", type=click.IntRange(min=1), help="Of a RUN: how many samples.")
+@click.option("--labels", type=click.Choice(["data", "uniform"]), help="Of a RUN: the data's mix, or at random.")
+@sampling_options
+@click.option("--record", is_flag=True, help="Of a RUN that is done: add the rows to its store.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")
+def evaluate(
+    target: str | None, reference: Path | None, features: str | None, metrics: str | None, make_reference: bool,
+    image_size: int | None, out: Path | None, as_json: bool, **run_options: Any,
+) -> None:  # fmt: skip
+    """Score samples, whoever made them, against reference statistics; or a RUN's checkpoint; or make a reference.
+
+    \b
+    dit-grid evaluate samples.npz --reference VIRTUAL_imagenet256_labeled.npz --features pt_inception.pth
+    dit-grid evaluate imagenet/train --make-reference --image-size 256 --features pt_inception.pth -o imagenet256.npz
+    dit-grid evaluate S/4 --samples 1000 --guidance 1.5 --record
+
+    TARGET is an .npz with arr_0 (ADM's form), a folder of images, or a run's id or model. FID, sFID, Inception Score,
+    precision and recall are those of ADM's suite; references of ADM, pytorch-fid and MeanFlow are read.
+    """
+    from dit_grid.orchestrator.shown import plain_warnings
+
+    if target is None:
+        raise RequestError("name what to score: an .npz of samples, a folder of images, or a RUN, e.g. XL/2")
+    asked = tuple(name.strip() for name in metrics.split(",")) if metrics else ()
+    path = Path(target)
+    with plain_warnings():
+        if make_reference:
+            _make_reference(path, features, image_size, out, as_json)
+        elif path.exists() or path.suffix == ".npz":
+            _refuse_run_options(run_options)
+            _score_file(path, reference, features, asked, image_size, as_json)
+        else:
+            _score_run(target, reference, features, asked, as_json, **run_options)
+
+
+def _make_reference(
+    path: Path, features: str | None, image_size: int | None, out: Path | None, as_json: bool
+) -> None:  # fmt: skip
+    from dit_grid.experiments.image_sets import image_set
+    from dit_grid.experiments.scoring import make_reference, summary
+    from dit_grid.orchestrator.shown import progress
+    from dit_grid.orchestrator.tables import print_json
+
+    if out is None or out.suffix != ".npz":
+        raise RequestError(f"-o {out or ''}: name the file for the reference, ending in .npz, e.g. -o reference.npz")
+    images, network = image_set(path, image_size), _network(features)
+    with progress("images", images.count) as counter:
+        made = summary(make_reference(images, network, out, counter.add), out)
+    if as_json:
+        print_json(made)
+        return
+    size = "x".join(map(str, made["image_size"]))
+    click.echo(f"{out}: {made['images']:,} images of {size}, {made['features']}; SHA-256 {made['reference_sha256']}")
+
+
+def _score_file(
+    path: Path, reference: Path | None, features: str | None, asked: tuple[str, ...], image_size: int | None,
+    as_json: bool,
+) -> None:  # fmt: skip
+    from dit_grid.experiments.image_sets import image_set
+    from dit_grid.experiments.scoring import score_digits, score_images
+    from dit_grid.orchestrator.shown import progress
+
+    images = image_set(path, image_size)
+    network = None if features == DIGITS or (features is None and _are_digits(images)) else _network(features)
+    with progress("images", images.count) as counter:
+        if network is None:
+            found = score_digits(images, asked, counter.add)
+        else:
+            found = score_images(images, network, reference, asked, counter.add)
+    _print([asdict(score) for score in found], COLUMNS, as_json)
+
+
+def _are_digits(images: "ImageSet") -> bool:
+    return next(images.chunks()).shape[1:] == (8, 8, 1)
+
+
+def _network(features: str | None) -> "FeatureNetwork":
+    from dit_grid.experiments.metrics.extractors import feature_network
+    from dit_grid.experiments.metrics.inception_weights import PUBLISHED_SHA256, WHERE
+
+    if features is None:
+        raise RequestError(
+            f"add --features FILE, the FID network: {WHERE} (its SHA-256 begins with {PUBLISHED_SHA256})"
+        )
+    name, weights = _named(features)
+    return feature_network(name, Path(weights) if weights else None)
+
+
+def _named(features: str) -> tuple[str, str | None]:
+    """Name and weight file of --features: a file alone is Inception's."""
+    name, equals, file = features.partition("=")
+    if equals:
+        return name, file
+    return (features, None) if ":" in features and not Path(features).exists() else ("inception", features)
+
+
+def _score_run(
+    target: str, reference: Path | None, features: str | None, asked: tuple[str, ...], as_json: bool, *,
+    where: str | None, step: int | None, record: bool, vae: Path | None, raw: bool | None, **sampling: Any,
+) -> None:  # fmt: skip
+    from dit_grid.experiments.checkpoint_scores import check_recordable, measure
+    from dit_grid.experiments.checkpoint_scores import record as record_rows
+    from dit_grid.experiments.sampling import run_spec
+    from dit_grid.experiments.store import Store
+    from dit_grid.orchestrator.where import runs_matching, store_of
+
+    store = Store.open(store_of(where))
+    sampling["weights"] = "raw" if raw else None
+    rows = []
+    for run_id in runs_matching(store, [target]):
+        if record:
+            check_recordable(store, run_id)
+        settings, files = _settings(run_spec(store, run_id), asked, reference, features, vae, sampling)
+        found = measure(store, run_id, step, settings, files, _say(run_id))
+        if record:
+            attempt = record_rows(store, run_id, found)
+            click.echo(f"{run_id}: {len(found)} rows recorded as attempt {attempt}", err=True)
+        rows += [{"run": run_id} | row for row in found]
+    _print(rows, {"run": "run"} | COLUMNS | DRAWN, as_json)
+
+
+def _settings(
+    run: "RunSpec", asked: tuple[str, ...], reference: Path | None, features: str | None, vae: Path | None,
+    sampling: dict[str, Any],
+) -> "tuple[tuple[EvalSetting, ...], dict[str, str]]":  # fmt: skip
+    """The spec's own settings, or, where anything is asked for, the one by which it samples with that changed; and
+    where the files that were asked for lie, by the names that settings use."""
+    from dit_grid.experiments.sampling import default_setting
+
+    changes, files = dict(sampling), {}
+    for field, path in (("reference", reference), ("decoder", vae)):
+        if path is not None:
+            known = [name for name, place in run.evaluate.files.items() if place == str(path)]
+            changes[field] = known[0] if known else path.stem
+            files[changes[field]] = str(path)
+    if features and features != DIGITS:
+        changes["features"], weights = _named(features)
+        files |= {changes["features"]: weights} if weights else {}
+    if asked:
+        changes["metrics"] = asked
+    if all(value is None for value in changes.values()):
+        return run.evaluate.settings, files
+    return (changed(default_setting(run), changes),), files
+
+
+def _refuse_run_options(given: dict[str, Any]) -> None:
+    names = [f"--{name.replace('_', '-')}" for name, value in given.items() if value not in (None, False)]
+    if names:
+        raise RequestError(f"{', '.join(names)}: of a RUN alone; the samples of a file are what they are")
+
+
+def _say(run_id: str) -> Callable[[dict[str, Any]], None]:
+    return lambda row: click.echo(f"{run_id}: {row['metric']} {row['value']:.6g}", err=True)
+
+
+def _print(rows: list[dict[str, Any]], columns: dict[str, str], as_json: bool) -> None:
+    from dit_grid.orchestrator.tables import print_json, print_rows
+
+    if as_json:
+        print_json(rows)
+        return
+    print_rows(columns, [{key: row.get(key) for key in columns.values()} for row in rows])
+
+
+COMMANDS = (evaluate,)

@@ -1,0 +1,99 @@
+"""`dit-grid report` and `dit-grid fit`: a page about a store, and a law fitted to a table of one's own.
+
+What is here reads arguments and prints; the page is `dit_grid.analysis.report`, the fits are `dit_grid.analysis.fits`.
+"""
+
+import os
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.argument("where", required=False)
+@click.option("-o", "--out", type=click.Path(dir_okay=False), help="File to write (default: report.html in the store).")
+def report(where: str | None, out: str | None) -> None:
+    """Write one self-contained HTML page about a store: law, plots, tables, samples, settings, failures.
+
+    \b
+    dit-grid report
+    dit-grid report results/digits -o digits.html
+
+    The page needs no network. While runs go on it shows what is there; write it again for more.
+    """
+    from dit_grid.analysis.report import write_report
+    from dit_grid.orchestrator.errors import RequestError
+    from dit_grid.orchestrator.where import store_of
+
+    store = store_of(where)
+    if out is None and "://" in store:
+        raise RequestError(f"{store} is a bucket: say where to write the page, e.g. -o report.html")
+    path = write_report(store, out or os.path.join(store, "report.html"))
+    click.echo(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
+
+
+@click.command()
+@click.argument("table", type=click.Path(dir_okay=False))
+@click.option("--y", "y", default="loss", show_default=True, help="Column of what was measured.")
+@click.option("--x", "x", default="params,tokens", show_default=True, help="Columns that it depends on, with commas.")
+@click.option("--form", type=click.Choice(["powers", "power", "line", "quadratic", "interaction"]), default="powers",
+              show_default=True, help="powers: a sum of a power a column and a floor (Chinchilla's).")  # fmt: skip
+@click.option("--delta", type=click.FloatRange(min=0, min_open=True), help="Huber's threshold on ln y, e.g. 1e-3.")
+@click.option("--bootstrap", "replicates", type=click.IntRange(min=0), default=0, help="Refits for standard errors.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")
+def fit(table: str, y: str, x: str, form: str, delta: float | None, replicates: int, as_json: bool) -> None:
+    """Fit a law to a CSV of runs made anywhere, and print all that a reader needs to fit it again.
+
+    \b
+    dit-grid fit runs.csv --delta 1e-3 --bootstrap 4000
+    dit-grid fit runs.csv --y fid --x gmacs --form power
+
+    Columns params, tokens and loss are enough; where flops stands instead of tokens, tokens = flops / (6 params).
+    """
+    from dit_grid.analysis.fits import bootstrap
+    from dit_grid.analysis.fits.points import law_named, read_points
+
+    columns = tuple(name.strip() for name in x.split(",") if name.strip())
+    points = read_points(table, (*columns, y))
+    found = law_named(form, columns, y, delta).fit(points)
+    spread = bootstrap(found, points, replicates) if replicates else None
+    if as_json:
+        from dit_grid.orchestrator.tables import print_json
+
+        print_json(_fit_record(found, spread))
+        return
+    click.echo(found.report())
+    if spread is not None:
+        click.echo(f"bootstrap of {len(spread.samples)} refits, seed 0 ({spread.degenerate} degenerate):")
+        for name, row in spread.interval().assign(se=spread.se()).iterrows():
+            click.echo(f"  {name}: standard error {row['se']:.4g}, 95 % [{row['low']:.4g}, {row['high']:.4g}]")
+
+
+def _fit_record(found: Any, spread: Any) -> dict[str, Any]:
+    free = {name: estimate for name, estimate in found.params.items() if name not in found.fixed}
+    record = {
+        "law": found.law.name,
+        "equation": found.law.equation(found.theta),
+        "coefficients": {n: {"value": e.value, "se": _number(e.se), "unit": found.units[n]} for n, e in free.items()},
+        "at_bound": list(found.fixed),
+        "objective": found.objective,
+        "n": found.n,
+        "dropped": [{"row": dropped.row, "reason": dropped.reason} for dropped in found.dropped],
+        "condition": _number(found.condition),
+        "status": str(found.status),
+        "search": found.search,
+    }
+    if spread is not None:
+        ends = spread.interval().assign(se=spread.se()).to_dict("index")
+        record["bootstrap"] = {"refits": len(spread.samples), "degenerate": spread.degenerate, "coefficients": ends}
+    return record
+
+
+def _number(value: float) -> float | None:
+    """The value, or None where JSON has no word for it."""
+    import math
+
+    return value if math.isfinite(value) else None
+
+
+COMMANDS = (report, fit)

@@ -1,0 +1,87 @@
+"""A spec as a campaign: what each of its runs needs, costs and takes, by the same reckoning as `dit-grid plan`.
+
+Raises RequestError where that says no speed, or where the virtual cluster has nothing that a run could execute on.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from dit_grid.experiments.spec import ExperimentSpec, RunSpec
+from dit_grid.experiments.spec.slices import slice_hosts
+from dit_grid.orchestrator import core
+from dit_grid.orchestrator.errors import RequestError
+from dit_grid.orchestrator.launch import core_run
+from dit_grid.orchestrator.plan import PlanRow, Speed, plan, times_evaluated
+from dit_grid.orchestrator.simulation.campaign import Lines, Outcome, simulate
+from dit_grid.orchestrator.simulation.cluster import Pace
+from dit_grid.orchestrator.simulation.faults import Faults
+
+REPORTS_A_CHECKPOINT = 4
+"""Reports between two checkpoints, where that divides: enough to see what a preemption loses, and quick."""
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """Everything that a simulation needs but the seed."""
+
+    runs: tuple[core.Run, ...]
+    paces: Mapping[str, Pace]
+    slices: Mapping[str, int]
+    pools: Mapping[str, int]
+    spec: ExperimentSpec
+    faults: Faults
+
+    def outcome(self, seed: int, lines: Lines | None = None) -> Outcome:
+        """Return what the campaign takes with this seed."""
+        hosts = {kind: slice_hosts(kind) for kind in self.slices}
+        return simulate(
+            self.runs, self.paces, self.slices, options=self.spec.cluster, hosts=hosts, pools=self.pools,
+            faults=self.faults, seed=seed, lines=lines,
+        )  # fmt: skip
+
+
+def campaign(
+    spec: ExperimentSpec, slices: Mapping[str, int], pools: Mapping[str, int], faults: Faults,
+    speeds: Mapping[str, Speed] | None = None,
+) -> Campaign:  # fmt: skip
+    """Return the spec's campaign on so many slices of each type, and cores and GPUs (`pools`)."""
+    rows = {row.run_id: row for row in plan(spec, speeds)}
+    _check(spec.runs, rows, {**slices, **pools})
+    paces = {run.id: _pace(run, rows[run.id]) for run in spec.runs}
+    runs = tuple(
+        replace(
+            core_run(run, spec.plan, steps_per_s=rows[run.id].steps_per_s),
+            report_steps=paces[run.id].report_every or paces[run.id].checkpoint_every,
+        )
+        for run in spec.runs
+    )
+    return Campaign(runs, paces, slices, pools, spec, faults)
+
+
+def _check(runs: Sequence[RunSpec], rows: Mapping[str, PlanRow], has: Mapping[str, int]) -> None:
+    unknown = [run.model.name for run in runs if rows[run.id].steps_per_s is None]
+    if unknown:
+        raise RequestError(
+            f"no speed is known for {', '.join(unknown)}; set plan.mfu in the spec, "
+            "or measure: dit-grid plan --calibrate"
+        )
+    homeless: dict[str, list[str]] = {}
+    for run in runs:
+        resources = run.execution.resources
+        if resources.count > has.get(resources.kind, 0):
+            homeless.setdefault(f"{resources.count} x {resources.kind}", []).append(run.model.name)
+    if homeless:
+        lines = [f"  {what}: {', '.join(names)}" for what, names in homeless.items()]
+        there = ", ".join(f"{kind}={count}" for kind, count in has.items()) or "nothing"
+        raise RequestError("\n".join([f"runs that the virtual cluster ({there}) cannot hold; add --slices:", *lines]))
+
+
+def _pace(run: RunSpec, row: PlanRow) -> Pace:
+    checkpoint = min(run.execution.checkpoint_every, run.train.steps)
+    return Pace(
+        seconds_per_step=1 / (row.steps_per_s or 1.0),
+        checkpoint_every=checkpoint,
+        report_every=checkpoint // REPORTS_A_CHECKPOINT if checkpoint % REPORTS_A_CHECKPOINT == 0 else 0,
+        evaluate_every=run.evaluate.every,
+        evaluation_s=(row.eval_hours or 0.0) * 3600 / times_evaluated(run),
+    )

@@ -1,0 +1,155 @@
+"""A grid that stops when it knows enough: after each result, which waiting runs come first and whether to start more.
+
+What is here advises; the scheduler core decides what runs. The statistics are `dit_grid.analysis.target` and `design`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dit_grid.experiments.spec import ExperimentSpec, UntilSpec
+from dit_grid.experiments.store import Store
+from dit_grid.model import accounting
+from dit_grid.orchestrator.backend import now
+from dit_grid.orchestrator.errors import RequestError
+from dit_grid.orchestrator.plan import evaluation_macs
+from dit_grid.orchestrator.vocabulary import Reordered
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dit_grid.analysis import Results
+    from dit_grid.analysis.target import Target
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Run id -> priority for runs not done, higher first; whether the target is met; and the reason for people."""
+
+    priorities: Mapping[str, int] = field(default_factory=dict)
+    stop: bool = False
+    why: str = ""
+
+
+Policy = Callable[["Results"], Advice]
+
+
+def asked_until(spec: ExperimentSpec, target: str | None, metric: str | None, running: str) -> ExperimentSpec:
+    """Return the spec with the target that the command line gives, or its own; checked before anything starts.
+
+    Raises RequestError for a target that cannot be read, or that the metric's law does not have.
+    """
+    if target is None and metric is not None:
+        raise RequestError(f"--until-metric {metric}: say what is to be known of it, e.g. --until 'exponent ±0.05'")
+    chosen = (
+        spec.until
+        if target is None
+        else UntilSpec.model_validate({"target": target, "metric": metric, "running": running})
+    )
+    if chosen is None:
+        return spec
+    from dit_grid.analysis.target import TargetError, check_metric, parse_target
+
+    try:
+        check_metric(parse_target(chosen.target, with_width=True), chosen.metric or "fid")
+    except TargetError as error:
+        raise RequestError(f"--until: {error}") from None
+    return spec.model_copy(update={"until": chosen})
+
+
+def adviser(spec: ExperimentSpec, store: Store) -> Callable[[], Sequence[Reordered]]:
+    """Return what `drive` asks whenever a run is done: the new order of the rest, and whether the target is met.
+
+    A spec without `until` is not advised, and pays nothing for it. Nothing is said twice.
+    """
+    if spec.until is None:
+        return lambda: ()
+    wanted, said = spec.until, [Reordered(0.0)]
+    work = {
+        run.id: accounting.training_macs(run.network, run.train.batch, run.train.steps) + evaluation_macs(run)
+        for run in spec.runs
+    }
+    policy = until(wanted.target, work, wanted.metric)
+
+    def advise() -> Sequence[Reordered]:
+        from dit_grid.analysis import load
+
+        advice = policy(load(str(store.paths.root)))
+        order = tuple(sorted(advice.priorities, key=lambda run_id: -advice.priorities[run_id]))
+        enough = advice.why if advice.stop else ""
+        new = Reordered(now(), order, enough, advice.stop and wanted.running == "stop", advice.why)
+        if (new.run_ids, new.enough, new.why) == (said[0].run_ids, said[0].enough, said[0].why):
+            return ()
+        said[0] = new
+        return (new,)
+
+    return advise
+
+
+def until(text: str, costs: Mapping[str, float], metric: str | None = None) -> Policy:
+    """Return the policy that runs a grid until a target such as `exponent ±0.05` or `forecast:XL/2 ±10%` is met.
+
+    `costs` holds what each run of the spec costs, in any one unit; runs that are not in it are left alone. Without
+    `metric` it is the main one of what was measured. Before a law can be fitted the cheapest runs come first; then
+    those that narrow the target's interval most for their cost. What cannot narrow it comes last, dearest last.
+
+    Raises RequestError for a target that cannot be read.
+    """
+    from dit_grid.analysis.target import TargetError, parse_target
+
+    try:
+        target = parse_target(text, with_width=True)
+    except TargetError as error:
+        raise RequestError(f"--until: {error}") from None
+
+    def policy(results: "Results") -> Advice:
+        return _advice(results, target, costs, metric)
+
+    return policy
+
+
+def _advice(results: "Results", target: "Target", costs: Mapping[str, float], metric: str | None) -> Advice:
+    from dit_grid.analysis import main_metric
+    from dit_grid.analysis.target import standing
+
+    chosen = metric or main_metric(set(results.evals["metric"]))
+    if chosen is None:
+        return Advice(
+            _in_order(sorted(costs, key=costs.__getitem__)), why="nothing measured yet; the cheapest runs first"
+        )
+    now = standing(results, target, chosen)
+    if now.met:
+        return Advice({}, True, f"target met: {now}")
+    first = _by_gain(results, target, chosen, costs)
+    return Advice(_in_order(first or sorted(costs, key=costs.__getitem__)), why=str(now))
+
+
+def _in_order(run_ids: Sequence[str]) -> dict[str, int]:
+    return {run_id: len(run_ids) - place for place, run_id in enumerate(run_ids)}
+
+
+def _by_gain(results: "Results", target: "Target", metric: str, costs: Mapping[str, float]) -> list[str]:
+    """Run ids, the one with the most expected narrowing per cost first; empty where no law can be fitted yet."""
+    from dit_grid.analysis.design import design_for, rank
+    from dit_grid.analysis.fits import CannotFitError
+    from dit_grid.analysis.results import NotMeasuredError
+
+    try:
+        design = design_for(results, target, metric)
+    except (CannotFitError, NotMeasuredError):
+        return []
+    left = _candidates(results, design.points["model"].tolist(), costs)
+    useful = left[left["model"] != target.model]
+    ranked = rank(design, useful)
+    narrowing = list(ranked.loc[ranked["per_cost"] > 0, "run_id"])
+    rest = left[~left["run_id"].isin(narrowing)].sort_values("cost", kind="stable")
+    return [*narrowing, *rest["run_id"]]
+
+
+def _candidates(results: "Results", measured: Sequence[str], costs: Mapping[str, float]) -> "pd.DataFrame":
+    """The runs of the grid that are not done, each a new model or another seed of one that was measured."""
+    from dit_grid.analysis.design import ANOTHER_SEED, NEW_MODEL
+
+    runs = results.runs[results.runs["run_id"].isin(costs) & (results.runs["state"] != "done")]
+    kinds = [ANOTHER_SEED if model in measured else NEW_MODEL for model in runs["model"]]
+    return runs.assign(kind=kinds, cost=runs["run_id"].map(dict(costs)))

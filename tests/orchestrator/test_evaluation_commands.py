@@ -1,0 +1,264 @@
+"""encode, import-weights, sample and evaluate as a user types them, on files with names and shapes of published ones.
+
+The networks are small where a file says its sizes, so that the whole path runs here; the FID network is full size.
+"""
+
+import json
+import sys
+import zlib
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+from PIL import Image
+from safetensors.numpy import save_file
+
+from dit_grid.experiments.checkpoints import Checkpoints
+from dit_grid.experiments.data.latents import LatentFolder
+from dit_grid.experiments.metrics.inception_weights import tensor_shapes as inception_shapes
+from dit_grid.experiments.metrics.reference import file_sha256
+from dit_grid.experiments.spec import load_spec
+from dit_grid.experiments.store import Store
+from dit_grid.experiments.update import Program
+from dit_grid.experiments.vae.autoencoder import VAEConfig
+from dit_grid.experiments.vae.weights import tensor_shapes as vae_shapes
+from dit_grid.model import DiT, DiTConfig
+from dit_grid.model.weights import to_tensors
+from dit_grid.orchestrator import cli
+from dit_grid.orchestrator.launch import record_runs
+
+DIT = DiTConfig(4, 2, 48, 2, 3, classes=3)
+VAE = VAEConfig(widths=(16, 32, 32, 32), layers=1, groups=8)
+VAE_JSON = {"block_out_channels": [16, 32, 32, 32], "layers_per_block": 1, "norm_num_groups": 8}
+SIDE, IMAGES = 32, 8
+
+
+def recipe(shapes, gain=1.0):
+    """Seeded tensors of these names and shapes; norms keep activations in bounds, as in trained networks."""
+    found = {}
+    for name, shape in shapes.items():
+        draw = np.random.default_rng(zlib.crc32(name.encode()))
+        spread = np.sqrt(gain / np.prod(shape[1:])) if len(shape) > 1 else 0.1
+        centre = 1.0 if name.endswith(("norm1.weight", "norm2.weight", "norm.weight", "bn.weight", "var")) else 0.0
+        found[name] = (centre + spread * draw.standard_normal(shape)).astype(np.float32)
+    return found
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A folder as a user has it: published weights, images in classes, one of them damaged."""
+    root = tmp_path_factory.mktemp("files")
+    noise = np.random.default_rng(0).standard_normal
+    tensors = to_tensors(DIT, nnx.state(DiT(DIT, nnx.Rngs(0)), nnx.Param))
+    tensors |= {n: a + 0.1 * noise(a.shape).astype(np.float32) for n, a in tensors.items() if n != "pos_embed"}
+    save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, root / "DiT.safetensors")
+    (root / "sd-vae").mkdir()
+    save_file(recipe(vae_shapes(VAE)), root / "sd-vae" / "diffusion_pytorch_model.safetensors")
+    (root / "sd-vae" / "config.json").write_text(json.dumps(VAE_JSON | {"in_channels": 3, "latent_channels": 4}))
+    save_file(recipe(inception_shapes(), gain=2.0), root / "inception.safetensors")
+    pixels = np.random.default_rng(1).integers(0, 256, (IMAGES, 40, 50, 3), dtype=np.uint8)
+    for i in range(IMAGES):
+        folder = root / "images" / f"class{i % 3}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels[i]).save(folder / f"{i}.png")
+    (root / "images" / "class1" / "bad.png").write_text("no image")
+    return root
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, miniature_spec):
+    """Two runs that are done: untrained weights in their last checkpoints, NaN in an earlier one of B/4, no rows."""
+    spec = load_spec(str(miniature_spec(tmp_path_factory.mktemp("store"))))
+    store = Store.create(spec.store)
+    record_runs(spec, store)
+    for run in spec.runs:
+        attempt, checkpoints = store.begin_attempt(run.id, 0), Checkpoints(store, run.id)
+        state = Program(run).init()
+        if run.model.name == "B/4":
+            checkpoints.save(attempt, 800, state._replace(ema=jax.tree.map(lambda x: x * np.nan, state.ema)))
+        checkpoints.save(attempt, 1200, state)
+        checkpoints.wait()
+        checkpoints.close()
+        store.end_attempt(attempt, "done")
+    return spec.store
+
+
+@pytest.fixture
+def dit_grid(monkeypatch, capsys):
+    """The command line in this process: exit status, and what it printed."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["dit-grid", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return ended.value.code, *capsys.readouterr()
+
+    def succeed(*arguments):
+        code, out, err = run(*arguments)
+        assert code in (0, None), err
+        return json.loads(out) if "--json" in arguments else out
+
+    run.succeed = succeed  # type: ignore[attr-defined]
+    return run
+
+
+def test_published_weights_run_the_whole_path_to_an_fid(files, tmp_path, dit_grid):
+    imported = dit_grid.succeed(
+        "import-weights", files / "DiT.safetensors", files / "sd-vae" / "diffusion_pytorch_model.safetensors",
+        files / "inception.safetensors", "--heads", 3, "-o", tmp_path / "weights", "--json",
+    )  # fmt: skip
+    dit, vae, inception = (one["written"] for one in imported)
+    assert [one["published"] for one in imported] == [None, None, False]
+
+    drawn = dit_grid.succeed(
+        "sample", "--weights", dit, "--vae", vae, "--guidance", 1.5, "--steps", 5, "--npz", tmp_path / "samples.npz",
+        "--count", 8, "--json",
+    )[0]  # fmt: skip
+    assert (drawn["sampler"], drawn["guidance_channels"], drawn["labels"]) == ("ddpm", 3, "uniform")
+    with np.load(tmp_path / "samples.npz") as arrays:
+        assert (arrays["arr_0"].shape, arrays["arr_0"].dtype) == ((8, SIDE, SIDE, 3), np.uint8)
+
+    (files / "images" / "class1" / "bad.png").rename(tmp_path / "bad.png")
+    reference = tmp_path / "reference.npz"
+    made = dit_grid.succeed(
+        "evaluate", files / "images", "--make-reference", "--image-size", SIDE, "--features", inception,
+        "-o", reference, "--json",
+    )  # fmt: skip
+    (tmp_path / "bad.png").rename(files / "images" / "class1" / "bad.png")
+    assert (made["images"], made["image_size"], made["crop"]) == (IMAGES, [SIDE, SIDE], "adm center crop 32")
+
+    code, out, err = dit_grid(
+        "evaluate", tmp_path / "samples.npz", "--reference", reference, "--features", inception, "--json"
+    )
+    assert code in (0, None), err
+    scores = {row["metric"]: row["value"] for row in json.loads(out)}
+    assert scores.keys() == {"fid", "sfid", "inception_score", "precision", "recall", "kid"}
+    assert scores["fid"] > 0
+    assert err.count("8 samples for 2048 features: their covariance is singular") == 1
+    assert "Traceback" not in err
+
+    # The copy counts as the file that it was imported from; a reference of another size is refused before any work.
+    assert file_sha256(files / "inception.safetensors") == made["features_sha256"]
+    with np.load(reference) as arrays:
+        held = dict(arrays)
+    held["dit_grid_provenance"] = np.array(str(held["dit_grid_provenance"]).replace("[32, 32]", "[64, 64]"))
+    np.savez(tmp_path / "other.npz", **held)
+    code, _, err = dit_grid(
+        "evaluate", tmp_path / "samples.npz", "--reference", tmp_path / "other.npz", "--features", inception
+    )
+    assert code == 2
+    assert "image_size is (32, 32) for the samples, (64, 64) for the reference" in err
+
+
+def test_encode_makes_latents_that_train_and_goes_on_where_it_stopped(files, tmp_path, dit_grid):
+    command = ["encode", files / "images", "--vae", files / "sd-vae" / "diffusion_pytorch_model.safetensors"]
+    command += ["--image-size", SIDE, "--shard-images", 4, "--batch", 4, "-o", tmp_path / "latents", "--json"]
+    first = dit_grid.succeed(*command, "--host", "1/2")
+    assert (first["complete"], first["encoded_now"]) == (False, 3)  # the fourth is damaged
+    second = dit_grid.succeed(*command)
+    assert (second["complete"], second["images"], second["encoded_now"]) == (True, IMAGES, IMAGES - 3)
+    assert [name for name, _ in second["skipped"]] == ["class1/bad.png"]
+    assert dit_grid.succeed(*command)["encoded_now"] == 0
+    assert LatentFolder("few", tmp_path / "latents").shape == (4, 4, 4)
+    code, _, err = dit_grid(*command, "--image-size", "64")
+    assert (code, "encoded differently: image_size is 32 there and 64 now" in err) == (2, True)
+
+
+def sheet_pixels(path):
+    with Image.open(path) as image:
+        made = json.loads(image.text["dit-grid"])  # type: ignore[attr-defined]
+        return np.asarray(image.convert("L"))[:-40], made  # without the caption, which names the model
+
+
+def test_sheets_of_all_runs_share_their_noise(store, tmp_path, dit_grid):
+    """Networks that were not trained predict no noise, so what they draw is their noise alone."""
+    dit_grid.succeed("sample", "*", "--where", store, "--classes", "0,2-3", "--seeds", 4, "-o", tmp_path)
+    found = [sheet_pixels(path) for path in sorted(tmp_path.glob("*.png"))]
+    assert len(found) == 2
+    (first, made), (second, _) = found
+    assert np.array_equal(first, second)
+    assert (made["classes"], made["seeds"], made["step"], made["sampler"]) == ([0, 2, 3], 4, 1200, "ddim")
+    assert len(np.unique(first)) > 20
+
+
+def test_samples_of_a_run_are_scored_as_the_run_is(store, tmp_path, dit_grid):
+    path = tmp_path / "samples.npz"
+    dit_grid.succeed("sample", "S/4", "--where", store, "--npz", path, "--count", 100)
+    from_file = {row["metric"]: row["value"] for row in dit_grid.succeed("evaluate", path, "--json")}
+    rows = dit_grid.succeed("evaluate", "S/4", "--where", store, "--json")
+    from_run = {row["metric"]: row["value"] for row in rows}
+    assert from_run.keys() == {"fd_conv", "accuracy", "heldout_loss"}
+    # Eight bits a pixel lie between the samples and the 17 levels of ink that digits are scored in.
+    assert from_file["fd_conv"] == pytest.approx(from_run["fd_conv"], rel=0.02)
+    assert from_file["accuracy"] == pytest.approx(from_run["accuracy"], abs=0.02)
+
+
+def test_recorded_rows_count_once_and_only_finished_runs_take_them(store, dit_grid):
+    command = ["evaluate", "B/4", "--where", store, "--guidance", 2, "--samples", 70, "--record", "--json"]
+    first = dit_grid.succeed(*command)
+    assert dit_grid.succeed(*command) == [row | {"seconds": pytest.approx(row["seconds"], abs=1e9)} | {
+        name: pytest.approx(value, abs=1e9) for name, value in row.items() if name.endswith("_s")
+    } for row in first]  # fmt: skip
+    opened = Store.open(store)
+    run_id = first[0]["run"]
+    rows = opened.evals([run_id]).to_pylist()
+    assert {(row["metric"], row["guidance"], row["samples"]) for row in rows} == {
+        ("fd_conv", 2.0, 70),
+        ("accuracy", 2.0, 70),
+    }
+    assert len(rows) == 2
+    assert opened.states()[run_id].outcome == "done"
+    opened.begin_attempt(run_id, 1200)
+    code, _, err = dit_grid(*command)
+    assert code == 2
+    assert "is not finished, and rows can be added to finished runs only" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["encode", "{files}/images", "--vae", "none.ckpt", "-o", "x"], "none.ckpt: no such file; the VAE is"),
+        (["encode", "{files}/images", "--vae", "{files}/DiT.safetensors", "-o", "x"], "not this AutoencoderKL"),
+        (["encode", "{files}/none", "--vae", "{vae}", "-o", "x"], "none: no such folder"),
+        (["encode", "{files}", "--vae", "{vae}", "-o", "x"], "class folders without an image: sd-vae"),
+        (["encode", "{files}/images", "--vae", "{vae}", "-o", "x", "--image-size", "30"], "a multiple of 8"),
+        (["encode", "{files}/images", "--vae", "{vae}", "-o", "x", "--host", "2/2"], "give I/N with 0 <= I < N"),
+        (["encode", "{files}/images", "--vae", "{vae}", "-o", "s3://x"], "only a local path or a gs:// URL"),
+        (["import-weights", "none.pt"], "none.pt: no such file; published are: DiT-XL-2-256x256.pt"),
+        (["import-weights", "{files}/DiT.safetensors"], "none of the paper's"),
+        (["import-weights", "{files}/sd-vae/config.json"], "not a PyTorch zip checkpoint"),
+        (["sample"], "name a RUN of the store, e.g. XL/2, or give a file of weights"),
+        (["sample", "XL/2", "--where", "{store}"], "no run matches 'XL/2'"),
+        (["sample", "S/4", "--where", "{store}", "--step", "7"], "no checkpoint at step 7; there are some at 1,200"),
+        (["sample", "B/4", "--where", "{store}", "--step", "800"], "80 of 80 samples hold NaN or infinity; did the"),
+        (["sample", "S/4", "--where", "{store}", "--classes", "8-10"], "--classes 8-10: allowed are 0 to 9"),
+        (["sample", "S/4", "--where", "{store}", "--vae", "{vae}"], "are images already; leave --vae out"),
+        (["sample", "S/4", "--where", "{store}", "--count", "5"], "are of --npz FILE"),
+        (["sample", "*", "--where", "{store}", "--npz", "x.npz"], "--npz takes one run, not 2"),
+        (["evaluate"], "name what to score"),
+        (["evaluate", "none.npz"], "none.npz: no such file or folder"),
+        (["evaluate", "{rgb}"], "add --features FILE, the FID network: pt_inception-2015-12-05-6726825d.pth"),
+        (["evaluate", "{rgb}", "--features", "none.pth"], "none.pth: no such file; the FID network is pt_inception"),
+        (["evaluate", "{rgb}", "--features", "{files}/DiT.safetensors"], "not the FID network: 472 tensors missing"),
+        (["evaluate", "{rgb}", "--features", "digits"], "images (8, 8, 3); digits are (8, 8, 1)"),
+        (["evaluate", "{rgb}", "--samples", "5"], "--samples: of a RUN alone"),
+        (["evaluate", "{files}/images", "--make-reference", "--features", "x.pth"], "name the file for the reference"),
+        (["evaluate", "S/4", "--where", "{store}", "--metrics", "fdi"], "no metric 'fdi'"),
+        (["evaluate", "S/4", "--where", "{store}", "--steps", "2000"], "sampler steps 2000: "),
+        (["sample", "S/4", "--where", "{store}", "--steps", "2000"], "sampler steps 2000: "),
+        (["evaluate", "{torn}", "--features", "x"], "not a complete .npz file"),
+        (["import-weights", "{files}/nan.safetensors"], "1 tensors hold NaN or infinity (pos_embed); is it damaged?"),
+    ],
+)
+def test_a_request_that_is_wrong_ends_in_a_line_and_status_2(files, store, tmp_path, dit_grid, arguments, message):
+    np.savez(tmp_path / "rgb.npz", np.zeros((4, 8, 8, 3), np.uint8))
+    (tmp_path / "torn.npz").write_bytes((tmp_path / "rgb.npz").read_bytes()[:-9])
+    save_file({"pos_embed": np.full(2, np.nan, np.float32)}, files / "nan.safetensors")
+    vae = files / "sd-vae" / "diffusion_pytorch_model.safetensors"
+    places = {"files": files, "store": store, "vae": vae, "rgb": tmp_path / "rgb.npz"}
+    places["torn"] = tmp_path / "torn.npz"
+    code, _, err = dit_grid(*(argument.format(**places) for argument in arguments))
+    assert code == 2, err
+    assert message in err
+    assert len(err.strip().splitlines()) == 1

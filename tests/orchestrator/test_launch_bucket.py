@@ -1,0 +1,105 @@
+"""A launch whose store and checkpoints are on gs://, over HTTP, with requests that fail and a kill on the way."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from dit_grid.experiments.spec import load_spec
+from dit_grid.experiments.store import Store
+from dit_grid.experiments.store.check import check
+from dit_grid.orchestrator.backend import InProcess
+from dit_grid.orchestrator.launch import drive, record_runs, unfinished
+
+SPEC = """
+name: miniature
+store: {store}
+grid: {{model.size: [S, B], model.patch: [4]}}
+sizes: {{S: {{width: 16, depth: 1, heads: 2}}, B: {{width: 24, depth: 1, heads: 2}}}}
+model: {{image_size: 8, channels: 1, classes: 10}}
+data: {{name: digits}}
+train: {{steps: 40, batch: 16, log_every: 10}}
+evaluate: {{every: 40, settings: [{{metrics: [heldout_loss], samples: 40}}]}}
+execution: {{checkpoint_every: 20, steps_per_call: 10, flush_s: 0.001, keep_checkpoints: 2}}
+"""
+FAULTS = [
+    {"method": "POST", "kind": "503", "share": 0.1, "times": 3},
+    {"method": "POST", "kind": "429", "share": 0.1, "times": 3},
+    {"method": "GET", "kind": "503", "share": 0.05, "times": 2},
+    {"method": "POST", "match": "train/", "kind": "lost", "times": 2},
+    {"method": "POST", "match": "manifest.ocdbt", "kind": "lost", "times": 1},
+    {"method": "POST", "match": "whole.", "kind": "lost", "times": 1},
+    {"method": "POST", "match": "evals/", "kind": "cut", "times": 1},
+    {"method": "GET", "match": "prefix=", "kind": "slow", "seconds": 0.05, "share": 0.1, "times": 20},
+]
+NUMBERS = {
+    "train": ["run_id", "step", "loss", "mse", "vb", "grad_norm", "param_norm", "learning_rate"],
+    "evals": ["run_id", "step", "metric", "protocol", "value", "samples", "weights", "seed"],
+}
+
+
+def numbers(store):
+    return {name: getattr(store, name)().select(columns).to_pylist() for name, columns in NUMBERS.items()}
+
+
+def launch(path):
+    spec = load_spec(str(path))
+    store = Store.create(spec.store)
+    record_runs(spec, store)
+    drive(unfinished(spec), store, InProcess(store))
+    return store
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    program = Path(__file__).parents[1] / "experiments" / "store" / "gcs_emulator.py"
+    with subprocess.Popen(
+        [sys.executable, str(program), "bucket"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        address = running.stdout.readline().strip()
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
+        yield address
+        running.stdin.close()
+
+
+def test_a_grid_on_gs_survives_failing_requests_and_a_kill_with_the_same_numbers(bucket, tmp_path):
+    local, remote = tmp_path / "local.yaml", tmp_path / "remote.yaml"
+    local.write_text(SPEC.format(store=tmp_path / "store"))
+    remote.write_text(SPEC.format(store="gs://bucket/miniature"))
+    expected = launch(local)
+    faults = urllib.request.Request(f"{bucket}/_faults", json.dumps(FAULTS).encode(), method="POST")
+    urllib.request.urlopen(faults, timeout=10).close()
+
+    store = Store.create("gs://bucket/miniature")
+    command = [sys.executable, str(Path(__file__)), str(remote)]
+    first = subprocess.Popen(command, start_new_session=True)
+    deadline = time.monotonic() + 240
+    while not store.files.walk("checkpoints"):
+        assert first.poll() is None, "it ended before it wrote a checkpoint"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    assert subprocess.run(command, timeout=300).returncode == 0
+
+    store = Store.open("gs://bucket/miniature")
+    assert numbers(store) == numbers(expected)
+    assert sorted(state.attempt for state in store.states().values()) == [1, 2]
+    assert not [finding for finding in check(store) if finding.is_error]
+    assert len([name for name in store.files.walk("checkpoints") if "whole." in name]) == 4
+    with urllib.request.urlopen(f"{bucket}/_count", timeout=10) as answer:
+        struck = json.load(answer)
+    assert struck["lost"] == 4
+    assert {"503", "429", "cut"} <= struck.keys()
+
+
+if __name__ == "__main__":
+    launch(sys.argv[1])
