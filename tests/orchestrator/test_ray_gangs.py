@@ -1,7 +1,6 @@
 """Gangs on pretend slices: real Ray nodes, real JAX processes that train one run together, real deaths."""
 
 import json
-import os
 import subprocess
 import sys
 import threading
