@@ -6,6 +6,7 @@ Every import of weight stands inside a command, so that `dit-grid --help` answer
 import contextlib
 import os
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -162,7 +163,7 @@ def status(where: str | None, as_json: bool, watch: bool) -> None:
             click.echo(driver_line(store))
         if not watch:
             return
-        _sleep(2.0)
+        time.sleep(2.0)
 
 
 @cli.command()
@@ -343,10 +344,12 @@ def _print_results(where: str, figures: bool, out: str | None = None, table: boo
     folder = out or figures_folder(where)
     if figures:
         from dit_grid.analysis import write_figures  # matplotlib; a finished launch answers sooner without
+        from dit_grid.analysis.figures.catalog import HEADLINE
 
-        write_figures(where, folder)
+        write_figures(where, folder, only=HEADLINE if table else None)
     if os.path.isdir(folder):
-        click.echo(f"\nFigures: {folder}")
+        more = "; `dit-grid analyze` draws all of them" if figures and table else ""
+        click.echo(f"\nFigures: {folder}{more}")
 
 
 def _exit_status(finish: "Finish") -> int:
@@ -387,12 +390,6 @@ def _others_exit_status(said: "dict[str, Any]") -> int:
         if phase not in fine:
             click.echo(f"{run_id} {phase}; see `dit-grid logs {run_id}`", err=True)
     return DONE if set(said["phases"].values()) <= fine else SOME_FAILED
-
-
-def _sleep(seconds: float) -> None:
-    import time
-
-    time.sleep(seconds)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 What is here decides what to draw from what was measured. How each figure looks is its own module.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -113,10 +113,16 @@ def catalog() -> tuple[Entry, ...]:
     )
 
 
-def drawn(everything: Results, samples: Samples) -> Iterator[tuple[Entry, Chart | str]]:
-    """Yield each figure with its chart, or with the reason why there is none."""
+HEADLINE = ("figure06_steps", "figure07_samples", "figure08_compute")
+"""What a launch ends with: the law, the way there, and what the models draw."""
+
+
+def drawn(
+    everything: Results, samples: Samples, only: Container[str] | None = None
+) -> Iterator[tuple[Entry, Chart | str]]:
+    """Yield each figure, or those named in `only`, with its chart, or with the reason why there is none."""
     material = Material(everything, samples)
-    for entry in catalog():
+    for entry in (entry for entry in catalog() if only is None or entry.name in only):
         try:
             yield entry, entry.draw(material)
         except NotMeasuredError as reason:

@@ -33,6 +33,7 @@ execution:
   checkpoint_every: 400
   steps_per_call: 100
   flush_s: 0.2
+cluster: {{settle_s: 0.5, backoff_s: 0.2}}
 """
 
 
