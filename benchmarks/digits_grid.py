@@ -1,7 +1,7 @@
 """Wall time and law of the digits grid, from nothing: each seed a fresh store and an empty cache of compiled programs.
 
     uv run python benchmarks/digits_grid.py            three seeds, about a quarter of an hour on two idle cores
-    uv run python benchmarks/digits_grid.py --seeds 1
+    uv run python benchmarks/digits_grid.py --seeds 1 --first 2
 
 Prints a row a seed: seconds from the command to its end, the correlation of log distance with log GMACs, whether the
 distance falls with every size at each patch, and the distance of the smallest and the largest model.
@@ -24,8 +24,10 @@ SPEC = Path(__file__).parents[1] / "experiments" / "digits.yaml"
 def main() -> None:
     """Run the grid for each seed and print what was measured."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3, help="how many seeds, from 0 (default 3)")
-    seeds = range(parser.parse_args().seeds)
+    parser.add_argument("--seeds", type=int, default=3, help="how many seeds (default 3)")
+    parser.add_argument("--first", type=int, default=0, help="the first of them (default 0)")
+    asked = parser.parse_args()
+    seeds = range(asked.first, asked.first + asked.seeds)
     print("seed  seconds  r(log GMACs, log fd_conv)  falls with size  S/8      XL/2", flush=True)
     for seed in seeds:
         with tempfile.TemporaryDirectory() as folder:

@@ -344,9 +344,8 @@ def _print_results(where: str, figures: bool, out: str | None = None, table: boo
     folder = out or figures_folder(where)
     if figures:
         from dit_grid.analysis import write_figures  # matplotlib; a finished launch answers sooner without
-        from dit_grid.analysis.figures.catalog import HEADLINE
 
-        write_figures(where, folder, only=HEADLINE if table else None)
+        write_figures(where, folder, headline_only=table)
     if os.path.isdir(folder):
         more = "; `dit-grid analyze` draws all of them" if figures and table else ""
         click.echo(f"\nFigures: {folder}{more}")

@@ -5,11 +5,10 @@ What is here is files; what is drawn is `catalog`.
 
 import base64
 import html
-from collections.abc import Container
 from importlib.resources import files
 from pathlib import Path
 
-from dit_grid.analysis.figures.catalog import Entry, drawn
+from dit_grid.analysis.figures.catalog import HEADLINE, Entry, drawn
 from dit_grid.analysis.figures.chart import Chart, save
 from dit_grid.analysis.results import Results, load
 from dit_grid.analysis.sheets import load_samples
@@ -17,15 +16,15 @@ from dit_grid.analysis.sheets import load_samples
 GALLERY = "index.html"
 
 
-def write_figures(where: str, out: str | Path, only: Container[str] | None = None) -> list[Path]:
+def write_figures(where: str, out: str | Path, headline_only: bool = False) -> list[Path]:
     """The files written to `out`: PNG, SVG and data as CSV of every figure that the store at `where` can give.
 
     `index.html` shows them all, in the paper's order, and says of each missing one what it needs. Figures of an earlier
-    call that cannot be drawn now are left as they are. `only` names the figures to draw, such as `HEADLINE`, which a
-    launch ends with because all of them take ten seconds.
+    call that cannot be drawn now are left as they are. With `headline_only` it draws the law, the way there and the
+    samples, which a launch ends with, because all of them take ten seconds.
     """
     results = load(where)
-    folder, found = Path(out), list(drawn(results, load_samples(where, results), only))
+    folder, found = Path(out), list(drawn(results, load_samples(where, results), HEADLINE if headline_only else None))
     written = [path for entry, chart in found if isinstance(chart, Chart) for path in save(chart, folder, entry.name)]
     if not written:
         return []
