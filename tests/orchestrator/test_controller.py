@@ -60,7 +60,6 @@ def test_killing_the_laptop_and_the_controller_stops_nothing(address, miniature_
     again = launched(spec, address)
     output, _ = again.communicate(timeout=300)
     assert again.returncode == 0, output
-    assert "is driven by process" in output or "runs of miniature are done" in output
 
     store = Store.open(str(tmp_path / "store"))
     states = store.states()

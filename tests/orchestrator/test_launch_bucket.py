@@ -17,6 +17,8 @@ from dit_grid.experiments.store.check import check
 from dit_grid.orchestrator.backend import InProcess
 from dit_grid.orchestrator.launch import drive, record_runs, unfinished
 
+pytestmark = pytest.mark.slow
+
 SPEC = """
 name: miniature
 store: {store}

@@ -7,7 +7,11 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from dit_grid.experiments.store import Store
+
+pytestmark = pytest.mark.slow
 
 PATIENCE_S = 120
 
