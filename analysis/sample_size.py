@@ -15,6 +15,9 @@ from dit_grid.analysis.fits.linear import least_squares
 DISTANCES = ("fid", "sfid", "fd_conv")
 """Metrics that carry the bias."""
 
+INCEPTION = ("fid", "sfid")
+"""Those that are published, and by custom from 50,000 samples."""
+
 
 @dataclass(frozen=True)
 class Unbiased:
@@ -54,17 +57,27 @@ def without_bias(rows: pd.DataFrame) -> Unbiased:
     )
 
 
+STANDARD = 50_000
+"""The samples of FID-50K, with which almost all published values are measured."""
+
+
 def sample_size_warning(rows: pd.DataFrame) -> str | None:
-    """A line that says that distances from different numbers of samples stand side by side; None where they do not.
+    """A line that says that distances from different numbers of samples stand side by side, or FID from few; or None.
 
     `rows` has columns metric, samples, value.
     """
-    for metric, part in rows[rows["metric"].isin(DISTANCES)].groupby("metric"):
+    for name, part in rows[rows["metric"].isin(DISTANCES)].groupby("metric"):
+        metric = str(name)
         sizes = sorted({int(n) for n in part["samples"].dropna()})
         if len(sizes) > 1:
             listed = ", ".join(f"{n:,}" for n in sizes)
             return (
                 f"{metric} from {listed} samples: its bias falls as 1 / samples, so these values cannot be compared; "
                 "measure at one number, or correct with without_bias"
+            )
+        if metric in INCEPTION and sizes and sizes[0] < STANDARD:
+            return (
+                f"{metric} from {sizes[0]:,} samples lies above that from {STANDARD:,} by a bias that falls as 1 / "
+                "samples and differs between models: no value to set beside published ones, and exponents move with it"
             )
     return None

@@ -25,6 +25,7 @@ from dit_grid.analysis.fits import (
 )
 from dit_grid.analysis.metrics import metric_named
 from dit_grid.analysis.results import Results, final_rows, in_grid_order
+from dit_grid.analysis.sample_size import sample_size_warning
 
 POINT = ("model", "size", "patch", "gmacs", "params", "tokens")
 
@@ -34,6 +35,7 @@ class ScalingLaw:
     """One law: `points` (a row a model), the fit and correlation (None below three and four models), what is missing.
 
     `seed_noise` is the standard deviation of ln value between seeds of one model, pooled, and its degrees of freedom.
+    `sample_size` warns where the number of samples biases the values or differs between them (see `sample_size`).
     `monotone` says for each patch size whether the metric improves at every step from the smallest to the largest
     size; `missing` and `left_out` name runs without a final value and models outside the family, each with the reason.
     """
@@ -48,6 +50,7 @@ class ScalingLaw:
     left_out: tuple[str, ...]
     source: str = "this grid"
     seed_noise: tuple[float, int] = (float("nan"), 0)
+    sample_size: str | None = None
 
     def to_text(self) -> str:
         """A few lines for the end of a launch."""
@@ -96,6 +99,7 @@ def law(
         missing=_missing(results.runs, rows),
         left_out=left_out,
         seed_noise=seed_noise(family) if log_y and len(family) else (float("nan"), 0),
+        sample_size=sample_size_warning(family),
     )
 
 
@@ -162,6 +166,8 @@ def _lines(law: ScalingLaw) -> Iterator[str]:
     if law.seed_noise[1]:
         spread, dof = law.seed_noise
         yield f"  Seeds of one model differ by ×{np.exp(spread):.2f} (standard deviation, {dof} degrees of freedom)."
+    if law.sample_size:
+        yield f"  {law.sample_size}"
     yield from _named("Missing", law.missing)
     yield from _named("Left out", law.left_out)
 

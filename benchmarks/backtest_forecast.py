@@ -3,13 +3,19 @@
     uv run python benchmarks/backtest_forecast.py                    the paper and planted grids, some minutes
     uv run python benchmarks/backtest_forecast.py results/digits     also a finished grid of your own
     uv run python benchmarks/backtest_forecast.py --planted 20       fewer planted grids, for a look
+    uv run python benchmarks/backtest_forecast.py --stores A B C     finished grids that differ in their seed alone, and
+                                                                     no stopping, no planted grids: half a minute
 
-Prints three tables. *Part of the grid*: from the k cheapest models, the form that `forecast` picks without seeing the
-others, its mean error on them beside a power law's, how many 95 % intervals held, and the share of the grid's
-training compute that the k models cost. *Stopping*: compute spent until a target was met with the runs in the order
-that `launch --until` gives, cheapest first, and at random (mean of 8), and the error of what was then known.
-*Planted*: how often the interval at which the rule stopped holds the truth (nominal 95 %), since stopping on a narrow
-interval favours lucky ones.
+Nothing is trained here. Prints up to four tables. *Part of the grid*: from the k cheapest models, the form that
+`forecast` picks without seeing the others, its mean error on them beside a power law's, how many 95 % intervals held,
+and the share of the grid's training compute that the k models cost. *Every form*: the same error for each form, a
+column each, and in plain words where the forecast fails. *Stopping*: compute spent until a target was met with the runs
+in the order that `launch --until` gives, cheapest first, and at random (mean of 8), and the error of what was then
+known. *Planted*: how often the interval at which the rule stopped holds the truth (nominal 95 %), since stopping on a
+narrow interval favours lucky ones.
+
+With `--stores` the first two tables are for each store and for all: the mean over the stores, and the grid whose models
+are the means of their seeds.
 """
 
 import argparse
@@ -20,7 +26,8 @@ import numpy as np
 import pandas as pd
 
 from dit_grid.analysis import Results, law, load, main_metric
-from dit_grid.analysis.fits import CannotFitError, PowerLaw
+from dit_grid.analysis.fits import FORMS, CannotFitError, PowerLaw
+from dit_grid.analysis.fits.comparison import AnyLaw
 from dit_grid.analysis.paper.report import twelve
 from dit_grid.analysis.prediction import costlier_than_cheapest, forecast, held_out
 from dit_grid.analysis.results import assemble
@@ -30,24 +37,125 @@ from dit_grid.orchestrator.until import until
 
 RANDOM_ORDERS = 8
 
+GOOD = 0.10
+"""Mean error at which a forecast is worth its saving: what reruns of one FID differ by (`fits.RERUN_NOISE`)."""
+
 
 def main() -> None:
     """Run the back-tests that the command line asks for and print their tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("stores", nargs="*", help="finished stores to try it on")
+    parser.add_argument("more", nargs="*", metavar="STORE", help="finished stores to try it on, the stopping too")
+    parser.add_argument("--stores", nargs="+", default=[], metavar="STORE", help="one a seed of the same grid")
     parser.add_argument("--planted", type=int, default=300, help="planted grids (default 300)")
     asked = parser.parse_args()
-    grids = {"the paper, Table 4": (twelve(), "fid")}
-    for where in asked.stores:
-        results = load(where)
-        grids[where] = (results, main_metric(set(results.evals["metric"])) or "")
-    for name, (results, metric) in grids.items():
-        print(f"\n{name}, {metric}: part of the grid")
-        show(pd.DataFrame(parts(results, metric)))
-        print(f"\n{name}, {metric}: stopping")
-        show(pd.DataFrame(stops(results, metric)))
-    print(f"\n{asked.planted} planted grids: coverage where the rule stopped")
-    show(pd.DataFrame(coverages(asked.planted)))
+    part_of("the paper, Table 4", twelve(), "fid")
+    if asked.stores:
+        seeds(asked.stores)
+    else:
+        grids = {"the paper, Table 4": (twelve(), "fid")} | {where: measured(where) for where in asked.more}
+        for name, (results, metric) in grids.items():
+            if name in asked.more:
+                part_of(name, results, metric)
+            print(f"\n{name}, {metric}: stopping")
+            show(pd.DataFrame(stops(results, metric)))
+        print(f"\n{asked.planted} planted grids: coverage where the rule stopped")
+        show(pd.DataFrame(coverages(asked.planted)))
+
+
+def measured(where: str) -> tuple[Results, str]:
+    """The results of a store, and the metric of its law."""
+    results = load(where)
+    metric = main_metric(set(results.evals["metric"]))
+    if metric is None:
+        raise SystemExit(f"{where}: no fid, fd_conv or heldout_loss was measured")
+    return results, metric
+
+
+def part_of(name: str, results: Results, metric: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Print the tables of one grid, and return them."""
+    chosen, forms = pd.DataFrame(parts(results, metric)), every_form(results, metric)
+    print(f"\n{name}, {metric}: part of the grid")
+    show(chosen)
+    print(f"\n{name}, {metric}: mean error on the rest, every form")
+    show(forms)
+    print("\n".join(verdict(chosen, forms)), flush=True)
+    return chosen, forms
+
+
+def seeds(stores: Sequence[str]) -> None:
+    """The tables of each store, their mean, and those of the means over seeds."""
+    opened = {where: measured(where) for where in stores}
+    tables = [part_of(where, *found) for where, found in opened.items()]
+    if len(tables) == 1:
+        return
+    all_chosen = pd.concat([chosen for chosen, _ in tables])
+    columns = ["compute", "mean error", "power law", "dearest"]
+    mean = all_chosen.assign(dearest=all_chosen["dearest"].abs()).groupby("models")[columns].mean()
+    held = all_chosen["intervals held"].str.split(" of ", expand=True).astype(int).groupby(all_chosen["models"]).sum()
+    mean["worst mean error"] = all_chosen.groupby("models")["mean error"].max()
+    mean["intervals held"] = [f"{a} of {b}" for a, b in held.to_numpy()]
+    print(f"\nmean of {len(tables)} stores (dearest: size of the error): part of the grid")
+    show(mean.reset_index())
+    print(f"\nmean of {len(tables)} stores: mean error on the rest, every form")
+    show(pd.concat([forms for _, forms in tables]).groupby("models").mean().reset_index())
+    part_of(f"{len(tables)} seeds a model", pooled([found for found, _ in opened.values()]), tables_metric(opened))
+
+
+def tables_metric(opened: dict[str, tuple[Results, str]]) -> str:
+    """The one metric of all stores."""
+    metrics = {metric for _, metric in opened.values()}
+    if len(metrics) > 1:
+        raise SystemExit(f"the stores have different metrics: {', '.join(sorted(metrics))}")
+    return metrics.pop()
+
+
+def pooled(parts: Sequence[Results]) -> Results:
+    """One grid of several stores' runs, so that seeds of a model are averaged."""
+    frames = [pd.concat([getattr(p, name) for p in parts], ignore_index=True) for name in ("runs", "train", "evals")]
+    return dataclasses.replace(parts[0], runs=frames[0], train=frames[1], evals=frames[2], where="all seeds")
+
+
+def every_form(results: Results, metric: str) -> pd.DataFrame:
+    """A row for each number of cheapest models from six: the mean error of each form on the others, NaN where none."""
+    points = law(results, metric).points.sort_values("gmacs", kind="stable").reset_index(drop=True)
+    rows = []
+    for k in range(6, len(points)):
+        seen, rest = points.iloc[:k], points.iloc[k:]
+        errors = {form.name: mean_error(form, seen, rest) for form in FORMS}
+        rows.append({"models": k} | errors)
+    return pd.DataFrame(rows)
+
+
+def mean_error(form: AnyLaw, seen: pd.DataFrame, rest: pd.DataFrame) -> float:
+    """The mean relative error of a form on models that it did not see; NaN where it cannot say all of them."""
+    try:
+        mean = form.fit(seen).predict(rest)["mean"].to_numpy()
+    except CannotFitError:
+        return float("nan")
+    return float(np.mean(np.abs(mean / rest["value"].to_numpy() - 1))) if (mean > 0).all() else float("nan")
+
+
+def verdict(chosen: pd.DataFrame, forms: pd.DataFrame) -> Iterator[str]:
+    """In words: what compute was saved at which error, against which alternative, and where it failed."""
+    good = chosen[chosen["mean error"] <= GOOD]
+    if len(good):
+        row = good.iloc[0]
+        yield f"  {row['models']} models, {row['compute']:.0%} of the compute, are the first to predict the rest to"
+        yield f"  {GOOD:.0%} on average ({row['mean error']:.1%}; a power law in compute: {row['power law']:.0%})."
+        later = chosen[(chosen["models"] > row["models"]) & (chosen["mean error"] > GOOD)]
+        if len(later):
+            yield f"  It did not stay so: {', '.join(map(str, later['models']))} models did worse than {GOOD:.0%}."
+    else:
+        yield f"  FAILS: no part of the grid predicted the rest within {GOOD:.0%} on average."
+    worse = chosen[chosen["mean error"] > chosen["power law"]]
+    if len(worse):
+        yield f"  Worse than a plain power law from {', '.join(map(str, worse['models']))} models."
+    best = forms.drop(columns="models").min(axis=1).to_numpy()
+    lost = chosen.loc[chosen["mean error"].to_numpy() > 2 * best, "models"]
+    if len(lost):
+        yield f"  From {', '.join(map(str, lost))} models another form would have erred less than half as much."
+    counts = chosen["intervals held"].str.split(" of ", expand=True).astype(int).sum()
+    yield f"  95 % intervals held {counts[0]} of {counts[1]} times."
 
 
 def show(table: pd.DataFrame) -> None:
@@ -72,7 +180,7 @@ def parts(results: Results, metric: str) -> Iterator[dict[str, object]]:
             "compute": points["gmacs"].iloc[:k].sum() / points["gmacs"].sum(),
             "form": found.fit.law.name,
             "mean error": error.abs().mean(),
-            "power law's": plain.abs().mean(),
+            "power law": plain.abs().mean(),
             "dearest": error.iloc[-1],
             "intervals held": f"{held} of {len(rows)}",
             "decades past": rows["decades"].max(),

@@ -2,13 +2,16 @@
 
     uv run python benchmarks/finished_10000.py               about three minutes, most of them to make the store
     uv run python benchmarks/finished_10000.py --runs 1200
+    uv run python benchmarks/finished_10000.py --folder many   keeps the store, and takes it again the next time
 
 Makes a spec of twelve models by many seeds and a store in which every run is done, as trainers leave it: a runs row, a
 fence and its end, a segment of training rows and one of evaluations each; then compacts it. Prints the seconds of
-`dit-grid launch` and `dit-grid status --json` on it, start of the interpreter included, the best of three.
+`dit-grid launch` and `dit-grid status --json` on it, start of the interpreter included, the best of three; and the
+seconds of CPU, which other load on the machine changes little.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -22,22 +25,30 @@ from dit_grid.orchestrator.launch import record_runs
 
 DIGITS = Path(__file__).parents[1] / "experiments" / "digits.yaml"
 MODELS = 12
+FINISHED = "finished.yaml"
 
 
 def main() -> None:
     """Make the store and time the two commands."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=10_000, help="at least so many runs (default 10,000)")
-    seeds = -(-parser.parse_args().runs // MODELS)
-    with tempfile.TemporaryDirectory() as folder:
-        spec = finished(Path(folder), seeds)
+    parser.add_argument("--folder", type=Path, help="keep the store here")
+    options = parser.parse_args()
+    seeds = -(-options.runs // MODELS)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = (options.folder or Path(scratch)).absolute()
+        spec = folder / FINISHED
+        if not spec.exists():
+            finished(folder, seeds)
+        runs = len(load_spec(spec).runs)
         for command in (["launch", str(spec)], ["status", str(spec), "--json"]):
-            seconds = min(timed(command) for _ in range(3))
-            print(f"{seeds * MODELS:,} runs: dit-grid {command[0]} {seconds:.2f} s", flush=True)
+            seconds, cpu_s = map(min, zip(*(timed(command) for _ in range(3)), strict=True))
+            print(f"{runs:,} runs: dit-grid {command[0]} {seconds:.2f} s ({cpu_s:.2f} s of CPU)", flush=True)
 
 
-def finished(folder: Path, seeds: int) -> Path:
-    """Return the file of a spec whose runs, twelve a seed, are all done in its store."""
+def finished(folder: Path, seeds: int) -> None:
+    """Write a spec whose runs, twelve a seed, are all done in its store."""
+    folder.mkdir(parents=True, exist_ok=True)
     text = DIGITS.read_text().replace("store: results/digits", f"store: {folder / 'store'}")
     text = text.replace("\nseed: 0\n", "\n").replace("\ngrid:\n", f"\ngrid:\n  seed: {list(range(seeds))}\n")
     file = folder / "many.yaml"
@@ -57,15 +68,17 @@ def finished(folder: Path, seeds: int) -> Path:
         store.end_attempt(attempt, "done", {"step": step, "summary": summary})
     compact(store)
     collect(store, dry_run=False, grace_s=0.0)
-    return file
+    file.rename(folder / FINISHED)  # last: a folder that holds it is whole
 
 
-def timed(arguments: list[str]) -> float:
-    """Return the seconds that the command takes."""
-    started = time.monotonic()
+def timed(arguments: list[str]) -> tuple[float, float]:
+    """Return the seconds that the command takes, by the clock and of CPU."""
+    started, before = time.monotonic(), os.times()
     command = [sys.executable, "-m", "dit_grid.orchestrator.cli", *arguments]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return time.monotonic() - started
+    after = os.times()
+    spent = after.children_user + after.children_system - before.children_user - before.children_system
+    return time.monotonic() - started, spent
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """A run whose trainer, and the compaction beside it, are killed at random moments, compared with one left in peace.
 
-    python benchmarks/store_kill.py                            100 kills, about three minutes
+    python benchmarks/store_kill.py                            100 kills, about five minutes
     python benchmarks/store_kill.py --kills 5
 
 Goal: no reader error, and in the end a read view equal to that of an undisturbed run, bit for bit (apart from which
@@ -12,6 +12,9 @@ import multiprocessing
 import random
 import tempfile
 import time
+from collections import Counter
+from multiprocessing.context import SpawnProcess
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,7 +26,7 @@ RUN = "b-4-3f9c2a"
 CHECKPOINT_EVERY = 50
 
 
-def train(where: str, last: int) -> None:
+def train(where: str, last: int, begun: Event | None = None) -> None:
     """Train as a trainer does: rows are a function of the step, flushed before each checkpoint (an empty folder)."""
     store = Store.open(where)
     root = Path(store.paths.full(store.paths.checkpoints(RUN)))
@@ -31,6 +34,8 @@ def train(where: str, last: int) -> None:
     source, step = newest_live(found, store.resume_steps(RUN)) or (None, 0)
     attempt = store.begin_attempt(RUN, step, resumed_attempt=source)
     writer = store.writer(attempt, rows_per_flush=7)
+    if begun:
+        begun.set()
     for step in range(attempt.resume_step + 1, last + 1):
         writer.train({"step": step, "loss": 1.0 / step})
         if step % 10 == 0:
@@ -41,9 +46,10 @@ def train(where: str, last: int) -> None:
     store.end_attempt(attempt, "done")
 
 
-def tidy(where: str) -> None:
-    """Compact and clean up without end, without any grace for readers."""
+def tidy(where: str, last: int, begun: Event) -> None:
+    """Compact and clean up without end, without any grace for readers; `last` is of no interest here."""
     store = Store.open(where)
+    begun.set()
     while True:
         compact(store)
         collect(store, dry_run=False, grace_s=-1.0)
@@ -53,21 +59,27 @@ def view(store: Store) -> list[pa.Table]:
     return [table.drop_columns(["attempt", "wall_unix_s"]) for table in (store.train(), store.evals())]
 
 
-def disturb(where: str, kills: int, last: int) -> None:
-    """Start trainer and compaction, kill one or the other after a random time, look, and start it again."""
+def disturb(where: str, kills: int, last: int) -> Counter[str]:
+    """Start trainer and compaction, kill one or the other at a random time of its work, look, and start it again.
+
+    Returns how often each was killed while it was at work.
+    """
     context = multiprocessing.get_context("spawn")
     store = Store.open(where)
-    targets = {"trainer": (train, (where, last)), "compaction": (tidy, (where,))}
-    running = {}
+    targets = {"trainer": train, "compaction": tidy}
+    running: dict[str, SpawnProcess] = {}
+    killed: Counter[str] = Counter()
     for kill in range(kills):
-        for name, (target, arguments) in targets.items():
+        for name, target in targets.items():
             if name not in running or not running[name].is_alive():
-                running[name] = context.Process(target=target, args=arguments)
+                begun = context.Event()
+                running[name] = context.Process(target=target, args=(where, last, begun))
                 running[name].start()
-        while RUN not in store.states():  # on a busy machine the first trainer takes seconds to begin
-            time.sleep(0.1)
-        time.sleep(0.5 + random.Random(kill).random() * 1.5)
+                if not begun.wait(120):
+                    raise SystemExit(f"the {name} did not begin within two minutes")
+        time.sleep(random.Random(kill).random() * 1.5)
         victim = random.Random(-kill).choice(sorted(running))
+        killed[victim] += running[victim].is_alive()
         running[victim].kill()
         running[victim].join()
         steps = store.train()["step"].to_pylist()
@@ -75,6 +87,7 @@ def disturb(where: str, kills: int, last: int) -> None:
     for process in running.values():
         process.kill()
         process.join()
+    return killed
 
 
 def main() -> None:
@@ -84,12 +97,15 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         disturbed, peaceful = (Store.create(f"{folder}/{name}") for name in ("disturbed", "peaceful"))
-        disturb(disturbed.paths.root, args.kills, args.last)
+        killed = disturb(disturbed.paths.root, args.kills, args.last)
         attempts = disturbed.states()[RUN].attempt
         for store in (disturbed, peaceful):
             train(store.paths.root, args.last)
         same = all(a.equals(b) for a, b in zip(view(disturbed), view(peaceful), strict=True))
-        print(f"{args.kills} kills, {attempts} attempts, {args.last} updates: no reader error")
+        print(
+            f"{args.kills} kills, at work the trainer {killed['trainer']} and the compaction {killed['compaction']} "
+            f"times; {attempts} attempts, {args.last} updates: no reader error"
+        )
         print(f"view equal to an undisturbed run's: {same}")
 
 

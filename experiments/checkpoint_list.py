@@ -4,7 +4,7 @@ Reading and writing them is `dit_grid.experiments.checkpoints`; nothing here nee
 """
 
 from dit_grid.experiments.store import Store, StorePaths, is_live
-from dit_grid.experiments.store.checkpoint_marks import marked
+from dit_grid.experiments.store.checkpoint_marks import whole
 
 
 def checkpoint_folder(store: Store, run_id: str, attempt: int, step: int) -> str:
@@ -14,7 +14,7 @@ def checkpoint_folder(store: Store, run_id: str, attempt: int, step: int) -> str
 
 def written_checkpoints(store: Store, run_id: str) -> list[tuple[int, int]]:
     """Return (step, attempt) of every whole checkpoint, oldest first."""
-    return marked(store.files, run_id)
+    return whole(store.files, run_id)
 
 
 def live_checkpoints(store: Store, run_id: str) -> list[tuple[int, int]]:

@@ -6,7 +6,7 @@ by the store's liveness rule, and which to delete.
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -127,9 +127,13 @@ class Checkpoints:
             raise BadCheckpointError(f"no checkpoint of {self.run_id} can be read; {begin_afresh}: {unreadable[0]}")
         return Restored(0, like, None, tuple(unreadable))
 
-    def keep_newest(self, count: int) -> None:
-        """Delete the run's checkpoints but the `count` newest live ones, and what earlier attempts did not finish."""
-        keep = set(self.live()[-count:])
+    def keep_newest(self, count: int, needed: Collection[int] = ()) -> None:
+        """Delete the run's checkpoints but the `count` newest live ones, and what earlier attempts did not finish.
+
+        Live ones at the steps in `needed`, which are still to be measured, stay too.
+        """
+        live = self.live()
+        keep = {*live[-count:], *(one for one in live if one[0] in needed)}
         for step, attempt in written_checkpoints(self.store, self.run_id):
             if (step, attempt) not in keep:
                 delete_checkpoint(self.store.files, self.run_id, attempt, step)

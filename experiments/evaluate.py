@@ -88,7 +88,8 @@ class Evaluation:
             chunk=min(CHUNK * mesh.size, even), mesh=mesh if mesh.size > 1 else None,
             sampler=setting.sampler, eta=setting.eta, clip=setting.clip,
             guidance=setting.guidance, guidance_channels=setting.guidance_channels,
-            null_label=null_condition(self.run), compiler_options=quick_compile(),
+            guidance_interval=setting.guidance_interval, null_label=null_condition(self.run),
+            compiler_options=quick_compile(),
         )  # fmt: skip
 
     def _image_rows(self, step: int, params: Any, setting: EvalSetting) -> Iterator[dict[str, Any]]:
@@ -205,9 +206,11 @@ def own_part(chunks: Iterable[np.ndarray]) -> Iterator[Samples]:
 
 
 def sampler_name(setting: EvalSetting) -> str:
-    """Return the sampler with what else shapes its path, e.g. `ddim`, `ddim(eta=1)` or `dpmpp-2m(clip)`."""
+    """Return the sampler with what else shapes its path, e.g. `ddim`, `ddim(eta=1)` or `ddpm(guided at 100-700)`."""
     changes = [f"eta={setting.eta:g}"] if setting.eta else []
     changes += ["clip"] if setting.clip else []
+    if setting.guidance_interval and setting.guidance != 1:
+        changes.append("guided at {:g}-{:g}".format(*setting.guidance_interval))
     return f"{setting.sampler}({', '.join(changes)})" if changes else setting.sampler
 
 

@@ -162,16 +162,11 @@ def asked_labels(source: Source, setting: EvalSetting, count: int) -> NDArray[np
 
 
 def draw(
-    source: Source,
-    setting: EvalSetting,
-    labels: NDArray[np.int32],
-    numbers: NDArray[np.int64],
-    interval: tuple[float, float] | None = None,
+    source: Source, setting: EvalSetting, labels: NDArray[np.int32], numbers: NDArray[np.int64]
 ) -> Iterator[NDArray[np.uint8]]:
     """Yield images (n, H, W, C), uint8, of samples with these labels and noise numbers, a chunk at a time.
 
-    Guidance acts in `interval` of the timesteps alone if one is given. Raises SampleError for samples that are not
-    finite, and for more steps than the schedule has.
+    Raises SampleError for samples that are not finite, and for more steps than the schedule has.
     """
     mesh = source.mesh
     chunk = min(chunk_size(source.config) * mesh.size, -(-len(labels) // mesh.size) * mesh.size)
@@ -179,8 +174,8 @@ def draw(
         source.network, respaced(source.diffusion, setting.steps), source.condition(labels),
         jax.random.key(setting.seed), chunk=chunk, numbers=numbers, mesh=mesh if mesh.size > 1 else None,
         sampler=setting.sampler, eta=setting.eta, clip=setting.clip, guidance=setting.guidance,
-        guidance_channels=setting.guidance_channels, guidance_interval=interval, null_label=source.null,
-        compiler_options=quick_compile(),
+        guidance_channels=setting.guidance_channels, guidance_interval=setting.guidance_interval,
+        null_label=source.null, compiler_options=quick_compile(),
     ):  # fmt: skip
         _check_finite(samples, source.title)
         images = source.decoder.decode(samples) if source.decoder else samples
@@ -209,12 +204,13 @@ def chunk_size(config: DiTConfig) -> int:
     return max(1, min(CHUNK, CHUNK_VALUES // (config.tokens * config.width)))
 
 
-def described(source: Source, setting: EvalSetting, interval: tuple[float, float] | None = None) -> dict[str, Any]:
+def described(source: Source, setting: EvalSetting) -> dict[str, Any]:
     """Everything that decides what a sample of a given label and number looks like, for the record."""
     decoder = {"decoder_sha256": source.decoder.sha256} if source.decoder else {}
+    interval = setting.guidance_interval
     return source.made_of | decoder | {
         "sampler": sampler_name(setting), "sampler_steps": setting.steps, "guidance": setting.guidance,
-        "guidance_channels": setting.guidance_channels, "guidance_interval": interval and list(interval),
+        "guidance_channels": setting.guidance_channels, "guidance_interval": list(interval) if interval else None,
         "seed": setting.seed,
     }  # fmt: skip
 

@@ -17,6 +17,7 @@ import jax
 import numpy as np
 
 from dit_grid.experiments import gang
+from dit_grid.experiments.checkpoint_evaluation import settle
 from dit_grid.experiments.checkpoints import Checkpoints, Restored
 from dit_grid.experiments.conditions import check_fit, conditions
 from dit_grid.experiments.context import Context, Progress, code_sha256, versions
@@ -24,6 +25,7 @@ from dit_grid.experiments.data.dataset import Dataset
 from dit_grid.experiments.data.feed import Feed
 from dit_grid.experiments.data.registry import dataset_named
 from dit_grid.experiments.evaluate import Evaluation, npz_bytes
+from dit_grid.experiments.evaluation_jobs import TRAINED, lacking, settings_due
 from dit_grid.experiments.failures import SUPERSEDED, GangError, NonFiniteLossError, classify, failure_detail
 from dit_grid.experiments.optimizer import learning_rate
 from dit_grid.experiments.sharding import own_rows
@@ -115,6 +117,7 @@ class _Training:
         rows = own_rows(program.mesh, run.train.batch)
         self.feed = Feed(dataset, run.seed, run.train.batch, run.train.steps, run.execution.steps_per_call, rows)
         self.rate = learning_rate(run.train.optimizer, run.train.steps)
+        self.apart = run.execution.evaluate_on is not None
         self.metrics: dict[str, float] = {}
         self.newest: dict[str, float | None] = dict.fromkeys(SUMMED_UP)
         self.data_wait_s = 0.0
@@ -126,7 +129,7 @@ class _Training:
         step, state, kind = self.restored.step, self.restored.state, "done"
         with self._writer() as writer:
             self._report(step, "starting")
-            if step and gang.by_leader(lambda: self._lacks_evaluation(step)):
+            if step and not self.apart and gang.by_leader(lambda: self._lacks_evaluation(step)):
                 self._evaluate(step, state, writer)  # its checkpoint was written, and then the attempt ended
             while step < last:
                 state, row = self._window(step, state)
@@ -135,28 +138,27 @@ class _Training:
                 self.newest = {name: row[name] for name in SUMMED_UP}
                 self._report(step, "training", row)
                 stopping = step < last and gang.anywhere(self.context.stop_requested())
-                if step % run.execution.checkpoint_every == 0 or step == last or stopping:
+                measured = bool(settings_due(run, step))
+                due = step % run.execution.checkpoint_every == 0 or (self.apart and measured)
+                if due or step == last or stopping:
                     self._checkpoint(step, state, writer)
                 if stopping:
                     kind = "interrupted"
                     break
-                if self._evaluates_at(step):  # after the checkpoint: hours of sampling may be cut short, not training
+                if measured and not self.apart:  # after the checkpoint: sampling may be cut short, not training
                     self._evaluate(step, state, writer)
         self.checkpoints.wait()
         gang.by_leader(lambda: self._end(kind, step))
         self._report(step, kind)
         return Outcome(kind, self.attempt.number, step)
 
-    def _evaluates_at(self, step: int) -> bool:
-        return step % self.run.evaluate.every == 0 or step == self.run.train.steps
-
     def _lacks_evaluation(self, step: int) -> bool:
         """Whether the run was to be measured at this step and not all of it is in the store."""
-        asked = sum(len(setting.metrics) for setting in self.evaluation.settings_at(step))
-        if not asked or not self._evaluates_at(step):
-            return False
-        rows = self.context.store.evals([self.run.id], columns=["step"])["step"].to_pylist()
-        return rows.count(step) < asked
+        return bool(settings_due(self.run, step)) and step in lacking(self.context.store, [self.run])[self.run.id]
+
+    def _owed(self) -> list[int]:
+        """The steps whose checkpoints jobs of their own are still to measure."""
+        return lacking(self.context.store, [self.run])[self.run.id] if self.apart else []
 
     def _writer(self) -> contextlib.AbstractContextManager[Any]:
         if gang.leads():
@@ -164,12 +166,15 @@ class _Training:
         return contextlib.nullcontext(_NoRows())
 
     def _end(self, kind: str, step: int) -> None:
-        self.checkpoints.keep_newest(self.run.execution.keep_checkpoints)
+        self.checkpoints.keep_newest(self.run.execution.keep_checkpoints, self._owed())
         said: dict[str, Any] = {"step": step}
         if self.newest["loss"] is not None:  # this attempt saw the last window; else the tables know more than it
             said["summary"] = {**self.newest, "metrics": self.metrics, "model": self.run.model.name,
                                "steps": self.run.train.steps, "device": jax.devices()[0].device_kind}  # fmt: skip
-        self.context.store.end_attempt(self.attempt, kind, detail=said)
+        trained = self.apart and kind == "done"
+        self.context.store.end_attempt(self.attempt, TRAINED if trained else kind, detail=said)
+        if trained:
+            settle(self.context.store, self.run)  # every measurement may be there already
 
     def _window(self, step: int, state: TrainState) -> tuple[TrainState, dict[str, float | None]]:
         """Advance by one logged window; return the new state and the window's row."""
@@ -181,7 +186,7 @@ class _Training:
         gang.nowhere(self.failure)
         elapsed = time.perf_counter() - started
         means = {name: float(np.mean([getattr(part, name) for part in losses], dtype=np.float64)) for name in MEANS}
-        means["param_norm"] = float(self.program.norm(state.params))
+        means["param_norm"] = float(losses[-1].param_norm)
         step += self.run.train.log_every
         self._check_finite(f"between steps {step - self.run.train.log_every + 1} and {step}", means)
         rate = self.run.train.log_every / elapsed
@@ -238,7 +243,8 @@ class _Training:
         """Rows first, then the checkpoint that covers them: after any crash no row below a checkpoint is missing."""
         gang.by_leader(lambda: self._keep_rows(writer))
         self.checkpoints.save(self.attempt, step, state)
-        gang.by_leader(lambda: self.checkpoints.keep_newest(self.run.execution.keep_checkpoints + 1))
+        keep = self.run.execution.keep_checkpoints + 1
+        gang.by_leader(lambda: self.checkpoints.keep_newest(keep, self._owed()))
 
     def _keep_rows(self, writer: RowWriter) -> None:
         if self.context.store.superseded(self.attempt):

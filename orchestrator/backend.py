@@ -11,6 +11,7 @@ from typing import Protocol
 
 from dit_grid.experiments.checkpoint_list import live_checkpoints
 from dit_grid.experiments.context import Context, Progress
+from dit_grid.experiments.evaluation_jobs import TRAINED, EvaluationJob, is_recorded, parsed_job_id
 from dit_grid.experiments.failures import failure_detail
 from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.store import Store
@@ -115,7 +116,7 @@ class InProcess:
     def poll(self, timeout_s: float) -> Sequence[Event]:
         if self._gone:
             gang = self._gone.popleft()
-            return [GangGone(now(), gang, newest_checkpoint(self.store, gang.run_id))]
+            return [self._gone_word(gang)]
         if not self._queue:
             time.sleep(timeout_s)
             return ()
@@ -130,8 +131,11 @@ class InProcess:
         context = Context(self.store, report=report, stop_requested=lambda: gang.run_id in self._stopped)
         ended = attempt(self._specs[gang.run_id], context)
         events.append(RankEnded(now(), gang, 0, ended.outcome, ended.step, ended.message))
-        events.append(GangGone(now(), gang, newest_checkpoint(self.store, gang.run_id)))
+        events.append(self._gone_word(gang))
         return events
+
+    def _gone_word(self, gang: Gang) -> GangGone:
+        return GangGone(now(), gang, newest_checkpoint(self.store, gang.run_id), has_ended(self.store, gang.run_id))
 
     def progress(self) -> Mapping[str, Progress]:
         return dict(self._progress)
@@ -145,6 +149,8 @@ class InProcess:
 
 def attempt(run: RunSpec, context: Context) -> Ended:
     """Execute one attempt of the run here and return how it ended; a failure is an outcome, never an exception."""
+    if isinstance(run, EvaluationJob):
+        return _evaluation(run, context)
     from dit_grid.experiments.train import train  # jax takes seconds to import; the driver never needs it
 
     try:
@@ -155,7 +161,29 @@ def attempt(run: RunSpec, context: Context) -> Ended:
     return Ended(run.id, outcome.kind, outcome.step)
 
 
+def _evaluation(job: EvaluationJob, context: Context) -> Ended:
+    from dit_grid.experiments.checkpoint_evaluation import evaluate_checkpoint
+
+    try:
+        outcome = evaluate_checkpoint(job, context)
+    except Exception as error:
+        detail = failure_detail(error)
+        print(detail["traceback"])  # to its log; no attempt of the run's would keep it
+        return Ended(job.id, detail["class"], 0, detail["message"])
+    return Ended(job.id, outcome, int(outcome == "done"))
+
+
 def newest_checkpoint(store: Store, run_id: str) -> int:
-    """Return the step of the run's newest live checkpoint, 0 if it has none."""
+    """Return the step of the run's newest live checkpoint, 0 if it has none; 1 for an evaluation that is recorded."""
+    if (job := parsed_job_id(run_id)) is not None:
+        return int(is_recorded(store, *job))
     live = live_checkpoints(store, run_id)
     return live[-1][0] if live else 0
+
+
+def has_ended(store: Store, run_id: str) -> bool:
+    """Return whether the store holds the end of the run's training, or all rows of an evaluation job."""
+    if (job := parsed_job_id(run_id)) is not None:
+        return is_recorded(store, *job)
+    attempts = store.attempts(run_id)
+    return bool(attempts) and attempts[-1].outcome in ("done", TRAINED)

@@ -31,7 +31,7 @@ def shortened(run: RunSpec) -> RunSpec:
     steps = window * WINDOWS
     train = run.train.model_copy(update={"steps": steps, "log_every": window})
     evaluate = run.evaluate.model_copy(update={"every": steps, "settings": tuple[EvalSetting, ...]()})
-    execution = run.execution.model_copy(update={"checkpoint_every": steps, "keep_checkpoints": 1})
+    execution = run.execution.model_copy(update={"checkpoint_every": steps, "keep_checkpoints": 1, "evaluate_on": None})
     return RunSpec.model_validate(run.model_copy(
         update={"train": train, "evaluate": evaluate, "execution": execution, "seed": run.seed},
     ).model_dump())  # fmt: skip

@@ -111,6 +111,7 @@ def launch(
 
     Ctrl-C writes checkpoints and stops; the same command goes on from there.
     """
+    from dit_grid.experiments.evaluation_jobs import jobs_of, trainings_of
     from dit_grid.experiments.needed_files import check_needed_files
     from dit_grid.experiments.spec import load_spec
     from dit_grid.orchestrator.drivers import launch_here, launch_on_cluster
@@ -130,8 +131,10 @@ def launch(
         else:
             _print_results(loaded.store, figures=False)
         return
-    check_needed_files(todo, spec)
-    click.echo(f"{loaded.name}: {len(todo)} of {len(loaded.runs)} runs to do, in {loaded.store}")
+    runs, measuring = trainings_of(todo), len(jobs_of(todo))
+    check_needed_files(runs, spec)
+    also = f", {measuring} evaluations as jobs of their own" if measuring else ""
+    click.echo(f"{loaded.name}: {len(runs)} of {len(loaded.runs)} runs to do{also}, in {loaded.store}")
     finish = launch_here(loaded, display) if address is None else launch_on_cluster(loaded, address)
     _print_results(loaded.store, figures=True)
     sys.exit(_exit_status(finish))
@@ -330,7 +333,7 @@ def _print_results(where: str, figures: bool, out: str | None = None, table: boo
     """Print the results table, the law of the main metric, and where the figures are."""
     from dit_grid.analysis import law, load, results_table
     from dit_grid.analysis.metrics import main_metric
-    from dit_grid.orchestrator.tables import write_frame
+    from dit_grid.orchestrator.tables import print_text, write_frame
     from dit_grid.orchestrator.where import figures_folder
 
     found = load(where)
@@ -340,7 +343,7 @@ def _print_results(where: str, figures: bool, out: str | None = None, table: boo
     if metric is None:
         click.echo("Nothing was measured yet, so there is no law to fit.")
         return
-    click.echo(f"\n{law(found, metric)}")
+    print_text(f"\n{law(found, metric)}")
     folder = out or figures_folder(where)
     if figures:
         from dit_grid.analysis import write_figures  # matplotlib; a finished launch answers sooner without

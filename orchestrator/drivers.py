@@ -81,11 +81,17 @@ def drive_under(lease: Lease, spec: ExperimentSpec, store: Store, backend: Backe
     Raises what the driver raises, once those who watch it have been told.
     """
     todo = unfinished(spec)
+
+    def show_and_note(grid: Grid) -> None:
+        if lease.note_is_old:
+            lease.note = {"waits": waits(grid.state)}
+        show(grid)
+
     speeds = median_speeds(store) if spec.cluster.budget != BudgetSpec() else {}
     with lease:
         try:
             state = drive(
-                todo, store, backend, show, cluster=spec.cluster, price=spec.plan, speeds=speeds,
+                todo, store, backend, show_and_note, cluster=spec.cluster, price=spec.plan, speeds=speeds,
                 requests=Inbox(store.files).events, advise=adviser(spec, store), holds=lambda: lease.holds,
             )  # fmt: skip
         except Exception as error:
@@ -159,4 +165,14 @@ def _said(state: core.State, todo: list[RunSpec]) -> dict[str, Any]:
     """Return what a driver leaves for those who watch it."""
     phases = {run.id: str(run.phase) for run in state.in_order()}
     outcome = "stopped" if state.stopping else "ended"
-    return {"outcome": outcome, "runs": [run.id for run in todo], "phases": phases, "enough": state.enough}
+    runs = [run.id for run in todo]
+    return {"outcome": outcome, "runs": runs, "phases": phases, "enough": state.enough, "waits": waits(state)}
+
+
+def waits(state: core.State) -> dict[str, list[str]]:
+    """Return reason -> the runs that wait for it, in the order of launching; many share one."""
+    found: dict[str, list[str]] = {}
+    for run in state.in_order():
+        if reason := core.why(state, run.id):
+            found.setdefault(reason, []).append(run.id)
+    return found

@@ -16,13 +16,22 @@ from dataclasses import dataclass
 from types import FrameType
 
 from dit_grid.experiments.context import Progress, code_sha256
+from dit_grid.experiments.evaluation_jobs import (
+    TRAINED,
+    EvaluationJob,
+    evaluation_job,
+    evaluation_steps,
+    jobs_of,
+    lacking,
+    trainings_of,
+)
 from dit_grid.experiments.spec import ClusterSpec, ExperimentSpec, PriceSpec, RunSpec
-from dit_grid.experiments.store import EventWriter, NotAStoreError, Store
+from dit_grid.experiments.store import EventWriter, NotAStoreError, RunState, Store
 from dit_grid.model import accounting
 from dit_grid.orchestrator import core, journal
 from dit_grid.orchestrator.backend import Backend, newest_checkpoint, now
 from dit_grid.orchestrator.errors import RequestError
-from dit_grid.orchestrator.plan import usd_per_hour
+from dit_grid.orchestrator.plan import evaluation_macs_at, evaluation_s, usd_per_hour
 from dit_grid.orchestrator.vocabulary import Asked, ClusterSeen, Event, RankEnded, Tick
 
 POLL_S = 0.5
@@ -76,12 +85,26 @@ def run_row(spec: ExperimentSpec, run: RunSpec) -> dict[str, object]:
 
 
 def unfinished(spec: ExperimentSpec) -> list[RunSpec]:
-    """Return the spec's runs that its store, if there is one, does not hold to the end."""
+    """Return the spec's runs that its store, if there is one, does not hold to the end.
+
+    After each stand the jobs that are still to measure its checkpoints, where those are jobs of their own.
+    """
     try:
-        states = Store.open(spec.store).states()
+        store: Store | None = Store.open(spec.store)
     except NotAStoreError:
-        states = {}
-    return [run for run in spec.runs if run.id not in states or states[run.id].outcome != "done"]
+        store = None
+    states = store.states() if store is not None else {}
+    left = [run for run in spec.runs if run.id not in states or states[run.id].outcome != "done"]
+    apart = [run for run in left if run.execution.evaluate_on is not None or _is_trained(states, run.id)]
+    begun = [run for run in apart if run.id in states]
+    owed = {run.id: evaluation_steps(run) for run in apart}
+    if store is not None and begun:
+        owed |= lacking(store, begun)
+    return [job for run in left for job in (run, *(evaluation_job(run, step) for step in owed.get(run.id, ())))]
+
+
+def _is_trained(states: Mapping[str, RunState], run_id: str) -> bool:
+    return run_id in states and states[run_id].outcome == TRAINED
 
 
 def check_placeable(runs: list[RunSpec], cluster: ClusterSeen) -> None:
@@ -129,11 +152,14 @@ def drive(
     """
     driver = _Driver(store, backend, runs, requests, advise, holds)
     spent = journal.spent_before(store) if cluster.budget != type(cluster.budget)() else core.Spending()
-    states, measured = store.states(), speeds or {}
+    states, measured = store.states(), dict(speeds or {})
+    # With nothing left to measure it was cut off before its end was recorded; started again it records that.
+    trained = {job.run_id for job in jobs_of(runs) if _is_trained(states, job.run_id)}
+    measured |= {job.id: 1 / evaluation_s(job, measured[job.run_id]) for job in jobs_of(runs) if job.run_id in measured}
     known = [
         core_run(
             run, price, step=driver.first_steps[run.id], steps_per_s=measured.get(run.id),
-            starts=states[run.id].attempt if run.id in states else 0,
+            starts=states[run.id].attempt if run.id in states else 0, trained=run.id in trained,
         )
         for run in runs
     ]  # fmt: skip
@@ -153,6 +179,7 @@ class _Driver:
         advise: Callable[[], Sequence[Event]], holds: Callable[[], bool],
     ) -> None:  # fmt: skip
         self.backend, self.runs, self.requests, self.advise, self.holds = backend, runs, requests, advise, holds
+        self.trainings = tuple(trainings_of(runs))
         self.first_steps = {run.id: newest_checkpoint(store, run.id) for run in runs}
         self.began = now()
         self.spending_said, self.spent_before = self.began, core.Spending()
@@ -173,7 +200,7 @@ class _Driver:
                     for advice in self.advise():
                         state = self._take(state, advice, events)
             progress = dict(self.backend.progress())
-            show(Grid(tuple(self.runs), state, progress, self.first_steps, now() - self.began))
+            show(Grid(self.trainings, state, progress, self.first_steps, now() - self.began))
             if state.finished:
                 return state
             if not self.holds():
@@ -211,10 +238,22 @@ class _Driver:
 
 
 def core_run(
-    run: RunSpec, price: PriceSpec, *, step: int = 0, steps_per_s: float | None = None, starts: int = 0
-) -> core.Run:
-    """Return the run as the core sees it: what it needs, what it costs, and from where it goes on."""
+    run: RunSpec, price: PriceSpec, *, step: int = 0, steps_per_s: float | None = None, starts: int = 0,
+    trained: bool = False,
+) -> core.Run:  # fmt: skip
+    """Return the run as the core sees it: what it needs, what it costs, and from where it goes on.
+
+    A job that measures a checkpoint is one step; `steps_per_s` is then of such jobs.
+    """
     execution = run.execution
+    usd = usd_per_hour(execution.resources, price) or 0.0
+    seconds = 1 / steps_per_s if steps_per_s else None
+    if isinstance(run, EvaluationJob):
+        return core.Run(
+            run.id, execution.resources.kind, execution.resources.count, execution.priority, execution.max_retries,
+            steps=1, macs_per_step=evaluation_macs_at(run, run.measures), report_steps=1, seconds_per_step=seconds,
+            usd_per_hour=usd, step=step, of=run.run_id, at_step=run.measures,
+        )  # fmt: skip
     return core.Run(
         run.id,
         execution.resources.kind,
@@ -224,10 +263,11 @@ def core_run(
         steps=run.train.steps,
         macs_per_step=accounting.training_macs(run.network, run.train.batch, steps=1),
         report_steps=run.train.log_every,
-        seconds_per_step=1 / steps_per_s if steps_per_s else None,
-        usd_per_hour=usd_per_hour(execution.resources, price) or 0.0,
+        seconds_per_step=seconds,
+        usd_per_hour=usd,
         step=step,
         starts=starts,
+        phase=core.Phase.DONE if trained else core.Phase.WAITING,
     )
 
 

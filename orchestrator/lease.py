@@ -50,6 +50,9 @@ class Lease:
     ) -> None:  # fmt: skip
         self.number, self._files, self._ttl_s, self._clock = number, files, ttl_s, clock or steady_s
         self._renewed = self._clock() if claimed_at is None else claimed_at
+        self.note: dict[str, Any] = {}
+        """What the next beats say to whoever looks, in JSON; never changed, only replaced."""
+        self._noted = self.note
         self._beat = 0
         self._lost = threading.Event()
         self._closing = threading.Event()
@@ -62,14 +65,20 @@ class Lease:
             self._lost.set()
         return not self._lost.is_set()
 
+    @property
+    def note_is_old(self) -> bool:
+        """Return whether the note was written, so that a new one would be read."""
+        return self._noted is self.note
+
     def renew(self) -> bool:
         """Write a beat unless a later driver was seen, and return whether the lease is held."""
         if newest_number(self._files) > self.number:
             self._lost.set()
         if not self.holds:
             return False
-        began = self._clock()
-        self._files.create(f"{_claim(self.number)}.beat-{self._beat:08d}", b"")
+        began, note = self._clock(), self.note
+        self._files.create(f"{_claim(self.number)}.beat-{self._beat:08d}", json.dumps(note).encode())
+        self._noted = note
         self._renewed = began  # not the end: the others count from when they see the beat, which is later than both
         if self._beat:
             self._files.delete(f"{_claim(self.number)}.beat-{self._beat - 1:08d}")
@@ -140,6 +149,14 @@ class Watcher:
             self._seen, self._since = held, self.clock()
         silent = self.clock() - self._since > self.ttl_s
         return number, None if silent or _is_dead(held.holder) else held
+
+
+def newest_note(files: Files) -> dict[str, Any]:
+    """Return the last word of the latest driver: what its newest beat says, or its end."""
+    number, ended, beat = _newest(files)
+    if ended:
+        return _read(files, f"{_claim(number)}.end.json")
+    return _read(files, f"{_claim(number)}.beat-{beat:08d}") if beat >= 0 else {}
 
 
 def newest_number(files: Files) -> int:

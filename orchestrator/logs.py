@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from dit_grid.experiments.evaluation_jobs import job_id, parsed_job_id
 from dit_grid.experiments.store import AttemptRecord, Store, StorePaths
 from dit_grid.orchestrator.errors import RequestError
 
@@ -14,6 +15,9 @@ LOOK_EVERY_S = 0.5
 
 def print_log(store: Store, run: str, attempt: int | None = None, rank: int = 0) -> None:
     """Print the log of a process of an attempt, by default the newest's rank 0; of a failed one its traceback first."""
+    if (job := parsed_job_id(run)) is not None:
+        click.echo(_of_evaluation(store, job_id(run_named(store, job[0]), job[1]), attempt, rank), nl=False)
+        return
     run_id = run_named(store, run)
     record = _attempt(store, run_id, attempt)
     if record.outcome == "failed" and record.end:
@@ -55,6 +59,15 @@ def run_named(store: Store, name: str) -> str:
         many = "means several runs" if found else "is no run of this store"
         raise RequestError(f"{name!r} {many}; name one of: {', '.join(found or runs)}")
     return found[0]
+
+
+def _of_evaluation(store: Store, job: str, attempt: int | None, rank: int) -> str:
+    """Return the log of an evaluation job, which is named by the attempt that wrote the checkpoint."""
+    names = store.files.walk(StorePaths.logs(job))
+    found = [int(match[1]) for name in names if (match := re.search(r"/a(\d{6})[^/]*$", name))]
+    if not found:
+        raise RequestError(f"{job} has no log; was it started? dit-grid status says why it waits")
+    return _existing(store, job, max(found) if attempt is None else attempt, rank)
 
 
 def _attempt(store: Store, run_id: str, number: int | None) -> AttemptRecord:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dit_grid.experiments.evaluation_jobs import EvaluationJob, evaluation_steps, settings_due
 from dit_grid.experiments.spec import ExperimentSpec, PriceSpec, RunSpec
 from dit_grid.experiments.spec.run import ResourceSpec
 from dit_grid.experiments.spec.slices import CORES_PER_CHIP as CORES_PER_CHIP
@@ -61,6 +62,10 @@ class PlanRow:
     hours_high: float | None
     usd_per_hour: float | None
     usd: float | None
+    eval_on: str
+    """What evaluations hold: the run's own resources, or others where they are jobs of their own."""
+    eval_usd: float | None
+    """What of `usd` they cost."""
 
 
 def plan(spec: ExperimentSpec, measured_steps_per_s: Mapping[str, float | Speed] | None = None) -> list[PlanRow]:
@@ -76,13 +81,22 @@ def times_evaluated(run: RunSpec) -> int:
 
 def evaluation_macs(run: RunSpec) -> int:
     """Return the multiply-accumulates of drawing all samples of all evaluations of the run; scoring is not counted."""
-    times = times_evaluated(run)
-    sampled = (s for s in run.evaluate.settings if set(s.metrics) - {"heldout_loss"})
+    return sum(evaluation_macs_at(run, step) for step in evaluation_steps(run))
+
+
+def evaluation_macs_at(run: RunSpec, step: int) -> int:
+    """Return the multiply-accumulates of drawing the samples that measure the run at one step."""
     return sum(
-        (times if s.when == "every" else 1)
-        * s.samples * accounting.sampling_macs(run.network, s.steps, guided=s.guidance != 1.0)
-        for s in sampled
+        setting.samples * accounting.sampling_macs(run.network, setting.steps, guided=setting.guidance != 1.0)
+        for setting in settings_due(run, step) if set(setting.metrics) - {"heldout_loss"}
     )  # fmt: skip
+
+
+def evaluation_s(job: EvaluationJob, steps_per_s: float) -> float:
+    """Return how long the job takes where its run trains `steps_per_s`: at the same rate per chip or core."""
+    train, own = chips_and_cores(job.trains_on)[1], chips_and_cores(job.execution.resources)[1]
+    macs_per_s = steps_per_s * accounting.training_macs(job.network, job.train.batch, steps=1) * own / train
+    return max(evaluation_macs_at(job, job.measures) / macs_per_s, 1.0)
 
 
 def chips_and_cores(resources: ResourceSpec) -> tuple[int, int]:
@@ -129,13 +143,19 @@ def _row(run: RunSpec, price: PriceSpec, measured: float | Speed | None) -> Plan
     speed, source = _speed(run, price, measured)
     train_hours = eval_hours = hours = hours_low = hours_high = None
     lost = price.overhead
+    apart, eval_resources = run.execution.evaluate_on is not None, run.execution.evaluate_on or resources
+    hourly, eval_hourly = usd_per_hour(resources, price), usd_per_hour(eval_resources, price)
+    usd = eval_usd = None
     if speed is not None:
         train_hours = run.train.steps / speed.steps_per_s / 3600
-        eval_hours = train_hours * evaluation / train
-        lost += preemption_overhead(run, price, speed.steps_per_s, eval_hours * 3600)
+        share = chips_and_cores(resources)[1] / chips_and_cores(eval_resources)[1]  # the same rate per core
+        eval_hours = train_hours * evaluation / train * share
+        lost += preemption_overhead(run, price, speed.steps_per_s, 0.0 if apart else eval_hours * 3600)
         hours = (train_hours + eval_hours) * (1 + lost)
         hours_low, hours_high = hours * speed.steps_per_s / speed.high, hours * speed.steps_per_s / speed.low
-    hourly = usd_per_hour(resources, price)
+        if hourly is not None and eval_hourly is not None:
+            eval_usd = eval_hours * (1 + lost) * eval_hourly
+            usd = train_hours * (1 + lost) * hourly + eval_usd
     return PlanRow(
         run.id,
         run.model.name,
@@ -158,7 +178,9 @@ def _row(run: RunSpec, price: PriceSpec, measured: float | Speed | None) -> Plan
         hours_low,
         hours_high,
         hourly,
-        hours * hourly if hours is not None and hourly is not None else None,
+        usd,
+        eval_resources.slice or f"{eval_resources.count} {eval_resources.kind}",
+        eval_usd,
     )
 
 

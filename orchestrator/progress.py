@@ -5,10 +5,10 @@ It draws what `launch` hands it and decides nothing.
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -33,7 +33,7 @@ def display(console: Console | None = None) -> Iterator[Callable[[Grid], None]]:
         yield Lines(console).show
         return
     with Live(console=console, auto_refresh=False, transient=True) as live:
-        yield lambda grid: live.update(table(grid), refresh=True)
+        yield lambda grid: live.update(Group(table(grid), Text(summary(grid), style="dim")), refresh=True)
 
 
 class Lines:
@@ -47,15 +47,17 @@ class Lines:
 
     def show(self, grid: Grid) -> None:
         """Print what is new."""
-        names = {run.id: run.model.name for run in grid.runs}
+        specs = {run.id: run for run in grid.runs}
         for run in grid.state.in_order():
+            spec = specs[run.of or run.id]
             if self._phases.get(run.id) != run.phase and not (run.phase is Phase.WAITING and not run.attempts):
-                self._print(grid, f"{names[run.id]} {run.phase} {run.reason}".rstrip())
+                self._print(grid, f"{_named(run, spec)} {run.phase} {run.reason}".rstrip())
             self._phases[run.id] = run.phase
             progress = grid.progress.get(run.id)
             if progress and progress.metrics and progress.metrics != self._metrics.get(run.id):
                 self._metrics[run.id] = progress.metrics
-                self._print(grid, f"{names[run.id]} step {progress.step}/{progress.steps} {_metrics_text(progress)}")
+                step = f"{run.at_step if run.of else progress.step}/{spec.train.steps}"
+                self._print(grid, f"{spec.model.name} step {step} {_metrics_text(progress)}")
         if time.monotonic() - self._said > LINE_EVERY_S:
             self._print(grid, summary(grid))
 
@@ -65,23 +67,39 @@ class Lines:
 
 
 def table(grid: Grid) -> Table:
-    """Return the grid as a table: a row a run, and the whole grid's ETA in the caption."""
-    drawn = Table(caption=summary(grid), caption_justify="left", box=None, pad_edge=False, header_style="bold")
+    """Return the grid as a table: a row a run, and the evaluations under way."""
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("run", "state", "step", "it/s", "loss", "metrics", "ETA"):
         drawn.add_column(name, justify="right" if name in ("it/s", "loss", "ETA") else "left", no_wrap=True)
     for spec in grid.runs:
         run, progress = grid.state.runs[spec.id], grid.progress.get(spec.id)
         drawn.add_row(spec.model.name, *_cells(run, spec, progress, why(grid.state, run.id)))
+    specs = {spec.id: spec for spec in grid.runs}
+    for run in grid.state.in_order():
+        if run.of and run.phase in (Phase.RUNNING, Phase.FAILED):
+            activity = Text(str(run.phase) if run.attempt is None else run.attempt.activity, STYLES[run.phase])
+            said = Text(run.reason, overflow="ellipsis")
+            drawn.add_row(_named(run, specs[run.of]), activity, said, "", "", "", "")
     return drawn
 
 
 def summary(grid: Grid) -> str:
     """Return one line: how many runs are where, the time so far and the time to go."""
-    phases = [run.phase for run in grid.state.runs.values()]
-    counts = ", ".join(f"{phases.count(phase)} {phase}" for phase in Phase if phase in phases)
+    counts = _counts(run for run in grid.state.runs.values() if not run.of)
+    if measured := _counts(run for run in grid.state.runs.values() if run.of):
+        counts += f"; evaluations: {measured}"
     left = remaining_s(grid)
     eta = f", about {clock(left)} to go" if left is not None and not grid.state.finished else ""
     return f"{counts}; {clock(grid.elapsed_s)} so far{eta}"
+
+
+def _counts(runs: Iterable[Run]) -> str:
+    phases = [run.phase for run in runs]
+    return ", ".join(f"{phases.count(phase)} {phase}" for phase in Phase if phase in phases)
+
+
+def _named(run: Run, spec: RunSpec) -> str:
+    return f"{spec.model.name} evaluation of step {run.at_step}" if run.of else spec.model.name
 
 
 def remaining_s(grid: Grid) -> float | None:

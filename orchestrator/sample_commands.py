@@ -35,6 +35,9 @@ def sampling_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--clip/--no-clip", default=None, help="Keep each estimate of the image within [-1, 1]."),
         click.option("--guidance", type=click.FloatRange(min=0), help="Classifier-free guidance; 1 is none."),
         click.option("--guidance-channels", metavar="N|all", help="Leading channels that guidance acts on."),
+        click.option(
+            "--guidance-interval", nargs=2, type=float, metavar="LOW HIGH", help="Guide at these timesteps alone."
+        ),
         click.option("--seed", type=click.IntRange(min=0), help="Seed of noise and labels."),
         click.option("--vae", type=click.Path(dir_okay=False, path_type=Path), help="Weights that decode latents."),
     )):  # fmt: skip
@@ -51,7 +54,6 @@ def sampling_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--model", help="With --weights: what the file should hold, as XL/2.")
 @click.option("--image-size", type=int, help="With --weights: pixels a side; needed for diffusers' files alone.")
 @sampling_options
-@click.option("--guidance-interval", nargs=2, type=float, metavar="LOW HIGH", help="Guide at these timesteps alone.")
 @click.option("--classes", help="Rows of the sheet, e.g. 207,360 or 0-9.")
 @click.option("--seeds", default=8, show_default=True, type=click.IntRange(1, 1000), help="Columns of the sheet.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The sheet's name, or a folder for several.")
@@ -62,9 +64,8 @@ def sampling_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
 def sample(
     runs: tuple[str, ...], where: str | None, step: int | None, raw: bool, weights: Path | None, model: str | None,
-    image_size: int | None, guidance_interval: tuple[float, float] | None, classes: str | None, seeds: int,
-    out: Path | None, npz: Path | None, count: int | None, labels: str | None, host: str | None, as_json: bool,
-    vae: Path | None, **asked: Any,
+    image_size: int | None, classes: str | None, seeds: int, out: Path | None, npz: Path | None, count: int | None,
+    labels: str | None, host: str | None, as_json: bool, vae: Path | None, **asked: Any,
 ) -> None:  # fmt: skip
     """Draw pictures: a sheet (rows are classes, columns noises), or with --npz many samples for any FID program.
 
@@ -84,7 +85,6 @@ def sample(
         raise RequestError("name a RUN of the store, e.g. XL/2, or give a file of weights with --weights; not both")
     if npz is None and (count or labels or host):
         raise RequestError("--count, --labels and --host are of --npz FILE; a sheet has --classes and --seeds")
-    interval = guidance_interval or None
     with plain_warnings():
         if weights:
             size = None if image_size is None else _latents(image_size)
@@ -92,11 +92,10 @@ def sample(
         else:
             named = _of_runs(runs, where, step, raw, vae)
         if npz is not None:
-            written = [_npz(named, npz, count or 50_000, labels, host, asked, interval)]
+            written = [_npz(named, npz, count or 50_000, labels, host, asked)]
         else:
             written = [
-                _sheet(source(), _place(out, name, len(named)), classes, seeds, asked, interval)
-                for name, source in named.items()
+                _sheet(source(), _place(out, name, len(named)), classes, seeds, asked) for name, source in named.items()
             ]
     _print(written, as_json)
 
@@ -135,10 +134,7 @@ def _of_runs(
     }
 
 
-def _sheet(
-    source: "Source", path: Path, classes: str | None, seeds: int, asked: dict[str, Any],
-    interval: tuple[float, float] | None,
-) -> dict[str, Any]:  # fmt: skip
+def _sheet(source: "Source", path: Path, classes: str | None, seeds: int, asked: dict[str, Any]) -> dict[str, Any]:
     import json
 
     import numpy as np
@@ -149,11 +145,11 @@ def _sheet(
     from dit_grid.orchestrator.shown import progress
 
     setting, rows = changed(source.setting, asked), _classes(classes, source.classes)
-    made = described(source, setting, interval) | {"classes": rows, "seeds": seeds}
+    made = described(source, setting) | {"classes": rows, "seeds": seeds}
     labels, numbers = np.repeat(np.array(rows, np.int32), seeds), np.tile(np.arange(seeds), len(rows))
     chunks = []
     with progress(f"{source.title}: samples", len(labels)) as counter:
-        for chunk in draw(source, setting, labels, numbers, interval):
+        for chunk in draw(source, setting, labels, numbers):
             chunks.append(chunk)
             counter.add(len(chunk))
     images = np.concatenate(chunks)
@@ -170,7 +166,7 @@ def _sheet(
 
 def _npz(
     named: "dict[str, Callable[[], Source]]", path: Path, count: int, labels: str | None, host: str | None,
-    asked: dict[str, Any], interval: tuple[float, float] | None,
+    asked: dict[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     from dit_grid.experiments.sample_files import Job, write_samples
     from dit_grid.experiments.sampling import asked_labels, chunk_size, described, draw
@@ -182,11 +178,11 @@ def _npz(
     mine = share(host, os.environ)
     source = next(iter(named.values()))()
     setting = changed(source.setting, asked | {"labels": labels})
-    made = described(source, setting, interval) | {"labels": setting.labels}
+    made = described(source, setting) | {"labels": setting.labels}
     job = Job(asked_labels(source, setting, count), chunk_size(source.config), made)
     with progress(f"{source.title}: samples", _share_of(job, mine)) as counter:
         whole = write_samples(
-            path, job, lambda labels, numbers: draw(source, setting, labels, numbers, interval),
+            path, job, lambda labels, numbers: draw(source, setting, labels, numbers),
             host=mine.host, hosts=mine.hosts, drawn=lambda n, new: counter.add(n) if new else counter.skip(n),
         )  # fmt: skip
     return made | {"file": str(path), "samples": count, "complete": whole}

@@ -134,6 +134,8 @@ def _print(found: "Sequence[Outcome]", runs: int, has_price: object) -> None:
         "runs done": [float(one.done) for one in found],
         "runs failed": [float(one.failed) for one in found],
         "runs left waiting": [float(one.unfinished) for one in found],
+        "evaluations done, as jobs of their own": [float(one.evaluated) for one in found if one.evaluations],
+        "evaluations not done": [float(one.evaluations - one.evaluated) for one in found if one.evaluations],
     }
     rows = [_row(name, values) for name, values in quantities.items() if values]
     columns = {"quantity": "name", "mean": "mean", "5 %": "low", "median": "median", "95 %": "high"}

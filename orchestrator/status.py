@@ -13,8 +13,10 @@ from importlib.abc import MetaPathFinder
 from statistics import median
 from typing import Any
 
+from dit_grid.experiments.evaluation_jobs import evaluation_steps, parsed_job_id
+from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.store import RunState, Store
-from dit_grid.orchestrator.lease import Held, Watcher
+from dit_grid.orchestrator.lease import Held, Watcher, newest_note
 from dit_grid.orchestrator.requests import CANCEL, PAUSE, asked, standing
 
 TRAIN_COLUMNS = ("run_id", "step", "steps_per_s", "mfu", "loss", "wall_unix_s")
@@ -41,6 +43,10 @@ class RunStatus:
     attempts: int
     device: str
     message: str
+    waits_for: str = ""
+    """Why it, or a job that measures it, waits, by the last word of the driver; empty if it does not, or none said."""
+    measured: str = ""
+    """Of a run that is not done: how many of its evaluations are in the store, of how many."""
 
 
 def read_status(store: Store, now: float | None = None) -> list[RunStatus]:
@@ -52,9 +58,24 @@ def read_status(store: Store, now: float | None = None) -> list[RunStatus]:
     states, asked_for = store.states(), standing(asked(store.files))
     found = {row.run_id: row for row in _summed_up(store, [s for s in states.values() if s.outcome == "done"])}
     others = [run_id for run_id in store.run_ids() if run_id not in found]
+    waits = _waits(newest_note(store.files)) if others else {}
     for row in _from_tables(store, others, states, now):
-        found[row.run_id] = _as_asked(row, asked_for.get(row.run_id))
+        row = _as_asked(row, asked_for.get(row.run_id))
+        found[row.run_id] = row if row.state == "done" else replace(row, waits_for=waits.get(row.run_id, ""))
     return [found[run_id] for run_id in sorted(found)]
+
+
+def _waits(note: dict[str, Any]) -> dict[str, str]:
+    """Return run id -> why it waits; where only its evaluations do, why the first of them does."""
+    own, measuring = dict[str, str](), dict[str, tuple[int, str]]()
+    for reason, names in note.get("waits", {}).items():
+        for name in names:
+            job = parsed_job_id(name)
+            if job is None:
+                own[name] = reason
+            else:
+                measuring[job[0]] = min((job[1], reason), measuring.get(job[0], (job[1], reason)))
+    return {run_id: f"evaluation of step {step}: {reason}" for run_id, (step, reason) in measuring.items()} | own
 
 
 def _summed_up(store: Store, done: list[RunState]) -> Iterator[RunStatus]:
@@ -78,11 +99,22 @@ def _from_tables(store: Store, run_ids: list[str], states: dict[str, RunState], 
     ends = {state.run_id: end for state, end in zip(ended, store.details(ended), strict=True)}
     last = {row["run_id"]: row for row in store.latest_train(names, columns=TRAIN_COLUMNS).to_pylist()} if names else {}
     columns = ["run_id", "step", "metric", "value"]
-    metrics = _latest_metrics(store.evals(names, columns=columns).to_pylist()) if names else {}
-    for run in store.runs(run_ids, columns=["run_id", "model", "steps"]).to_pylist():
+    evals = store.evals(names, columns=columns).to_pylist() if names else []
+    metrics, measured = _latest_metrics(evals), {(row["run_id"], row["step"]) for row in evals}
+    for run in store.runs(run_ids, columns=["run_id", "model", "steps", "spec"]).to_pylist():
         name = run["run_id"]
         facts, end = starts.get(name, {}), ends.get(name, {})
-        yield _status(run, states.get(name), facts, end, last.get(name, {}), metrics.get(name, {}), now)
+        row = _status(run, states.get(name), facts, end, last.get(name, {}), metrics.get(name, {}), now)
+        partly = name in states and row.state != "done"
+        yield replace(row, measured=_measured(run, measured)) if partly else row
+
+
+def _measured(run: dict[str, Any], found: set[tuple[str, int]]) -> str:
+    try:
+        steps = evaluation_steps(RunSpec.model_validate_json(run["spec"]))
+    except ValueError:  # imported from elsewhere
+        return ""
+    return f"{sum((run['run_id'], step) in found for step in steps)}/{len(steps)}"
 
 
 def driver_line(store: Store) -> str:

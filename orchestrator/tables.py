@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,15 +27,52 @@ MANY_ROWS = 200
 """A table of more rows than this is nobody's to read, and takes rich seconds to draw."""
 
 
+SPARE_RESULTS = (
+    "size", "patch", "batch", "params", "tokens", "steps", "evaluated_at", "seed", "steps_per_s", "state", "loss",
+    "heldout_loss", "run_id",
+)  # fmt: skip
+"""What a narrow terminal does not show of results, the most dispensable first: models and their metrics stay."""
+
+
 def print_json(value: Any) -> None:
     """Print `value` as JSON that any program can read."""
     click.echo(json.dumps(value, indent=2, allow_nan=False, default=str))
 
 
-def print_rows(columns: dict[str, str], rows: Sequence[dict[str, Any]], caption: str = "") -> None:
-    """Print rows as a table; see `rows_table`."""
+def print_text(text: str) -> None:
+    """Print text; on a terminal its long lines are broken between words, what follows set in."""
+    if sys.stdout.isatty():
+        text = "\n".join(_wrapped(line, Console().width) for line in text.splitlines())
+    click.echo(text)
+
+
+def _wrapped(line: str, width: int) -> str:
+    indent = line[: len(line) - len(line.lstrip())]
+    return fill(line, width, subsequent_indent=f"{indent}  ")
+
+
+def print_rows(
+    columns: dict[str, str], rows: Sequence[dict[str, Any]], caption: str = "", spare: Sequence[str] = ()
+) -> None:
+    """Print rows as a table; see `rows_table`. Where a terminal is too narrow the `spare` headings go, the first first.
+
+    Those that went are named below the table.
+    """
     # A pipe has no width; 80 columns would cut the last cells off.
-    Console(width=None if sys.stdout.isatty() else 200).print(rows_table(columns, rows, caption), highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    left_out: list[str] = []
+    spare = [heading for heading in spare if heading in columns]
+    while len(left_out) < len(spare) and _width(console, rows_table(columns, rows)) > console.width:
+        left_out.append(spare[len(left_out)])
+        columns = {heading: key for heading, key in columns.items() if heading != left_out[-1]}
+    console.print(rows_table(columns, rows, caption), highlight=False)
+    if left_out:
+        click.echo(f"not shown, for want of width: {', '.join(left_out)}")
+
+
+def _width(console: Console, table: Table) -> int:
+    """Return the columns of the terminal that the table would like to have."""
+    return console.measure(table, options=console.options.update(max_width=10_000)).maximum
 
 
 def rows_table(columns: dict[str, str], rows: Sequence[dict[str, Any]], caption: str = "") -> Table:
@@ -69,6 +107,8 @@ def print_plan(
         "it/s": "steps_per_s", "from": "speed_from", "train h": "train_hours", "eval h": "eval_hours",
         "hours": "hours", "range": "range", "usd": "usd", "run": "run_id",
     }  # fmt: skip
+    if any(row["eval_on"] != row["on"] for row in shown):
+        columns |= {"evaluates on": "eval_on", "eval usd": "eval_usd"}
     if expected:
         metric = next(iter(expected.values())).metric
         alike = len({row["block"] for row in shown}) == 1
@@ -88,8 +128,8 @@ def print_status(rows: list[RunStatus], as_json: bool) -> None:
         return
     Console(width=None if sys.stdout.isatty() else 200).print(status_table(rows), highlight=False)
     for row in rows:
-        if row.message:
-            click.echo(f"{row.run_id}: {row.message}")
+        for said in filter(None, (row.message, row.waits_for)):
+            click.echo(f"{row.run_id}: {said}")
 
 
 def status_table(rows: list[RunStatus]) -> Table:
@@ -111,6 +151,7 @@ def status_table(rows: list[RunStatus]) -> Table:
         "it/s": "steps_per_s",
     }
     columns |= {"MFU": "mfu", "loss": "loss"} | {name: f"metric {name}" for name in names}
+    columns |= {"measured": "measured"} if any(row["measured"] for row in shown) else {}
     columns |= {"ETA s": "eta_s", "attempts": "attempts"}
     counts = Counter(row.state for row in rows)
     caption = ", ".join(f"{count} {state}" for state, count in counts.items())
@@ -136,7 +177,7 @@ def write_frame(frame: "pd.DataFrame", form: str, out: str | None) -> None:
             raise RequestError("--format parquet needs a file: add -o results.parquet")
         frame.to_parquet(out, index=False)
     elif form == "table" and out is None:
-        print_rows({name: name for name in frame.columns}, _records(frame))
+        print_rows({name: name for name in frame.columns}, _records(frame), spare=SPARE_RESULTS)
     else:
         text = (
             frame.to_csv(index=False) if form in ("csv", "table") else frame.to_json(orient="records", indent=2) + "\n"
@@ -191,9 +232,11 @@ def _price_line(spec: ExperimentSpec, rows: list[PlanRow]) -> str:
     unit, rate = ("chip-hour", price.usd_per_chip_hour) if by_chip else ("core-hour", price.usd_per_core_hour)
     dearest = max(rows, key=lambda row: row.usd or 0)
     units = (dearest.usd_per_hour or 0) / (rate or 1)
-    train = sum((row.train_hours or 0) * (row.usd_per_hour or 0) for row in rows)
+    evaluation = sum(row.eval_usd or 0 for row in rows)
+    train = sum(row.usd or 0 for row in rows) - evaluation
     return (
-        f"{_short(sum(row.usd or 0 for row in rows))} USD at {rate:g} USD per {unit} (training alone {_short(train)}); "
+        f"{_short(train + evaluation)} USD at {rate:g} USD per {unit} (training {_short(train)}, evaluation "
+        f"{_short(evaluation)}); "
         f"{dearest.model} on {dearest.on} holds {units:,.0f} {unit.split('-')[0]}s, "
         f"{dearest.usd_per_hour:,.0f} USD an hour"
     )

@@ -102,11 +102,16 @@ class RankLost:
 
 @dataclass(frozen=True)
 class GangGone:
-    """No process of the gang is left and what it held is free; its newest whole checkpoint is at `checkpoint`."""
+    """No process of the gang is left and what it held is free; its newest whole checkpoint is at `checkpoint`.
+
+    `done`: the store holds the run's end, whoever heard of it. A process may say so to a driver that dies, or die
+    before it could.
+    """
 
     at: float
     gang: Gang
     checkpoint: int
+    done: bool = False
 
 
 @dataclass(frozen=True)

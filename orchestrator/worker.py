@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dit_grid.experiments.context import Context, Progress
+from dit_grid.experiments.evaluation_jobs import job_from_json
 from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.store import Store
 from dit_grid.orchestrator.backend import attempt
@@ -131,7 +132,7 @@ class Worker:
 
     def begin(self, spec: str, place: Place | None = None) -> None:
         """Begin the run spec (JSON) as the given rank of its gang; `status` tells how it goes."""
-        run, place = RunSpec.model_validate_json(spec), place or Place()
+        run, place = job_from_json(spec), place or Place()
         self._stop.clear()
         self._log = RunLog(self.store, run.id, place.rank)
         self._update(lambda status: RankStatus(status.version))

@@ -18,6 +18,9 @@ from dit_grid.analysis.figures.style import few, size_colours
 LARGEST = 2600.0
 """Area of the largest bubble, square points."""
 
+LINE = 11.0
+"""Height of a line of text, points."""
+
 WIDE = 15.0
 """A range of values above this ratio is drawn on a logarithmic axis; the paper's, 8 : 1, is linear."""
 
@@ -57,16 +60,35 @@ def _models(ax: Axes, points: pd.DataFrame, published: pd.DataFrame | None, labe
         rings = published[published["size"].isin(sizes)]
         look: Any = {"s": LARGEST * rings["gmacs"] / largest, "facecolors": "none", "edgecolors": INK, "lw": 1.0}
         ax.scatter(rings["size"].map(columns), rings["value"], **look)
-    if len(sizes) <= 12:  # beyond, labels would lie on one another
-        for at, value, patch, size in zip(x, points["value"], points["patch"], area, strict=True):
-            beside = (np.sqrt(size) / 2 + 4, 0)
-            ax.annotate(f"/{patch}", (at, value), beside, textcoords="offset points", va="center", color=FAINT)
     if points["value"].max() > WIDE * points["value"].min() > 0:
         ax.set_yscale("log")
         plain_ticks(ax, log_y=True)
     _columns(ax, sizes, label)
+    if len(sizes) <= 12:  # beyond, labels would lie on one another
+        for column in range(len(sizes)):
+            _label(ax, points.assign(area=area)[x == column], column)
     rings_say = "; rings: the paper" if published is not None else ""
     headline(ax, "Larger models and smaller patches", f"area: GMACs of a forward pass; /8: patch size 8{rings_say}")
+
+
+def _label(ax: Axes, points: pd.DataFrame, column: int) -> None:
+    """Write the patch size beside each bubble of a column, clear of the other bubbles and of one another.
+
+    Call it when the limits are set. Places are those before the layout, which moves them by a few points.
+    """
+    to_points = 72 / ax.get_figure(root=True).dpi  # type: ignore[union-attr]
+    heights = ax.transData.transform([(column, value) for value in points["value"]])[:, 1] * to_points
+    radii = np.sqrt(points["area"].to_numpy()) / 2
+    free = -np.inf
+    for k in np.argsort(heights):
+        at = max(heights[k], free)
+        free = at + LINE
+        apart = np.maximum(np.abs(heights - at) - LINE / 2, 0)
+        covered = np.sqrt(np.maximum(radii**2 - apart**2, 0)).max()
+        row = points.iloc[k]
+        beside = (covered + 4, at - heights[k])
+        text, place = f"/{row['patch']}", (column, row["value"])
+        ax.annotate(text, place, beside, textcoords="offset points", va="center", color=FAINT)
 
 
 def _methods(ax: Axes, methods: pd.DataFrame, label: str) -> None:

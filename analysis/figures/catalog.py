@@ -16,6 +16,7 @@ from dit_grid.analysis.figures.blocks import blocks_against_steps
 from dit_grid.analysis.figures.bubbles import compute_bubbles
 from dit_grid.analysis.figures.chart import Chart
 from dit_grid.analysis.figures.compute import metric_against_compute
+from dit_grid.analysis.figures.curves import without_a_line
 from dit_grid.analysis.figures.losses import training_loss
 from dit_grid.analysis.figures.panels import metrics_against_compute
 from dit_grid.analysis.figures.published import (
@@ -159,8 +160,7 @@ def _training(m: Material) -> Chart:
 
 def _sampling(m: Material) -> Chart:
     rows = sampling_rows(m.results, m.metric)
-    missing = tuple(dict.fromkeys(x for x in m.results.runs["model"] if x not in set(rows["model"])))
-    return metric_against_sampling_compute(rows, m.metric, missing=missing)
+    return metric_against_sampling_compute(rows, m.metric, missing=without_a_line(m.results.runs, rows))
 
 
 def _all_training(m: Material) -> Chart:

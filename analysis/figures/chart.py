@@ -16,6 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+NOTES = 0.2
+"""Height of the line of notes, inches."""
+
 INK, FAINT, GRID = "#222222", "#6b6b6b", "#e3e3e3"
 
 RC: Any = {
@@ -78,12 +81,18 @@ def new_chart(
     FigureCanvasAgg(chart)
     chart.data, chart.notes = data.reset_index(drop=True), notes
     if notes:
-        line = 0.2 / height
+        line = NOTES / height
         engine: Any = chart.get_layout_engine()
         engine.set(rect=(0, line, 1, 1 - line))
         text = f"{notes_say}: {shortened(notes, int(width * 15))}"
         chart.text(0.012, 0.25 * line, text, fontsize=8, color=FAINT, va="bottom", in_layout=False)
     return chart
+
+
+def x_title(chart: Chart, text: str) -> None:
+    """Write the title of the x axis that all panels share, above the line of notes where there is one."""
+    # The layout sets this title at the bottom of the page, whatever is there; an empty line of it keeps the notes free.
+    chart.supxlabel(text + "\n" if chart.notes else text, fontsize=9)
 
 
 def shortened(names: Sequence[str], width: int) -> str:
@@ -105,16 +114,30 @@ def headline(ax: Axes, title: str, subtitle: str = "") -> None:
         ax.text(0, 1.0, subtitle, transform=ax.transAxes, va="bottom", color=FAINT, fontsize=8.5).set_y(1.015)
 
 
+@contextmanager
+def _laid_out(chart: Chart, dpi: int) -> Iterator[None]:
+    """The chart laid out once; while it has an engine, each `savefig` lays out anew and draws twice."""
+    engine, own_dpi = chart.get_layout_engine(), chart.dpi
+    if engine is None:
+        yield
+        return
+    chart.set_dpi(dpi)
+    engine.execute(chart)
+    chart.set_dpi(own_dpi)
+    chart.set_layout_engine(None)
+    try:
+        yield
+    finally:
+        chart.set_layout_engine(engine)
+
+
 def save(chart: Chart, folder: str | Path, name: str, dpi: int = 160) -> list[Path]:
     """The paths of NAME.png, NAME.svg and NAME.csv, written to `folder` (made when it is not there)."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     png, svg, csv = (folder / f"{name}.{end}" for end in ("png", "svg", "csv"))
-    with drawing():
+    with drawing(), _laid_out(chart, dpi):
         chart.savefig(png, dpi=dpi, facecolor="white", metadata={"Software": None})
-        engine = chart.get_layout_engine()
-        chart.set_layout_engine("none")  # laid out once, for the PNG: half of the time of a figure
         chart.savefig(svg, facecolor="white", metadata={"Date": None})
-        chart.set_layout_engine(engine)
     chart.data.to_csv(csv, index=False)
     return [png, svg, csv]

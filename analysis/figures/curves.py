@@ -24,6 +24,12 @@ def curves(rows: pd.DataFrame, also: tuple[str, ...] = ()) -> pd.DataFrame:
     return in_grid_order(grouped.sort_values("step", kind="stable"))
 
 
+def without_a_line(runs: pd.DataFrame, drawn: pd.DataFrame) -> tuple[str, ...]:
+    """The models of `runs` of which `drawn` has no row, each once, in the order of the runs."""
+    there = set(drawn["model"].unique())
+    return tuple(model for model in runs["model"].unique() if model not in there)
+
+
 def draw_curve(ax: Axes, line: pd.DataFrame, x: str, colours: dict[str, str], **look: Any) -> None:
     """Draw the rows of one model over column `x`; a single point keeps its marker."""
     size, patch = line["size"].iloc[0], line["patch"].iloc[0]

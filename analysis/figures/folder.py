@@ -33,14 +33,27 @@ def write_figures(where: str, out: str | Path, headline_only: bool = False) -> l
     return [*written, page]
 
 
-def gallery(results: Results, found: list[tuple[Entry, Chart | str]], folder: Path) -> str:
-    """One HTML page with the pictures in it, a link to each one's vector form and data, and what is missing."""
+FROM_RUNS = "The paper's result figures, from these runs. Each has its data beside it as CSV."
+
+
+def gallery(
+    results: Results,
+    found: list[tuple[Entry, Chart | str]],
+    folder: Path,
+    about: str = FROM_RUNS,
+    not_drawn: str = "Not drawn",
+) -> str:
+    """One HTML page with the pictures in it, a link to each one's vector form and data, and what is missing.
+
+    `about` is its first line, `not_drawn` the heading over what is missing.
+    """
     body = [_drawn(entry, chart, folder) for entry, chart in found if isinstance(chart, Chart)]
     absent = [(entry, reason) for entry, reason in found if isinstance(reason, str)]
     rows = [f"<li><b>Figure {e.number}</b>, {html.escape(e.title)}: {html.escape(reason)}</li>" for e, reason in absent]
-    missing = f"<section><h2>Not drawn</h2><ul>{''.join(rows)}</ul></section>" if rows else ""
+    missing = f"<section><h2>{html.escape(not_drawn)}</h2><ul>{''.join(rows)}</ul></section>" if rows else ""
     template = (files("dit_grid.analysis.figures") / "gallery.html").read_text(encoding="utf-8")
     filled = {"where": html.escape(results.where or "these results"), "figures": "".join(body), "missing": missing}
+    filled["about"] = html.escape(about)
     for name, text in filled.items():
         template = template.replace(f"{{{{{name}}}}}", text)
     return template

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 
 from dit_grid.analysis.figures.axes import step_ticks
 from dit_grid.analysis.figures.chart import Chart, drawing, new_chart
+from dit_grid.analysis.figures.curves import without_a_line
 from dit_grid.analysis.figures.style import legends, patch_dashes, patch_handles, size_colours, size_handles
 from dit_grid.analysis.results import NotMeasuredError, Results, in_grid_order
 
@@ -36,10 +37,10 @@ def training_loss(results: Results, smooth: float = 0.02) -> Chart:
             f"no training rows in {results.where or 'these results'}; the first are written within a minute"
         )
     data = loss_lines(results.train, smooth)
-    sizes, patches = list(dict.fromkeys(data["size"])), sorted(set(data["patch"]), reverse=True)
-    missing = tuple(dict.fromkeys(m for m in results.runs["model"] if m not in set(data["model"])))
+    sizes, patches = list(data["size"].unique()), sorted(data["patch"].unique(), reverse=True)
+    missing = without_a_line(results.runs, data)
     last = data["step"].max()
-    start = max(EARLY * last, sorted(set(data["step"]))[:3][-1])
+    start = max(EARLY * last, sorted(data["step"].unique())[:3][-1])
     with drawing():
         chart = new_chart(9.4, 4.0, data, missing)
         whole, early = chart.subplots(1, 2)

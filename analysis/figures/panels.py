@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from dit_grid.analysis.figures.axes import GMACS, log_x, plain_ticks
-from dit_grid.analysis.figures.chart import INK, Chart, drawing, headline, new_chart
+from dit_grid.analysis.figures.chart import INK, Chart, drawing, headline, new_chart, x_title
 from dit_grid.analysis.figures.style import legends, patch_handles, patch_marker, size_colours, size_handles
 from dit_grid.analysis.fits import CannotFitError, LogLinear, correlate
 from dit_grid.analysis.metrics import metric_named
@@ -36,10 +36,10 @@ def metrics_against_compute(laws: Sequence[ScalingLaw], not_measured: tuple[str,
     sizes, patches = list(dict.fromkeys(data["size"])), sorted(set(data["patch"]), reverse=True)
     with drawing():
         height = 1.2 + 2.7 * -(-len(laws) // 3)
-        chart = new_chart(9.8, height, data, not_measured, "Not measured")
+        chart = new_chart(9.8 if len(laws) > 1 else 6.8, height, data, not_measured, "Not measured")
         for ax, law in zip(panel_grid(chart, len(laws), columns=3), laws, strict=True):
             _panel(ax, law, size_colours(sizes))
-        chart.supxlabel(GMACS, fontsize=9)
+        x_title(chart, GMACS)
         legends(chart, [("Model size", size_handles(sizes)), ("Patch size", patch_handles(patches))])
     return chart
 

@@ -11,8 +11,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from dit_grid.analysis.figures.axes import plain_ticks, step_ticks
-from dit_grid.analysis.figures.chart import Chart, drawing, new_chart
-from dit_grid.analysis.figures.curves import curves, draw_curve, draw_published
+from dit_grid.analysis.figures.chart import Chart, drawing, new_chart, x_title
+from dit_grid.analysis.figures.curves import curves, draw_curve, draw_published, without_a_line
 from dit_grid.analysis.figures.style import few, legends, patch_handles, size_colours, size_handles
 from dit_grid.analysis.metrics import metric_named
 from dit_grid.analysis.results import Results, metric_rows
@@ -38,7 +38,7 @@ def metric_against_steps(
     """
     known = metric_named(metric)
     lines = curves(metric_rows(results, metric, protocol))
-    missing = tuple(dict.fromkeys(m for m in results.runs["model"] if m not in set(lines["model"])))
+    missing = without_a_line(results.runs, lines)
     log_y = known.log if log_y is None else log_y
     sizes, patches = list(dict.fromkeys(lines["size"])), sorted(set(lines["patch"]), reverse=True)
     rows = [
@@ -52,7 +52,7 @@ def metric_against_steps(
             ax.set_yscale("log" if log_y else "linear")
             plain_ticks(ax, log_y)
         chart.supylabel(known.label, fontsize=9)
-        chart.supxlabel("training step" + (" (hollow: the paper)" if published is not None else ""), fontsize=9)
+        x_title(chart, "training step" + (" (hollow: the paper)" if published is not None else ""))
         legends(
             chart, [("Model size", size_handles(sizes, lines=True)), ("Patch size", patch_handles(patches, lines=True))]
         )

@@ -10,8 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from dit_grid.analysis.figures.axes import TRAIN_GMACS, log_x, plain_ticks
-from dit_grid.analysis.figures.chart import Chart, drawing, headline, new_chart
-from dit_grid.analysis.figures.curves import curves, draw_curve, draw_published
+from dit_grid.analysis.figures.chart import Chart, drawing, headline, new_chart, x_title
+from dit_grid.analysis.figures.curves import curves, draw_curve, draw_published, without_a_line
 from dit_grid.analysis.figures.panels import panel_grid
 from dit_grid.analysis.figures.style import legends, patch_handles, size_colours, size_handles
 from dit_grid.analysis.metrics import metric_named
@@ -31,7 +31,7 @@ def metrics_against_training_compute(
     """
     parts = [curves(metric_rows(results, name), ("train_gmacs", "metric")) for name in metrics]
     data = pd.concat(parts, ignore_index=True)
-    missing = tuple(dict.fromkeys(m for m in results.runs["model"] if m not in set(data["model"])))
+    missing = without_a_line(results.runs, data)
     sizes, patches = list(dict.fromkeys(data["size"])), sorted(set(data["patch"]), reverse=True)
     with drawing():
         chart = new_chart(6.8 if len(metrics) == 1 else 9.8, 1.7 + 2.7 * -(-len(metrics) // 2), data, missing)
@@ -39,7 +39,7 @@ def metrics_against_training_compute(
             rows = data[data["metric"] == name]
             first = name == metrics[0]
             _panel(ax, rows, name, size_colours(sizes), published if first else None, several=len(metrics) > 1)
-        chart.supxlabel(TRAIN_GMACS, fontsize=9)
+        x_title(chart, TRAIN_GMACS)
         groups = [("Model size", size_handles(sizes, lines=True)), ("Patch size", patch_handles(patches))]
         legends(chart, groups)
     return chart

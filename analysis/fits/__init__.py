@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from dit_grid.analysis.fits.result import Dropped, Estimate, FitResult, Status
     from dit_grid.analysis.fits.rows import CannotFitError
     from dit_grid.analysis.fits.searched import Searched, broken_power_law
-    from dit_grid.analysis.fits.steps import ParamsTokensSteps, along_compute, crossover, efficient_frontier
+    from dit_grid.analysis.fits.steps import Crossover, ParamsTokensSteps, along_compute, crossover, efficient_frontier
 
 _HOMES = {
     "FORMS": "comparison",
@@ -36,6 +36,7 @@ _HOMES = {
     "Bootstrap": "resampling",
     "CannotFitError": "rows",
     "Correlation": "correlation",
+    "Crossover": "steps",
     "Dropped": "result",
     "Estimate": "result",
     "FitResult": "result",
@@ -75,6 +76,7 @@ __all__ = [
     "Bootstrap",
     "CannotFitError",
     "Correlation",
+    "Crossover",
     "Dropped",
     "Estimate",
     "FitResult",

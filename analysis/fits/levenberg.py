@@ -34,6 +34,21 @@ def huber(residual: Array, delta: float | None) -> Array:
     return inner * (size - 0.5 * inner)
 
 
+def scale_variance(residual: Array, weights: Array, coefficients: int, delta: float | None) -> Array:
+    """The factor of (JᵀWJ)⁻¹ in the covariance, (batch,): the variance of residuals, under Huber's loss of influence.
+
+    There, with a share m of the residuals within `delta`, it is K²·Σψ²/(n − p)/m², and K = 1 + p/n·(1 − m)/m mends the
+    bias that few such residuals give (Huber 1981, Robust Statistics, section 7.6). `residual`, `weights`: (batch, n).
+    """
+    n = weights.sum(axis=1)
+    if delta is None:
+        return np.einsum("bn,bn->b", weights, residual**2) / (n - coefficients)
+    inside = np.maximum(np.einsum("bn,bn->b", weights, (np.abs(residual) <= delta).astype(float)), 1.0) / n
+    influence = np.einsum("bn,bn->b", weights, np.clip(residual, -delta, delta) ** 2) / (n - coefficients)
+    few = 1 + coefficients / n * (1 - inside) / inside
+    return influence * (few / inside) ** 2
+
+
 def levenberg(
     model: Model,
     start: Array,

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize, nnls
 
-from dit_grid.analysis.fits.levenberg import Model, huber, levenberg
+from dit_grid.analysis.fits.levenberg import Model, huber, levenberg, scale_variance
 from dit_grid.analysis.fits.linear import least_squares
 from dit_grid.analysis.fits.result import Array, FitResult, Status
 from dit_grid.analysis.fits.rows import domain_of, multiple_r, require, usable
@@ -96,7 +96,8 @@ class SumOfPowers:
         covariance = np.full((len(theta), len(theta)), 0.0)
         jac = self.jacobian(theta, rows)[:, free]
         _, unscaled, condition, status = least_squares(jac, target)
-        covariance[np.ix_(free, free)] = unscaled * _variance(residual, len(free), self.delta)
+        once = np.ones((1, len(rows)))
+        covariance[np.ix_(free, free)] = unscaled * scale_variance(residual[None], once, len(free), self.delta)[0]
         if status is Status.CONVERGED:
             status = Status.AT_BOUND if bounded else Status.CONVERGED if converged else Status.NOT_CONVERGED
         return FitResult(
@@ -119,16 +120,6 @@ class SumOfPowers:
         k = len(self.x)
         powers = theta[:k] * np.exp(-_logs(frame, self.x) * theta[k + 1 :])
         return np.column_stack([powers, np.full(len(frame), theta[k])])
-
-
-def _variance(residual: Array, coefficients: int, delta: float | None) -> float:
-    """The factor of (JᵀJ)⁻¹: the residual variance, or for Huber's loss that of its influence (Huber 1973)."""
-    n, dof = len(residual), len(residual) - coefficients
-    if delta is None:
-        return float(residual @ residual) / dof
-    inside = float(np.mean(np.abs(residual) <= delta))
-    influence = np.clip(residual, -delta, delta)
-    return float(influence @ influence) / dof / max(inside, 1 / n) ** 2
 
 
 def _logs(frame: pd.DataFrame, columns: tuple[str, ...]) -> Array:
@@ -187,6 +178,12 @@ class Problem:
         k = self.logs.shape[1]
         floor = np.exp(theta[:, k : k + 1]) if with_floor else np.zeros((len(theta), 1))
         return np.column_stack([np.exp(theta[:, :k] + theta[:, -k:] * self.centre), floor, theta[:, -k:]])
+
+    def logarithms(self, with_floor: bool) -> Array:
+        """The matrix from search coefficients to ln scales, ln floor, exponents, in the units of the columns."""
+        k, matrix = self.logs.shape[1], np.eye(2 * self.logs.shape[1] + with_floor)
+        matrix[np.arange(k), np.arange(-k, 0)] = self.centre
+        return matrix
 
     def search(self, natural: Array, with_floor: bool) -> Array:
         """The inverse of `natural` for one set of coefficients."""

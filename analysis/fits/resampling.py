@@ -5,12 +5,13 @@ here by their number.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from dit_grid.analysis.fits.floored import Floored, floored_model
-from dit_grid.analysis.fits.levenberg import levenberg
+from dit_grid.analysis.fits.levenberg import Model, levenberg, scale_variance
 from dit_grid.analysis.fits.linear import LinearLaw
 from dit_grid.analysis.fits.powers import Problem, SumOfPowers
 from dit_grid.analysis.fits.result import Array, FitResult
@@ -22,22 +23,59 @@ TOLERANCE = 1e-7
 SINGULAR = 1e-9
 """Smallest eigenvalue of a resample's normal matrix, in an orthonormal basis, below which it determines no fit."""
 
+CHUNK = 500
+"""Refits whose standard errors are found at once; more are no faster and take more memory."""
+
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """Coefficients of every refit (a row each), and how many resamples could not determine the law."""
+    """Coefficients of every refit (a row each), and how many resamples could not determine the law.
+
+    `errors` are the refits' own standard errors and `point_error` that of the fit to all rows: of the logarithm for
+    the coefficients in `logs`, which cannot be negative. Coefficients held at a bound have none.
+    """
 
     samples: pd.DataFrame
     degenerate: int
+    point: pd.Series
+    point_error: pd.Series
+    errors: pd.DataFrame
+    logs: tuple[str, ...] = ()
 
     def se(self) -> pd.Series:
         """The standard error of each coefficient."""
         return self.samples.std(ddof=1)
 
-    def interval(self, level: float = 0.95) -> pd.DataFrame:
-        """The percentile interval of each coefficient, columns low and high."""
+    def percentiles(self, level: float = 0.95) -> pd.DataFrame:
+        """The quantiles of each coefficient over the refits, columns low and high, as most papers print them.
+
+        Under Huber's loss with a threshold below the noise they are too wide: the refits scatter more than estimates
+        from new data do (the bootstrap of a median, which this is close to, converges slowly; Hall & Martin 1988).
+        """
         ends = self.samples.quantile([0.5 - level / 2, 0.5 + level / 2])
         return ends.T.set_axis(["low", "high"], axis=1)
+
+    def interval(self, level: float = 0.95) -> pd.DataFrame:
+        """The studentised (bootstrap-t) interval of each free coefficient, columns low and high.
+
+        The fit's standard error times the quantiles of (refit − fit) / the refit's own error (Hall 1992, The Bootstrap
+        and Edgeworth Expansion, chapter 3): where the percentiles carry the refits' excess or lack of spread, this
+        divides it out.
+        """
+        names, positive = self.errors.columns, [name in self.logs for name in self.errors]
+        fitted, refits = (_logged(values[names].to_numpy(), positive) for values in (self.point, self.samples))
+        own, error = self.errors.to_numpy(), self.point_error[names].to_numpy()
+        with np.errstate(divide="ignore", invalid="ignore"):  # a resample of few rows may leave no residual
+            high, low = np.nanquantile((refits - fitted) / own, [0.5 - level / 2, 0.5 + level / 2], axis=0)
+        ends = np.stack([fitted - low * error, fitted - high * error])
+        ends[:, positive] = np.exp(ends[:, positive])
+        return pd.DataFrame(ends.T, index=names, columns=["low", "high"])
+
+
+def _logged(values: Array, positive: list[bool]) -> Array:
+    out = values.astype(float)
+    out[..., positive] = np.log(out[..., positive])
+    return out
 
 
 def bootstrap(fit: FitResult, frame: pd.DataFrame, replicates: int = 4000, seed: int = 0) -> Bootstrap:
@@ -53,17 +91,50 @@ def bootstrap(fit: FitResult, frame: pd.DataFrame, replicates: int = 4000, seed:
     rows, _ = usable(frame, (*law.predictors, law.y), positive=logged)
     n = len(rows)
     counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), replicates).astype(float)
+    found = _refits(fit, rows, counts)
+    good = np.isfinite(found.theta).all(axis=1)
+    once, names = np.ones((1, n)), list(law.coefficients())
+    free = [name for name in names if name not in fit.fixed]
+    errors = _errors(found, found.search[good], counts[good])
+    return Bootstrap(
+        samples=pd.DataFrame(found.theta[good], columns=names),
+        degenerate=int(np.sum(~good)),
+        point=pd.Series(fit.theta, names),
+        point_error=pd.Series(_errors(found, found.start, once)[0], free),
+        errors=pd.DataFrame(errors, columns=free),
+        logs=found.logs,
+    )
+
+
+class _Refits(NamedTuple):
+    """Coefficients (batch, ·), NaN where not determined, and what their standard errors follow from.
+
+    `search` are the same in the coefficients of `model`, `start` those of the fit to all rows; `matrix` leads from them
+    to the free coefficients, in logarithms those named in `logs`.
+    """
+
+    theta: Array
+    search: Array
+    start: Array
+    model: Model
+    target: Array
+    matrix: Array
+    delta: float | None = None
+    logs: tuple[str, ...] = ()
+
+
+def _refits(fit: FitResult, rows: pd.DataFrame, counts: Array) -> _Refits:
+    law = fit.law
     if isinstance(law, LinearLaw):
-        target = rows[law.y].to_numpy(dtype=float)
-        theta = weighted_least_squares(law.design(rows), np.log(target) if law.log_y else target, counts)
-    elif isinstance(law, Floored):
-        theta = _refit_floored(law, fit, rows, counts)
-    elif isinstance(law, SumOfPowers):
-        theta = _refit_powers(law, fit, rows, counts)
-    else:
-        raise TypeError(f"no bootstrap for {law.name}; refit resamples of the rows yourself")
-    good = np.isfinite(theta).all(axis=1)
-    return Bootstrap(pd.DataFrame(theta[good], columns=list(law.coefficients())), int(np.sum(~good)))
+        observed = rows[law.y].to_numpy(dtype=float)
+        design, target = law.design(rows), np.log(observed) if law.log_y else observed
+        theta = weighted_least_squares(design, target, counts)
+        return _Refits(theta, theta, fit.theta[None], _linear_model(design), target, np.eye(design.shape[1]))
+    if isinstance(law, Floored):
+        return _refit_floored(law, fit, rows, counts)
+    if isinstance(law, SumOfPowers):
+        return _refit_powers(law, fit, rows, counts)
+    raise TypeError(f"no bootstrap for {law.name}; refit resamples of the rows yourself")
 
 
 def weighted_least_squares(design: Array, target: Array, weights: Array) -> Array:
@@ -79,22 +150,44 @@ def weighted_least_squares(design: Array, target: Array, weights: Array) -> Arra
     return theta
 
 
-def _refit_floored(law: Floored, fit: FitResult, rows: pd.DataFrame, counts: Array) -> Array:
+def _linear_model(design: Array) -> Model:
+    columns = np.ascontiguousarray(design.T)
+    return lambda theta: (theta @ columns, np.broadcast_to(columns, (len(theta), *columns.shape)))
+
+
+def _refit_floored(law: Floored, fit: FitResult, rows: pd.DataFrame, counts: Array) -> _Refits:
     design, target = law.law.design(rows), np.log(rows[law.y].to_numpy(dtype=float))
     if fit.fixed:
         flat = weighted_least_squares(design, target, counts)
-        return np.column_stack([flat, np.zeros(len(flat))])
-    start = np.repeat(np.append(fit.theta[:-1], np.log(fit.theta[-1]))[None], len(counts), axis=0)
-    found = levenberg(floored_model(design), start, target, counts, tolerance=TOLERANCE)
+        theta, matrix = np.column_stack([flat, np.zeros(len(flat))]), np.eye(design.shape[1])
+        return _Refits(theta, flat, fit.theta[None, :-1], _linear_model(design), target, matrix)
+    start, model = np.append(fit.theta[:-1], np.log(fit.theta[-1]))[None], floored_model(design)
+    found = levenberg(model, np.repeat(start, len(counts), axis=0), target, counts, tolerance=TOLERANCE)
     theta = np.column_stack([found.theta[:, :-1], np.exp(found.theta[:, -1])])
     theta[~found.converged] = np.nan
-    return theta
+    return _Refits(theta, found.theta, start, model, target, np.eye(theta.shape[1]), logs=("floor",))
 
 
-def _refit_powers(law: SumOfPowers, fit: FitResult, rows: pd.DataFrame, counts: Array) -> Array:
+def _refit_powers(law: SumOfPowers, fit: FitResult, rows: pd.DataFrame, counts: Array) -> _Refits:
     problem, floored = Problem.of(law, rows), not fit.fixed
-    start = np.repeat(problem.search(fit.theta, floored)[None], len(counts), axis=0)
-    found = levenberg(problem.model(floored), start, problem.target, counts, law.delta, tolerance=TOLERANCE)
+    start, model = problem.search(fit.theta, floored)[None], problem.model(floored)
+    first = np.repeat(start, len(counts), axis=0)
+    found = levenberg(model, first, problem.target, counts, law.delta, tolerance=TOLERANCE)
     theta = problem.natural(found.theta, floored)
     theta[~found.converged] = np.nan
-    return theta
+    logs, matrix = law.coefficients()[: len(law.x) + 1], problem.logarithms(floored)
+    return _Refits(theta, found.theta, start, model, problem.target, matrix, law.delta, logs)
+
+
+def _errors(of: _Refits, search: Array, weights: Array) -> Array:
+    """Standard errors of the free coefficients (batch, p), each at its own coefficients and weights."""
+    parts = [_errors_of_few(of, search[k : k + CHUNK], weights[k : k + CHUNK]) for k in range(0, len(search), CHUNK)]
+    return np.concatenate([np.empty((0, len(of.matrix))), *parts])
+
+
+def _errors_of_few(of: _Refits, search: Array, weights: Array) -> Array:
+    mean, jacobian = of.model(search)
+    gram = (jacobian * weights[:, None, :]) @ jacobian.transpose(0, 2, 1)
+    spread = of.matrix @ np.linalg.pinv(gram, hermitian=True) @ of.matrix.T
+    variance = scale_variance(of.target - mean, weights, search.shape[1], of.delta)
+    return np.sqrt(np.maximum(np.diagonal(spread, axis1=1, axis2=2), 0.0) * variance[:, None])

@@ -3,12 +3,14 @@
 What is here is the joint law and its use; the measured frontier, without a law, is drawn by the figures.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
+from scipy.special import stdtrit
 
 from dit_grid.analysis.fits.linear import LinearLaw
 from dit_grid.analysis.fits.result import Array, FitResult
@@ -82,12 +84,27 @@ def efficient_frontier(
     return rows.drop_duplicates("train_gmacs").sort_values("train_gmacs").reset_index(drop=True)
 
 
+class Crossover(NamedTuple):
+    """Where the larger model overtakes: training compute `budget` (GMACs), its `step` there, and the budget's interval.
+
+    `low` and `high` are 95 % ends; 0 or infinite where the fit does not bound that side within the span.
+    """
+
+    budget: float
+    step: float
+    low: float
+    high: float
+
+
 def crossover(
     fit: FitResult, models: pd.DataFrame, small: str, large: str, span: tuple[float, float]
-) -> tuple[float, float] | None:
-    """The training compute (GMACs) from which `large` is predicted below `small`, and the large model's step there.
+) -> Crossover | None:
+    """The training compute from which `large` is predicted below `small`.
 
-    The last crossing within `span` is taken; None where the two do not cross in it, or `small` wins at its end.
+    The last crossing within `span` (GMACs) is taken; None where there is none in it, or `small` wins at its end. The
+    interval holds the budgets around it at which the two predictions differ by less than Student's t times the error
+    of their difference (Fieller 1954). It takes residuals as independent; evaluations of one run seldom are, and then
+    it is too narrow.
 
     Raises:
         CannotFitError: one of the names is not among the models.
@@ -97,20 +114,52 @@ def crossover(
     if absent:
         raise CannotFitError(f"no model {absent[0]!r}; there are {', '.join(map(str, models['model']))}")
 
-    def gap(ln_budget: float) -> float:
-        means = [_at(fit, pair[name], float(np.exp(ln_budget))) for name in (large, small)]
-        return float(np.log(means[0] / means[1]))
+    def gap(ln_budgets: Array | float) -> tuple[Array, Array]:
+        return _difference(fit, pair[large], pair[small], np.atleast_1d(ln_budgets))
 
     at = np.linspace(np.log(span[0]), np.log(span[1]), 200)
-    gaps = np.array([gap(x) for x in at])
+    gaps, _ = gap(at)
     turns = np.flatnonzero((gaps[:-1] > 0) & (gaps[1:] <= 0))
     if not len(turns) or gaps[-1] > 0:
         return None
-    budget = float(np.exp(brentq(gap, at[turns[-1]], at[turns[-1] + 1])))
-    row = pair[large].iloc[0]
-    return budget, budget / (TRAINING_FORWARDS * float(row["batch"]) * float(row["gmacs"]))
+    root = float(brentq(lambda x: gap(x)[0][0], at[turns[-1]], at[turns[-1] + 1]))
+    row, budget = pair[large].iloc[0], float(np.exp(root))
+    t = stdtrit(fit.t_dof or fit.dof, 0.975)
+
+    def told_apart(ln_budgets: Array | float) -> Array:
+        apart, error = gap(ln_budgets)
+        return np.abs(apart) - t * error
+
+    low, high = _around(told_apart, at, root)
+    return Crossover(budget, budget / (TRAINING_FORWARDS * float(row["batch"]) * float(row["gmacs"])), low, high)
 
 
-def _at(fit: FitResult, model: pd.DataFrame, budget: float) -> float:
-    step = budget / (TRAINING_FORWARDS * model["batch"] * model["gmacs"])
-    return float(np.exp(fit.law.mean(fit.theta, model.assign(step=step)))[0])
+def _difference(fit: FitResult, large: pd.DataFrame, small: pd.DataFrame, ln_budgets: Array) -> tuple[Array, Array]:
+    """The law of one model minus that of the other at each ln budget, and its standard error."""
+    rows = [_along(model, np.exp(ln_budgets)) for model in (large, small)]
+    means = [fit.law.mean(fit.theta, row) for row in rows]
+    apart = fit.law.jacobian(fit.theta, rows[0]) - fit.law.jacobian(fit.theta, rows[1])
+    error = np.sqrt(np.einsum("ni,ij,nj->n", apart, np.nan_to_num(fit.covariance), apart))
+    return means[0] - means[1], error
+
+
+def _along(model: pd.DataFrame, budgets: Array) -> pd.DataFrame:
+    """One model at each budget of training compute (GMACs), with its `step`."""
+    rows = model.loc[model.index.repeat(len(budgets))].reset_index(drop=True)
+    return rows.assign(step=budgets / (TRAINING_FORWARDS * rows["batch"] * rows["gmacs"]))
+
+
+def _around(above_zero: Callable[[Array | float], Array], at: Array, root: float) -> tuple[float, float]:
+    """The nearest zeros of a function on both sides of `root`, where it is negative, as budgets; 0, infinite: none."""
+    if above_zero(root)[0] >= 0:  # no noise, no width
+        return float(np.exp(root)), float(np.exp(root))
+    ends = []
+    for side, none in ((at[at < root][::-1], 0.0), (at[at > root], float("inf"))):
+        positive = np.flatnonzero(above_zero(side) > 0) if len(side) else np.array([], dtype=int)
+        if not len(positive):
+            ends.append(none)
+            continue
+        first = int(positive[0])
+        inner = side[first - 1] if first else root
+        ends.append(float(np.exp(brentq(lambda x: float(above_zero(x)[0]), side[first], inner))))
+    return ends[0], ends[1]

@@ -140,6 +140,7 @@ class EvalSetting(Record):
 
     `decoder`, `features` and `reference` are names; `EvaluateSpec.files` says where each lies. `labels` is what samples
     are asked to show: the data's own mix of classes, or every class alike at random, as published FIDs have it. With
+    `guidance_interval` guidance acts at timesteps from the one to the other alone, of the full schedule. With
     `when: end` only the last step is measured.
     """
 
@@ -157,7 +158,15 @@ class EvalSetting(Record):
     features: str | None = later(None)
     reference: str | None = later(None)
     labels: Literal["data", "uniform"] = later("data")
+    guidance_interval: tuple[float, float] | None = later(None)
     when: Literal["every", "end"] = later("every")
+
+    @field_validator("guidance_interval")
+    @classmethod
+    def _is_ordered(cls, interval: tuple[float, float] | None) -> tuple[float, float] | None:
+        if interval is not None and not 0 <= interval[0] <= interval[1]:
+            raise ValueError(f"{interval[0]:g} to {interval[1]:g}: give the lowest timestep, from 0, and the highest")
+        return interval
 
 
 class EvaluateSpec(Record):
@@ -205,9 +214,14 @@ class ResourceSpec(Record):
 
 
 class ExecutionSpec(Record):
-    """How a run executes. Nothing here may change a number, so nothing here is part of the run's id."""
+    """How a run executes. Nothing here may change a number, so nothing here is part of the run's id.
+
+    With `evaluate_on` each checkpoint that is to be measured is measured by a job of its own on those resources, while
+    the training goes on; without it the training measures itself.
+    """
 
     resources: ResourceSpec = ResourceSpec(cpus=1)
+    evaluate_on: ResourceSpec | None = later(None)
     checkpoint_every: PositiveInt = 50_000
     keep_checkpoints: PositiveInt = 2
     steps_per_call: PositiveInt = 1

@@ -13,9 +13,13 @@ from dit_grid.experiments.store.files import Files
 from dit_grid.experiments.store.paths import (
     CHECKPOINT_MARK_PREFIX,
     StorePaths,
+    parse_checkpoint,
     parse_checkpoint_file,
     parse_checkpoint_mark,
 )
+
+_COMMITTED = "commit_success.txt"
+"""What orbax writes last into a checkpoint, once every process has written its part."""
 
 
 def mark_whole(files: Files, run_id: str, attempt: int, step: int, facts: Mapping[str, Any]) -> None:
@@ -32,13 +36,36 @@ def marked(files: Files, run_id: str) -> list[tuple[int, int]]:
     return sorted((step, attempt) for _, attempt, step in filter(None, map(parse_checkpoint_mark, names)))
 
 
+def whole(files: Files, run_id: str) -> list[tuple[int, int]]:
+    """(step, attempt) of every checkpoint of the run that was written whole, oldest first: marked, or older than marks.
+
+    Programs before the first with marks wrote to disks alone. They counted what orbax had published by one rename, in
+    which orbax's last act is its commit file; and they left no `begun.json`, which every attempt since has left before
+    its first checkpoint. So what a newer program was writing, or deleting, when it died is never taken for theirs.
+    """
+    if files.root.startswith("gs://"):
+        return marked(files, run_id)
+    names = set(files.walk(StorePaths.checkpoints(run_id)))
+    found = {(step, attempt) for _, attempt, step in filter(None, map(parse_checkpoint_mark, names))}
+    for name in names:
+        folder, slash, file = name.rpartition("/")
+        if file == _COMMITTED and slash and (parsed := parse_checkpoint(folder)):
+            _, attempt, step = parsed
+            if StorePaths.checkpoints_begun(run_id, attempt) not in names:
+                found.add((step, attempt))
+    return sorted(found)
+
+
 def damage(files: Files, run_id: str, attempt: int, step: int) -> str | None:
-    """What is wrong with the files of a marked checkpoint, as their names and sizes tell; None if nothing."""
+    """What is wrong with the files of a whole checkpoint, as their names and sizes tell; None if nothing.
+
+    Of one older than marks nobody knows which files it had; reading it will tell.
+    """
     name = StorePaths.checkpoint_mark(run_id, attempt, step)
     try:
         promised = json.loads(files.read(name))["files"]
     except FileNotFoundError:
-        return "it was deleted"
+        return None if (step, attempt) in whole(files, run_id) else "it was deleted"
     except (ValueError, KeyError, TypeError) as error:
         return f"its mark {name} cannot be read ({error})"
     folder = StorePaths.checkpoint(run_id, attempt, step)
@@ -51,16 +78,18 @@ def damage(files: Files, run_id: str, attempt: int, step: int) -> str | None:
 
 
 def delete_checkpoint(files: Files, run_id: str, attempt: int, step: int) -> None:
-    """Delete a checkpoint: its mark first, so that a half-deleted one never counts."""
+    """Delete a checkpoint: its mark first, or what stands for one, so that a half-deleted one never counts."""
+    folder = StorePaths.checkpoint(run_id, attempt, step)
     files.delete(StorePaths.checkpoint_mark(run_id, attempt, step))
-    files.delete_folder(StorePaths.checkpoint(run_id, attempt, step))
+    files.delete(f"{folder}/{_COMMITTED}")
+    files.delete_folder(folder)
 
 
 def unmarked_folders(files: Files, run_id: str, before_attempt: int) -> Iterator[str]:
     """Folders of checkpoints that earlier attempts left half-written or half-deleted; nobody will finish them."""
-    whole = {StorePaths.checkpoint(run_id, attempt, step) for step, attempt in marked(files, run_id)}
+    kept = {StorePaths.checkpoint(run_id, attempt, step) for step, attempt in whole(files, run_id)}
     found = map(parse_checkpoint_file, files.sizes(StorePaths.checkpoints(run_id)))
-    yield from sorted({f[0] for f in found if f and f[2] < before_attempt and f[0] not in whole})
+    yield from sorted({f[0] for f in found if f and f[2] < before_attempt and f[0] not in kept})
 
 
 def damaged(files: Files, run_ids: Iterable[str]) -> Iterator[tuple[str, str]]:

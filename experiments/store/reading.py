@@ -3,20 +3,24 @@
 Nothing is written here, and which rows count is decided in `views`.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import pyarrow as pa
 
 from dit_grid.experiments.records import Table
-from dit_grid.experiments.store.encoding import decode
+from dit_grid.experiments.store.encoding import decode, decode_together
 from dit_grid.experiments.store.errors import StorageError
 from dit_grid.experiments.store.files import Files
 from dit_grid.experiments.store.paths import Compacted, Segment, StorePaths, checked_id, parse_rows
 
 _Found = TypeVar("_Found")
 _TRIES = 5
+
+_AT_ONCE = 256
+"""Files read before their rows are decoded: enough for a bucket to answer many at a time, without holding all bytes."""
 
 
 @dataclass
@@ -82,28 +86,34 @@ def fetch(files: Files, table: Table, found: Mapping[str, Listing], tail: bool =
     Raises FileNotFoundError when a file went away since the listing; see `undisturbed`.
     """
     heads = {owner: listing.newest for owner, listing in found.items()}
-    compacted = _decoded(files, table, [head for head in heads.values() if head], tail)
+    compacted = _compacted(files, table, [head for head in heads.values() if head], tail)
     covers = {owner: compacted[head][1] if head else {} for owner, head in heads.items()}
     loose = {owner: listing.uncovered(covers[owner]) for owner, listing in found.items()}
-    segments = _decoded(files, table, [segment for owner in found for segment in loose[owner]], tail)
+    names = [StorePaths.rows(segment) for segments in loose.values() for segment in segments]
+    data = zip(names, _bytes(files, names), strict=True)
     result = {}
     for owner, head in heads.items():
         parts = [compacted[head][0]] if head else []
-        result[owner] = Rows(parts + [segments[segment][0] for segment in loose[owner]], covers[owner])
+        for _, segments in itertools.groupby(loose[owner], key=lambda segment: segment.attempt):
+            same = list(segments)
+            parts += decode_together(table, itertools.islice(data, len(same)), _constants(same[0]), tail)
+        result[owner] = Rows(parts, covers[owner])
     return result
 
 
-_Part = TypeVar("_Part", Segment, Compacted)
-
-
-def _decoded(
-    files: Files, table: Table, parts: Sequence[_Part], tail: bool = False
-) -> dict[_Part, tuple[pa.Table, dict[int, int]]]:
+def _compacted(
+    files: Files, table: Table, parts: Sequence[Compacted], tail: bool = False
+) -> dict[Compacted, tuple[pa.Table, dict[int, int]]]:
     names = [StorePaths.rows(part) for part in parts]
     return {
         part: decode(table, data, name, _constants(part), tail)
-        for part, name, data in zip(parts, names, files.read_many(names), strict=True)
+        for part, name, data in zip(parts, names, _bytes(files, names), strict=True)
     }
+
+
+def _bytes(files: Files, names: Sequence[str]) -> Iterator[bytes]:
+    for start in range(0, len(names), _AT_ONCE):
+        yield from files.read_many(names[start : start + _AT_ONCE])
 
 
 def _constants(part: Segment | Compacted) -> dict[str, str | int]:
@@ -131,7 +141,7 @@ def undisturbed(read: Callable[[], _Found]) -> _Found:
 
 def covered_by(files: Files, table: Table, compacted: Compacted | None) -> dict[int, int]:
     """Attempt -> how many of its segments the compaction replaces; the whole file is read, so known to be sound."""
-    return _decoded(files, table, [compacted])[compacted][1] if compacted else {}
+    return _compacted(files, table, [compacted])[compacted][1] if compacted else {}
 
 
 def next_sequence(files: Files, table: Table, owner: str, attempt: int) -> int:

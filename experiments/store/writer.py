@@ -54,14 +54,21 @@ class _SegmentBuffer:
     def _commit(self, data: bytes) -> None:
         if self._sequence is None:
             self._sequence = next_sequence(self._files, self._table, self._owner, self._attempt)
-        name = StorePaths.rows(Segment(self._table.name, self._owner, self._attempt, self._sequence))
+        while not self._committed(data, self._sequence):  # several may measure checkpoints of one attempt
+            self._sequence = next_sequence(self._files, self._table, self._owner, self._attempt)
+        self._sequence += 1
+
+    def _committed(self, data: bytes, sequence: int) -> bool:
+        name = StorePaths.rows(Segment(self._table.name, self._owner, self._attempt, sequence))
         try:
             self._files.create(name, data)
         except FileExistsError as error:
+            if self._table is EVALS:
+                return False
             raise SupersededError(
                 f"{name}: another process writes under the same attempt or journal; give each process its own"
             ) from error
-        self._sequence += 1
+        return True
 
 
 class _Flushing:

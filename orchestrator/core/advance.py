@@ -10,7 +10,7 @@ from dit_grid.orchestrator.core import gangs
 from dit_grid.orchestrator.core.draft import BUDGET, RUN, SLICE, Draft
 from dit_grid.orchestrator.core.ledger import FALSE_ALARM_S
 from dit_grid.orchestrator.core.placement import place
-from dit_grid.orchestrator.core.state import FINAL, Phase, Run, State, reordered
+from dit_grid.orchestrator.core.state import FINAL, Phase, Run, State, reordered, without_checkpoint
 from dit_grid.orchestrator.vocabulary import (
     Action,
     Asked,
@@ -79,6 +79,8 @@ def _cluster_seen(draft: Draft, event: ClusterSeen) -> None:
     draft.place_again = True
     for name, gang in sorted(draft.ledger.held.items()):
         item = draft.ledger.slices.get(name)
+        if item is not None:  # also of a broken one: what a loss means depends on how many processes there are
+            _count_ranks(draft, draft.runs.get(gang.run_id), len(item.hosts))
         if item is None:
             gangs.slice_lost(draft, gang, f"slice {name} is gone")
         elif None in item.hosts:
@@ -86,8 +88,6 @@ def _cluster_seen(draft: Draft, event: ClusterSeen) -> None:
             gangs.slice_lost(draft, gang, f"slice {name} lost host {missing}")
         elif item.draining:
             _drain(draft, name)
-        else:
-            _count_ranks(draft, draft.runs.get(gang.run_id), len(item.hosts))
 
 
 def _count_ranks(draft: Draft, run: Run | None, ranks: int) -> None:
@@ -110,8 +110,9 @@ def _asked(draft: Draft, event: Asked) -> None:
             _stop_all(draft, "stop")
         return
     for run_id in event.run_ids:
-        if run_id in draft.runs:
-            _asked_of(draft, draft.runs[run_id], event.what)
+        for name in (run_id, *draft.before.evaluations.get(run_id, ())):
+            if name in draft.runs:
+                _asked_of(draft, draft.runs[name], event.what)
 
 
 def _asked_of(draft: Draft, run: Run, what: str) -> None:
@@ -127,7 +128,7 @@ def _asked_of(draft: Draft, run: Run, what: str) -> None:
     elif run.phase is Phase.PAUSED or (what == "retry" and run.phase in (Phase.FAILED, Phase.CANCELLED)):
         reason = f"{what} asked; {run.reason}".rstrip("; ")
         waiting = replace(run, phase=Phase.WAITING, reason=reason, fruitless=0, not_before=0.0, avoid=None)
-        draft.put(waiting, None)
+        draft.put(without_checkpoint(waiting, draft.runs), None)
 
 
 def _stop_all(draft: Draft, why: str) -> None:

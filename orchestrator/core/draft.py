@@ -9,7 +9,16 @@ from dataclasses import replace
 from immutables import Map
 
 from dit_grid.experiments.spec.cluster import ClusterSpec
-from dit_grid.orchestrator.core.state import FINAL, Attempt, GangPhase, Phase, Run, State
+from dit_grid.orchestrator.core.state import (
+    FINAL,
+    Attempt,
+    GangPhase,
+    Phase,
+    Run,
+    State,
+    has_its_checkpoint,
+    without_checkpoint,
+)
 from dit_grid.orchestrator.vocabulary import Action, CheckpointAndStop, Gang, Kill, Start
 
 RUN, SLICE, BUDGET = "run", "slice", "budget"
@@ -36,7 +45,7 @@ class Draft:
         state = State(
             before.options, self.runs, before.order, before.place_of, self.ready, self.timers, self.due, self.ledger,
             self.spending, self.strays, self.now, self.unfinished, self.active, self.stopping, self.blocked,
-            self.enough,
+            self.enough, before.evaluations,
         )  # fmt: skip
         return state, tuple(self.actions)
 
@@ -48,6 +57,8 @@ class Draft:
         self.active += (run.attempt is not None) - (old.attempt is not None)
         self.alarm(RUN, run.id, due)
         self._index(run)
+        if run.id in self.before.evaluations and (old.phase, old.committed) != (run.phase, run.committed):
+            self._follow(old, run)
 
     def alarm(self, kind: str, name: str, due: float | None) -> None:
         """Set, move or (None) remove the one alarm of a run, a slice or the budget."""
@@ -101,7 +112,7 @@ class Draft:
                 due = self.now if attempt.phase is GangPhase.GONE else self.due.get((RUN, run.id))
                 self.put(replace(run, attempt=replace(attempt, stop=why)), due)
             return
-        if attempt.phase is GangPhase.STARTING:
+        if attempt.phase is GangPhase.STARTING or run.of:
             self.kill(run, why)
             return
         attempt = replace(attempt, phase=GangPhase.STOPPING, stop=why, told_at=self.now)
@@ -117,12 +128,24 @@ class Draft:
         self.put(replace(run, attempt=attempt), self.now + self.options.kill_again_s)
         self.actions.append(Kill(attempt.gang, stacks))
 
+    def _follow(self, old: Run, run: Run) -> None:
+        """Let the evaluations of a training follow it: a checkpoint came or will not come, or has to come again."""
+        ended = (Phase.FAILED, Phase.CANCELLED)
+        turned = run.phase in ended or old.phase in ended or run.committed < old.committed
+        for job in map(self.runs.__getitem__, self.before.evaluations[run.id]):
+            found = without_checkpoint(job, self.runs) if turned else job
+            if found is job:
+                self._index(job)
+            else:
+                self.put(found, None)
+
     def _index(self, run: Run) -> None:
         """Keep the sets of runs that may start in step."""
         need = (run.kind, run.count)
         place = 1 << self.before.place_of[run.id]
         before = self.ready.get(need, 0)
-        may_start = run.phase is Phase.WAITING and run.attempt is None and run.not_before <= self.now
+        waits = run.phase is Phase.WAITING and run.attempt is None and run.not_before <= self.now
+        may_start = waits and has_its_checkpoint(run, self.runs)
         after = before | place if may_start else before & ~place
         if after != before:
             self.ready = self.ready.set(need, after)

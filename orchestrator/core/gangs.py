@@ -17,7 +17,7 @@ from dit_grid.orchestrator.core.judging import (
     judge,
     watchdog_due,
 )
-from dit_grid.orchestrator.core.state import Attempt, Evidence, GangPhase, Phase, Run
+from dit_grid.orchestrator.core.state import Attempt, Evidence, GangPhase, Phase, Run, without_checkpoint
 from dit_grid.orchestrator.vocabulary import (
     Gang,
     GangGone,
@@ -75,9 +75,11 @@ def progressed(draft: Draft, event: Progressed) -> None:
     run = _present(draft, event.gang)
     if run is None or run.attempt is None or run.attempt.phase is GangPhase.GONE:
         return
-    before = run.attempt
-    attempt = before
+    before, known = run.attempt, run
+    attempt, run = before, replace(run, committed=max(run.committed, event.checkpoint))
     if before.resumed is None:
+        if event.step < run.step:  # its newest checkpoint could not be read; what is past this one does not count
+            run = replace(run, committed=event.step)
         run = _resumed_at(run, event.step)
         attempt = replace(attempt, resumed=event.step, step=event.step)
     if event.step > attempt.step or event.activity != before.activity:
@@ -91,7 +93,7 @@ def progressed(draft: Draft, event: Progressed) -> None:
         )  # fmt: skip
     if event.checkpoint > max(run.step, attempt.resumed or 0):
         draft.ledger = draft.ledger.trusted(attempt.slice)
-    if attempt is before:
+    if attempt is before and run.committed == known.committed:
         return
     due = draft.due.get(("run", run.id))
     if attempt.phase in (GangPhase.STARTING, GangPhase.RUNNING) and not attempt.evidence:
@@ -131,6 +133,8 @@ def gone(draft: Draft, event: GangGone) -> None:
         return
     run = _present(draft, event.gang)
     if run is not None and run.attempt is not None and run.attempt.phase is not GangPhase.GONE:
+        if event.done:
+            run = _with_evidence(run, Evidence(draft.now, 0, DONE))
         _gone(draft, run, event.checkpoint)
 
 
@@ -202,7 +206,8 @@ def _verdict(draft: Draft, run: Run, attempt: Attempt) -> None:
     held = run.step
     run = _accounted(run, attempt, verdict)
     run, due = _after(draft, run, attempt, verdict, gained=run.step > held)
-    draft.put(run, due)
+    followed = without_checkpoint(run, draft.runs)  # its training may have ended, or gone back, meanwhile
+    draft.put(followed, due if followed is run else None)
     draft.place_again = True
 
 
@@ -216,8 +221,8 @@ def _accounted(run: Run, attempt: Attempt, verdict: Verdict) -> Run:
     ran, kept = reached - resumed, checkpoint - run.step
     closed = replace(attempt, step=reached, resumed=resumed, checkpoint=checkpoint, outcome=verdict.outcome)
     return replace(
-        run, attempt=None, past=(*run.past, closed), step=checkpoint, ran_steps=run.ran_steps + ran,
-        wasted_steps=run.wasted_steps + ran - kept,
+        run, attempt=None, past=(*run.past, closed), step=checkpoint, committed=checkpoint,
+        ran_steps=run.ran_steps + ran, wasted_steps=run.wasted_steps + ran - kept,
         avoid=attempt.slice if verdict.outcome in POLICIES and POLICIES[verdict.outcome].other_slice else None,
     )  # fmt: skip
 
@@ -240,8 +245,9 @@ def _after(
         reason = f"{phase} by request at step {run.step}"
         return replace(run, phase=phase, reason=reason), None
     if draft.stopping or attempt.stop in ("stop", "budget"):
-        return replace(run, phase=Phase.WAITING, reason=f"stopped at step {run.step}; goes on from there"), None
-    going_on = f"{said}; goes on from step {run.step}"
+        reason = "stopped; begins again" if run.of else f"stopped at step {run.step}; goes on from there"
+        return replace(run, phase=Phase.WAITING, reason=reason), None
+    going_on = f"{said}; {'begins again' if run.of else f'goes on from step {run.step}'}"
     if attempt.stop == "resume":
         return replace(run, phase=Phase.WAITING, reason=going_on), None
     if policy.free:

@@ -4,7 +4,7 @@
 """
 
 from dit_grid.orchestrator.core.placement import why
-from dit_grid.orchestrator.core.state import FINAL, GangPhase, Phase, State
+from dit_grid.orchestrator.core.state import FINAL, GangPhase, Phase, State, has_its_checkpoint
 
 
 def cheap(state: State) -> None:
@@ -43,8 +43,12 @@ def full(state: State) -> None:
                 _hold(holders, used, attempt.slice, run.kind, run.count, run_id)
         if run.phase is Phase.WAITING:
             assert why(state, run_id), f"{run_id} waits without a reason"
-            if run.not_before <= state.now:
+            if run.not_before <= state.now and has_its_checkpoint(run, state.runs):
                 ready[run.kind, run.count] = ready.get((run.kind, run.count), 0) | 1 << place
+        if not has_its_checkpoint(run, state.runs) and attempt is None:
+            over = state.runs[run.of].phase in (Phase.FAILED, Phase.CANCELLED)
+            assert run.phase is not Phase.DONE, f"{run_id} is done without a checkpoint that counts"
+            assert not over or run.phase in FINAL, f"{run_id} waits for a checkpoint that will never come"
         if run.phase in (Phase.FAILED, Phase.CANCELLED, Phase.PAUSED):
             assert run.reason, f"{run_id} {run.phase} without a reason"
     for gang, (name, kind, count) in state.strays.items():
@@ -57,8 +61,8 @@ def full(state: State) -> None:
     if not state.spending.exhausted:
         late = state.spending.exhausted_at(options.budget, options.stop_grace_s + options.kill_again_s)
         assert late is None or late > state.now, "the budget is all but spent and gangs go on"
-    compute = state.compute
-    assert compute.productive + compute.wasted == compute.total, compute
+    for compute in (state.compute, state.evaluation_compute):
+        assert compute.productive + compute.wasted == compute.total, compute
     assert sorted((when, *key) for key, when in state.due.items()) == list(state.timers)
 
 

@@ -6,7 +6,7 @@ By priority, then in the order of the launch; what a run needs is free, trusted 
 from dit_grid.experiments.spec.cluster import ClusterSpec
 from dit_grid.orchestrator.core.budget import Claim, claim
 from dit_grid.orchestrator.core.draft import RUN, Draft
-from dit_grid.orchestrator.core.state import Phase, Run, State
+from dit_grid.orchestrator.core.state import Phase, Run, State, has_its_checkpoint
 
 Need = tuple[str, int]
 
@@ -14,10 +14,10 @@ Need = tuple[str, int]
 def place(draft: Draft) -> None:
     """Start every run that can start now."""
     draft.place_again = False
-    if draft.stopping or draft.enough:
+    if draft.stopping:
         return
     spoken_for = _spoken_for(draft)
-    refused: dict[Need, int] = {}
+    refused = _training(draft) if draft.enough else dict[Need, int]()
     while (found := _first(draft, refused)) is not None:
         run = found
         need = (run.kind, run.count)
@@ -40,7 +40,10 @@ def why(state: State, run_id: str) -> str:
         return ""
     if state.stopping:
         return run.reason or "the grid is stopping; launch again to go on"
-    if state.enough:
+    if not has_its_checkpoint(run, state.runs):
+        training = state.runs[run.of]
+        return f"waits for the checkpoint at step {run.at_step} of {training.id}; the newest is at {training.committed}"
+    if state.enough and not run.of:
         return state.enough
     before = f" after {run.reason}" if run.reason else ""
     if run.not_before > state.now:
@@ -58,6 +61,18 @@ def why(state: State, run_id: str) -> str:
     return draft.spending.refusal(draft.options.budget, _spoken_for(draft), needed(run, draft.options)) or (
         f"waits for a run of higher priority that needs more of {kind}"
     )
+
+
+def _training(draft: Draft) -> dict[Need, int]:
+    """Return every run that waits to train: once enough is known only checkpoints that are there are measured."""
+    found: dict[Need, int] = {}
+    for need, bits in draft.ready.items():
+        while bits:
+            place = bits & -bits
+            if not draft.runs[draft.before.order[place.bit_length() - 1]].of:
+                found[need] = found.get(need, 0) | place
+            bits ^= place
+    return found
 
 
 def needed(run: Run, options: ClusterSpec) -> Claim:

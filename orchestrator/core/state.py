@@ -4,7 +4,7 @@ A new fact makes a new record; the maps share what did not change. No decision i
 newest `at` of an event.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
@@ -81,7 +81,11 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Run:
-    """One run: what it needs, what it costs, and how it stands. `step` is its newest checkpoint."""
+    """One run: what it needs, what it costs, and how it stands. `step` is its newest checkpoint.
+
+    An evaluation that is a job of its own is a run of one step, which measures the checkpoint of the run `of` at
+    `at_step` and may start once that is there. Its compute is that of its samples.
+    """
 
     id: str
     kind: str
@@ -111,6 +115,10 @@ class Run:
     wasted_steps: int = 0
     first_step: int = 0
     """The checkpoint that it had when the scheduler first saw it."""
+    committed: int = 0
+    """The newest checkpoint that is known of, also of a gang that is still at work."""
+    of: str = ""
+    at_step: int = 0
 
     @property
     def productive_steps(self) -> int:
@@ -129,7 +137,7 @@ class Run:
 
 
 class Compute(NamedTuple):
-    """Multiply-accumulates of training: all that ran, and of that what counts and what was lost. Exact integers."""
+    """Multiply-accumulates: all that ran, and of that what counts and what was lost. Exact integers."""
 
     total: int
     productive: int
@@ -164,12 +172,15 @@ class State:
     """Whether the budget lets none of the waiting runs start, and nothing runs that could give some of it back."""
     enough: str = ""
     """Why no more runs are needed, in words; empty while they are."""
+    evaluations: Map[str, tuple[str, ...]] = field(default_factory=Map)
+    """By run: the jobs that measure its checkpoints."""
 
     @property
     def finished(self) -> bool:
         """Return whether nothing runs, and nothing will."""
-        over = self.stopping or self.blocked or bool(self.enough) or not self.unfinished
-        return not self.active and not self.strays and over
+        if self.active or self.strays:
+            return False
+        return self.stopping or self.blocked or not self.unfinished or (bool(self.enough) and not self._owed)
 
     @property
     def next_deadline(self) -> float | None:
@@ -181,10 +192,28 @@ class State:
         return (self.runs[run_id] for run_id in self.order)
 
     @property
+    def _owed(self) -> bool:
+        """Whether a checkpoint that is there still waits to be measured."""
+        return any(
+            run.phase is Phase.WAITING and has_its_checkpoint(run, self.runs)
+            for jobs in self.evaluations.values() for run in map(self.runs.__getitem__, jobs)
+        )  # fmt: skip
+
+    @property
     def compute(self) -> Compute:
         """Return the grid's training compute up to the last word of every gang."""
+        return self._compute(evaluations=False)
+
+    @property
+    def evaluation_compute(self) -> Compute:
+        """Return the compute of evaluations that are jobs of their own; what was cut short of one is not known."""
+        return self._compute(evaluations=True)
+
+    def _compute(self, evaluations: bool) -> Compute:
         total = wasted = productive = 0
         for run in self.runs.values():
+            if bool(run.of) is not evaluations:
+                continue
             reached, resumed = run.step, run.step
             if run.attempt is not None and run.attempt.resumed is not None:
                 reached, resumed = run.attempt.step, run.attempt.resumed
@@ -194,21 +223,59 @@ class State:
         return Compute(total, productive, wasted)
 
 
+def has_its_checkpoint(run: Run, runs: Mapping[str, Run]) -> bool:
+    """Return whether what an evaluation measures is there; true of a training, which needs nothing of another's."""
+    return not run.of or run.of not in runs or runs[run.of].committed >= run.at_step
+
+
 def initial(runs: Iterable[Run], options: ClusterSpec = ClusterSpec(), spent: Spending = Spending()) -> State:  # noqa: B008
-    """Return the state before anything happened; what has to run is WAITING. `spent` counts earlier launches."""
-    asked = list(runs)
+    """Return the state before anything happened; what has to run is WAITING. `spent` counts earlier launches.
+
+    Training goes before evaluations of its priority. Those of a run that ended before the checkpoint end as it did.
+    """
+    asked = [_first_seen(run) for run in runs]
     signs = {"spec": 0, "cheapest": 1, "largest": -1}
     sign = signs[options.order]
-    asked.sort(key=lambda run: (-run.priority, sign * (run.steps - run.step) * run.macs_per_step))  # stable
+    asked.sort(
+        key=lambda run: (-run.priority, bool(run.of), sign * (run.steps - run.step) * run.macs_per_step)
+    )  # stable
+    trainings = {run.id: run for run in asked if not run.of}
+    asked = [without_checkpoint(run, trainings) for run in asked]
+    known = Map({run.id: run for run in asked})
     order = tuple(run.id for run in asked)
     ready: dict[tuple[str, int], int] = {}
+    jobs: dict[str, tuple[str, ...]] = {}
     for place, run in enumerate(asked):
-        if run.phase is Phase.WAITING:
+        if run.phase is Phase.WAITING and has_its_checkpoint(run, known):
             ready[run.kind, run.count] = ready.get((run.kind, run.count), 0) | 1 << place
-    known = Map({run.id: _first_seen(run) for run in asked})
+        if run.of:
+            jobs[run.of] = (*jobs.get(run.of, ()), run.id)
     return State(
         options, known, order, Map({run_id: place for place, run_id in enumerate(order)}), Map(ready),
-        spending=spent, unfinished=sum(run.phase not in FINAL for run in asked),
+        spending=spent, unfinished=sum(run.phase not in FINAL for run in asked), evaluations=Map(jobs),
+    )  # fmt: skip
+
+
+def without_checkpoint(run: Run, runs: Mapping[str, Run]) -> Run:
+    """Return an evaluation as the state of its training makes it, where the checkpoint to be measured is not there.
+
+    It ends with a training that failed or was cancelled, waits again with one that is tried again, and one that was
+    measured waits to be measured again, for the training went back before that checkpoint and will write it again.
+    """
+    if has_its_checkpoint(run, runs) or run.attempt is not None:
+        return run
+    training = runs[run.of]
+    if training.phase in (Phase.FAILED, Phase.CANCELLED):
+        if run.phase in FINAL:
+            return run
+        reason = f"the checkpoint at step {run.at_step} never came: {training.id} {training.phase}"
+        return replace(run, phase=training.phase, reason=reason)
+    if run.phase not in FINAL:
+        return run
+    lost = run.step - run.first_step
+    return replace(
+        run, phase=Phase.WAITING, reason="", step=0, first_step=0, committed=0, wasted_steps=run.wasted_steps + lost,
+        fruitless=0, not_before=0.0, avoid=None,
     )  # fmt: skip
 
 
@@ -227,4 +294,4 @@ def reordered(state: State, run_ids: Iterable[str]) -> State:
 
 
 def _first_seen(run: Run) -> Run:
-    return replace(run, first_step=run.step)
+    return replace(run, first_step=run.step, committed=max(run.committed, run.step))

@@ -14,10 +14,10 @@ import ray
 
 from dit_grid.experiments.context import Progress
 from dit_grid.experiments.spec.run import RunSpec
-from dit_grid.orchestrator.backend import newest_checkpoint, now
+from dit_grid.orchestrator.backend import now
 from dit_grid.orchestrator.errors import ClusterLostError, RequestError
 from dit_grid.orchestrator.ray_backend.adoption import found
-from dit_grid.orchestrator.ray_backend.gang import GangRun, Ground
+from dit_grid.orchestrator.ray_backend.gang import GangRun, Ground, gone_word
 from dit_grid.orchestrator.ray_backend.hands import Hands
 from dit_grid.orchestrator.ray_backend.local import LocalRay
 from dit_grid.orchestrator.ray_backend.shipping import runtime_env
@@ -28,7 +28,6 @@ from dit_grid.orchestrator.vocabulary import (
     ClusterSeen,
     Event,
     Gang,
-    GangGone,
     GangStarted,
     Start,
     StartFailed,
@@ -78,8 +77,7 @@ class RayBackend:
             return
         gang = self._gangs.get(action.gang)
         if gang is None or gang.gone.is_set():
-            step = newest_checkpoint(self._ground.store, action.gang.run_id)
-            self._events.put(GangGone(now(), action.gang, step))
+            self._events.put(gone_word(self._ground.store, action.gang))
         elif isinstance(action, CheckpointAndStop):
             gang.ask_to_stop()
         else:
@@ -98,7 +96,7 @@ class RayBackend:
         return events
 
     def progress(self) -> Mapping[str, Progress]:
-        return {g.gang.run_id: g.progress for g in self._gangs.values() if g.progress and not g.gone.is_set()}
+        return {gang.run_id: one.progress for gang, one in self._gangs.items() if one.progress}
 
     def detach(self) -> None:
         if self._ground.local is not None:

@@ -19,7 +19,7 @@ from ray.exceptions import ActorUnavailableError, RayError
 from dit_grid.experiments.context import Progress
 from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.store import Store, StoreError
-from dit_grid.orchestrator.backend import newest_checkpoint, now
+from dit_grid.orchestrator.backend import has_ended, newest_checkpoint, now
 from dit_grid.orchestrator.ray_backend.hands import Hands
 from dit_grid.orchestrator.ray_backend.local import Host, LocalRay
 from dit_grid.orchestrator.ray_backend.placement import (
@@ -155,7 +155,7 @@ class GangRun:
         if failed is not None and not self._up and not self._kill_asked.is_set():
             self.ground.emit(StartFailed(now(), self.gang, str(failed), failed.permanent))
         else:
-            self.ground.emit(GangGone(now(), self.gang, self._newest_checkpoint()))
+            self.ground.emit(gone_word(self.ground.store, self.gang, self._checkpoint))
 
     def _bring_up(self) -> None:
         if self.ground.local is not None and self.slice is None and self.run.execution.resources.kind == "cpu":
@@ -271,14 +271,10 @@ class GangRun:
                     rank.actor.attempt_is.remote(progress.attempt)
         self.progress = progress
         if time.monotonic() - self._looked > CHECKPOINT_LOOK_S:
-            self._checkpoint, self._looked = self._newest_checkpoint(), time.monotonic()
+            self._looked = time.monotonic()
+            with contextlib.suppress(StoreError, OSError):  # the last one known will do
+                self._checkpoint = newest_checkpoint(self.ground.store, self.gang.run_id)
         self.ground.emit(Progressed(now(), self.gang, progress.step, self._checkpoint, progress.activity))
-
-    def _newest_checkpoint(self) -> int:
-        """Return the step of the run's newest checkpoint; the last one known while the store does not answer."""
-        with contextlib.suppress(StoreError, OSError):
-            return newest_checkpoint(self.ground.store, self.gang.run_id)
-        return self._checkpoint
 
     def _notice_lost_hosts(self) -> None:
         gone = self.ground.watch.gone([facts.node for facts in self._facts()])
@@ -346,6 +342,15 @@ class GangRun:
                     f"no progress; where each thread of rank {number} stood:\n{text or 'the process did not answer'}"
                 )
                 log.flush()
+
+
+def gone_word(store: Store, gang: Gang, checkpoint: int = 0) -> GangGone:
+    """Return what is to be said of a gang that is over: `checkpoint` is the newest one known if the store is silent."""
+    done = False
+    with contextlib.suppress(StoreError, OSError):
+        checkpoint = newest_checkpoint(store, gang.run_id)
+        done = has_ended(store, gang.run_id)
+    return GangGone(now(), gang, checkpoint, done)
 
 
 def _first_line(error: BaseException) -> str:

@@ -4,6 +4,7 @@ A slice is chosen by name, so Ray's own two-step choice (it reserves a slice's h
 slice with a missing host as readily as a whole one) is not used; rank i is pinned to worker i.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,10 @@ from ray.util.tpu import slice_placement_group
 from dit_grid.experiments.spec.run import ResourceSpec
 from dit_grid.orchestrator.ray_backend.nodes import POD_TYPE, SLICE_NAME, TOPOLOGY, WORKER_ID, Node
 
-LOOK_S = 0.5
+LOOK_S = 0.05
+WHOLE_S = 1
+"""Ray waits for a group by whole seconds and cuts the rest off: told half a second, it does not wait at all."""
+
 RESERVE_S = 60.0
 """A slice that the ledger calls free is reserved at once; where it takes longer, somebody else holds hosts of it."""
 
@@ -82,12 +86,12 @@ def reserve(shape: Shape, name: str, cancelled: Callable[[], bool]) -> Any:
     if not shape.grouped:
         return None
     group = _group(shape, name)
-    waited = 0.0
-    while not group.wait(LOOK_S):
-        waited += LOOK_S
-        if cancelled() or waited > RESERVE_S:
+    began = time.monotonic()
+    while not group.wait(WHOLE_S):
+        waited_s = time.monotonic() - began
+        if cancelled() or waited_s > RESERVE_S:
             free(group)
-            raise CannotStartError(f"its hosts were not free within {waited:.0f} s; does another job hold them?")
+            raise CannotStartError(f"its hosts were not free within {waited_s:.0f} s; does another job hold them?")
     return group
 
 
@@ -96,10 +100,9 @@ def free(group: Any) -> None:
     if group is None:
         return
     remove_placement_group(group)
-    for _ in range(int(REMOVED_S / LOOK_S)):
-        if placement_group_table(group).get("state") in ("REMOVED", None):
-            return
-        ray.wait([ray.put(0)], timeout=LOOK_S)
+    deadline = time.monotonic() + REMOVED_S
+    while placement_group_table(group).get("state") not in ("REMOVED", None) and time.monotonic() < deadline:
+        time.sleep(LOOK_S)
 
 
 def rank_options(shape: Shape, group: Any, rank: int) -> dict[str, Any]:

@@ -4,29 +4,20 @@ Ray's own view of a dead host is 14.5 s late with its default settings; a raylet
 seen within a second, and a host that swallows packets within four.
 """
 
-import asyncio
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 
 import ray
 
 from dit_grid.orchestrator.backend import now
 from dit_grid.orchestrator.ray_backend.nodes import Node, living, pools_of, slices_of
+from dit_grid.orchestrator.ray_backend.probes import Probes
 from dit_grid.orchestrator.vocabulary import ClusterSeen, SliceDraining
 
 LOOK_EVERY_S = 0.5
 IDLE_LOOK_S = 5.0
 """On a Ray of our own hosts neither come nor go, and through Ray Client they cannot be probed."""
-
-CONNECT_S = 1.0
-"""A raylet that does not take a connection for so long has not answered."""
-
-SILENT_LOOKS = 3
-"""Unanswered looks in a row after which a host is lost; a refused connection needs only REFUSED_LOOKS."""
-
-REFUSED_LOOKS = 2
-AT_A_TIME = 256
 
 
 class ClusterWatch:
@@ -36,8 +27,7 @@ class ClusterWatch:
         self, changed: Callable[[ClusterSeen], None], drains: Callable[[SliceDraining], None], probing: bool = True
     ) -> None:
         self._changed, self._drains, self._probing = changed, drains, probing
-        self._silent: dict[str, int] = {}
-        self._answered: set[str] = set()
+        self._probes = Probes()
         self._told: dict[str, float] = {}
         self._nodes: dict[str, Node] = {}
         self.lost: frozenset[str] = frozenset()
@@ -78,7 +68,7 @@ class ClusterWatch:
         self._nodes |= {node.id: node for node in everybody}
         self._present = {node.id for node in everybody}
         if self._probing:
-            self.lost = self._unanswering(everybody)
+            self.lost = self._probes.lost(everybody)
         nodes = self.living()
         deadlines = _draining() if self._probing else {}
         self.draining = frozenset(deadlines)
@@ -90,32 +80,6 @@ class ClusterWatch:
                 self._drains(SliceDraining(now(), one.name, deadline))
         self._told = {name: at for name, at in self._told.items() if any(s.name == name and s.draining for s in slices)}
         return ClusterSeen(now(), pools_of(nodes), slices)
-
-    def _unanswering(self, nodes: Iterable[Node]) -> frozenset[str]:
-        answers = asyncio.run(_connect_all(list(nodes)))
-        self._answered |= {node_id for node_id, weight in answers.items() if not weight}
-        for node_id, weight in answers.items():
-            self._silent[node_id] = self._silent.get(node_id, 0) + weight if weight else 0
-        silent = {node_id for node_id in answers if self._silent[node_id] >= SILENT_LOOKS * REFUSED_LOOKS}
-        return frozenset(silent & self._answered)  # one that never answered is behind a firewall, and Ray's to judge
-
-
-async def _connect_all(nodes: list[Node]) -> dict[str, int]:
-    """Return for each host how much its silence weighs: 0 for one that took the connection."""
-    turn = asyncio.Semaphore(AT_A_TIME)
-
-    async def one(node: Node) -> int:
-        async with turn:
-            try:
-                _, writer = await asyncio.wait_for(asyncio.open_connection(node.address, node.port), CONNECT_S)
-            except ConnectionRefusedError:
-                return SILENT_LOOKS
-            except (OSError, TimeoutError):
-                return REFUSED_LOOKS
-            writer.close()
-            return 0
-
-    return dict(zip((node.id for node in nodes), await asyncio.gather(*map(one, nodes)), strict=True))
 
 
 def _draining() -> dict[str, float]:

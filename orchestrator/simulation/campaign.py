@@ -43,6 +43,9 @@ class Outcome:
     productive_macs: int
     wasted_macs: int
     classes: Mapping[str, int]
+    evaluated: int = 0
+    """Evaluations done that were jobs of their own; `done`, `failed` and `unfinished` count trainings."""
+    evaluations: int = 0
 
 
 class Lines:
@@ -162,7 +165,8 @@ class _Campaign:
         return state
 
     def _summary(self, state: core.State) -> Outcome:
-        phases = [run.phase for run in state.in_order()]
+        phases = [run.phase for run in state.in_order() if not run.of]
+        measured = [run.phase for run in state.in_order() if run.of]
         compute = [one.compute for one in (*self.past, state)]
         total, productive = sum(c.total for c in compute), sum(c.productive for c in compute)
         classes: dict[str, int] = {}
@@ -177,5 +181,5 @@ class _Campaign:
             1 - slice_hours / (hours * self.slice_count) if hours else 0.0, 1 - productive / total if total else 0.0,
             self.cluster.preemptions, self.starts, phases.count(core.Phase.DONE), phases.count(core.Phase.FAILED),
             len([phase for phase in phases if phase not in core.FINAL]), self.events, total, productive,
-            total - productive, dict(sorted(classes.items())),
+            total - productive, dict(sorted(classes.items())), measured.count(core.Phase.DONE), len(measured),
         )  # fmt: skip

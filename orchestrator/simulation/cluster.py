@@ -41,6 +41,8 @@ class Pace:
     """Steps between two reports; nothing but checkpoints is reported at 0."""
     evaluate_every: int = 0
     evaluation_s: float = 0.0
+    measured_every: int = 0
+    """Steps between the checkpoints that jobs of their own measure; they are written beside the others."""
     start_s: float = 30.0
     compile_s: float = 60.0
     checkpoint_s: float = 5.0
@@ -106,8 +108,8 @@ class VirtualCluster:
         )
 
     def living(self) -> list[GangStarted]:
-        """Return the gangs that a new driver finds."""
-        found = sorted((g for g in self.gangs.values() if g.alive), key=lambda g: g.gang)
+        """Return the gangs that a new driver finds: all that still hold something, those on their way out too."""
+        found = sorted(self.gangs.values(), key=lambda g: g.gang)
         return [GangStarted(self.now, g.gang, g.slice.seen.name if g.slice else None, adopted=True) for g in found]
 
     @property
@@ -127,7 +129,7 @@ class VirtualCluster:
             return
         found = self.gangs.get(action.gang.run_id)
         if found is None or found.gang != action.gang:
-            self._after(0.0, lambda: [GangGone(self.now, action.gang, self.checkpoints[action.gang.run_id])])
+            self._after(0.0, lambda: [self._gone_word(action.gang)])
         elif isinstance(action, CheckpointAndStop) and found.phase == "training" and not found.hung and found.alive:
             reached = self._reached(found)
             found.phase = "stopping"
@@ -140,6 +142,8 @@ class VirtualCluster:
         run_id = action.gang.run_id
         assert run_id not in self.gangs, f"{run_id} runs already"
         assert run_id not in self.done, f"{run_id} is done already"
+        run = self.runs[run_id]
+        assert not run.of or self.checkpoints[run.of] >= run.at_step, f"{run_id} has no checkpoint to measure"
         item = self._slices[action.slice] if action.slice is not None else None
         assert item is None or item.gang is None, f"{action.slice} is held already"
         assert item is None or item.seen.type == self.runs[run_id].kind, f"{run_id} on {action.slice}"
@@ -166,11 +170,12 @@ class VirtualCluster:
 
     def _training(self, gang: _Gang) -> list[Event]:
         """Train until the next checkpoint or evaluation."""
-        gang.phase, gang.since = "training", self.now
+        gang.phase = "evaluating" if self.runs[gang.gang.run_id].of else "training"
+        gang.since = self.now
         if self.fate[gang.gang.run_id] == "nan" and gang.step >= gang.steps // 2:
             return self._fails(gang, "nan", f"the last good checkpoint is at step {gang.step}")
         pace, until = gang.pace, gang.steps
-        for every in (pace.checkpoint_every, pace.evaluate_every, pace.report_every):
+        for every in (pace.checkpoint_every, pace.evaluate_every, pace.report_every, pace.measured_every):
             if every:
                 until = min(until, (gang.step // every + 1) * every)
         self._after((until - gang.step) * pace.seconds_per_step, self._of(gang, lambda: self._reaches(gang, until)))
@@ -187,7 +192,8 @@ class VirtualCluster:
         return self._commits(gang)
 
     def _commits(self, gang: _Gang) -> list[Event]:
-        if gang.step % gang.pace.checkpoint_every == 0 or gang.step == gang.steps:
+        often = (gang.pace.checkpoint_every, gang.pace.measured_every)
+        if gang.step == gang.steps or any(every and gang.step % every == 0 for every in often):
             self.checkpoints[gang.gang.run_id] = gang.step
         if gang.step < gang.steps:
             return self._training(gang)
@@ -213,7 +219,10 @@ class VirtualCluster:
         if self.gangs.get(gang.gang.run_id) is not gang:
             return []
         self._forget(gang)
-        return [GangGone(self.now, gang.gang, self.checkpoints[gang.gang.run_id])]
+        return [self._gone_word(gang.gang)]
+
+    def _gone_word(self, gang: Gang) -> GangGone:
+        return GangGone(self.now, gang, self.checkpoints[gang.run_id], gang.run_id in self.done)
 
     def _forget(self, gang: _Gang) -> None:
         gang.alive = False

@@ -6,12 +6,13 @@ Raises RequestError where that says no speed, or where the virtual cluster has n
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from dit_grid.experiments.evaluation_jobs import evaluation_job, evaluation_steps
 from dit_grid.experiments.spec import ExperimentSpec, RunSpec
 from dit_grid.experiments.spec.slices import slice_hosts
 from dit_grid.orchestrator import core
 from dit_grid.orchestrator.errors import RequestError
 from dit_grid.orchestrator.launch import core_run
-from dit_grid.orchestrator.plan import PlanRow, Speed, plan, times_evaluated
+from dit_grid.orchestrator.plan import PlanRow, Speed, evaluation_s, plan, times_evaluated
 from dit_grid.orchestrator.simulation.campaign import Lines, Outcome, simulate
 from dit_grid.orchestrator.simulation.cluster import Pace
 from dit_grid.orchestrator.simulation.faults import Faults
@@ -46,19 +47,26 @@ def campaign(
 ) -> Campaign:  # fmt: skip
     """Return the spec's campaign on so many slices of each type, and cores and GPUs (`pools`)."""
     rows = {row.run_id: row for row in plan(spec, speeds)}
-    _check(spec.runs, rows, {**slices, **pools})
+    jobs = [evaluation_job(run, s) for run in spec.runs if run.execution.evaluate_on for s in evaluation_steps(run)]
+    _check(spec.runs, jobs, rows, {**slices, **pools})
     paces = {run.id: _pace(run, rows[run.id]) for run in spec.runs}
-    runs = tuple(
+    runs = [
         replace(
             core_run(run, spec.plan, steps_per_s=rows[run.id].steps_per_s),
             report_steps=paces[run.id].report_every or paces[run.id].checkpoint_every,
         )
         for run in spec.runs
-    )
-    return Campaign(runs, paces, slices, pools, spec, faults)
+    ]
+    for job in jobs:
+        seconds = evaluation_s(job, rows[job.run_id].steps_per_s or 1.0)
+        paces[job.id] = Pace(seconds, checkpoint_every=1)
+        runs.append(core_run(job, spec.plan, steps_per_s=1 / seconds))
+    return Campaign(tuple(runs), paces, slices, pools, spec, faults)
 
 
-def _check(runs: Sequence[RunSpec], rows: Mapping[str, PlanRow], has: Mapping[str, int]) -> None:
+def _check(
+    runs: Sequence[RunSpec], jobs: Sequence[RunSpec], rows: Mapping[str, PlanRow], has: Mapping[str, int]
+) -> None:  # fmt: skip
     unknown = [run.model.name for run in runs if rows[run.id].steps_per_s is None]
     if unknown:
         raise RequestError(
@@ -66,22 +74,24 @@ def _check(runs: Sequence[RunSpec], rows: Mapping[str, PlanRow], has: Mapping[st
             "or measure: dit-grid plan --calibrate"
         )
     homeless: dict[str, list[str]] = {}
-    for run in runs:
+    for run in (*runs, *jobs):
         resources = run.execution.resources
         if resources.count > has.get(resources.kind, 0):
             homeless.setdefault(f"{resources.count} x {resources.kind}", []).append(run.model.name)
     if homeless:
-        lines = [f"  {what}: {', '.join(names)}" for what, names in homeless.items()]
+        lines = [f"  {what}: {', '.join(dict.fromkeys(names))}" for what, names in homeless.items()]
         there = ", ".join(f"{kind}={count}" for kind, count in has.items()) or "nothing"
         raise RequestError("\n".join([f"runs that the virtual cluster ({there}) cannot hold; add --slices:", *lines]))
 
 
 def _pace(run: RunSpec, row: PlanRow) -> Pace:
     checkpoint = min(run.execution.checkpoint_every, run.train.steps)
+    inside = run.execution.evaluate_on is None
     return Pace(
         seconds_per_step=1 / (row.steps_per_s or 1.0),
         checkpoint_every=checkpoint,
         report_every=checkpoint // REPORTS_A_CHECKPOINT if checkpoint % REPORTS_A_CHECKPOINT == 0 else 0,
-        evaluate_every=run.evaluate.every,
-        evaluation_s=(row.eval_hours or 0.0) * 3600 / times_evaluated(run),
+        evaluate_every=run.evaluate.every if inside else 0,
+        measured_every=0 if inside else run.evaluate.every,
+        evaluation_s=(row.eval_hours or 0.0) * 3600 / times_evaluated(run) if inside else 0.0,
     )

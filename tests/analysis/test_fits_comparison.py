@@ -87,11 +87,11 @@ def test_prediction_intervals_of_the_largest_model(points, law, ends):
 
 
 def test_bootstrap_intervals_of_the_exponents(points):
-    power: Any = bootstrap(PowerLaw().fit(points), points).interval()
+    power: Any = bootstrap(PowerLaw().fit(points), points).percentiles()
     assert (-power.loc["exponent"]).tolist()[::-1] == pytest.approx(
         [0.276, 0.482], abs=0.01
     )  # other draws of 4,000 resamples
-    both: Any = bootstrap(ParamsTokens().fit(points), points).interval()
+    both: Any = bootstrap(ParamsTokens().fit(points), points).percentiles()
     assert (-both.loc["tokens_exponent"]).tolist() == pytest.approx([0.517, 0.410], abs=0.01)
 
 

@@ -123,7 +123,7 @@ def test_leave_one_out_intervals(points, law, held, width):
 
 
 def test_bootstrap_intervals_of_the_interaction_form(points):
-    ends: Any = bootstrap(ParamsTokens().fit(points), points).interval()
+    ends: Any = bootstrap(ParamsTokens().fit(points), points).percentiles()
     expected = {"params_exponent": (0.318, 0.242), "tokens_exponent": (0.517, 0.410), "interaction": (0.171, 0.078)}
     for name, interval in expected.items():
         assert (-ends.loc[name]).tolist() == pytest.approx(interval, abs=0.012)  # other draws of 4,000 resamples

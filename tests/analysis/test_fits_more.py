@@ -63,7 +63,8 @@ def test_crossover_is_where_the_predictions_are_equal(curves, models):
     fit = JOINT.fit(curves)
     found = crossover(fit, models, "XL/4", "XL/2", (1e8, 1e12))
     assert found is not None
-    budget, step = found
+    budget, step = found.budget, found.step
+    assert (found.low, found.high) == pytest.approx((budget, budget), rel=1e-3)  # no noise, no width
     both = along_compute(
         fit, models[models["model"].isin(["XL/4", "XL/2"])], np.array([budget / 2, budget, 2 * budget])
     )
@@ -77,6 +78,18 @@ def test_crossover_is_where_the_predictions_are_equal(curves, models):
     assert crossover(fit, models, "XL/2", "XL/4", (1e8, 1e12)) is None  # the other way there is none
     with pytest.raises(CannotFitError, match="no model 'XXL/2'"):
         crossover(fit, models, "XL/4", "XXL/2", (1e8, 1e12))
+
+
+def test_noise_gives_the_crossover_an_interval_and_more_noise_a_wider_one(curves, models):
+    rng, widths = np.random.default_rng(0), []
+    noise = rng.normal(size=len(curves))
+    for sigma in (0.01, 0.03):
+        fit = JOINT.fit(curves.assign(value=curves["value"] * np.exp(sigma * noise)))
+        found = crossover(fit, models, "XL/4", "XL/2", (1e8, 1e13))
+        assert found is not None
+        assert found.low < found.budget < found.high
+        widths.append(np.log(found.high / found.low))
+    assert widths[1] > 2 * widths[0]
 
 
 def test_bootstrap_of_a_floored_law_covers_its_coefficients(curves):

@@ -1,6 +1,8 @@
 """Sums of powers: the optimum whatever the start, floors told from bounds, thousands of refits in seconds."""
 
+import dataclasses
 import time
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -62,6 +64,31 @@ def test_four_thousand_refits_are_as_good_as_refits_one_by_one():
         one = law.fit(frame.loc[frame.index.repeat(count)].reset_index(drop=True))
         # Stopped at 1e-7 of the objective along a flat valley: far inside the spread of the replicates.
         assert np.all(np.abs(row - one.theta) < 0.05 * found.se().to_numpy())
+
+
+def test_studentised_intervals_divide_out_what_percentiles_keep():
+    """A refit's own error says how far its t value is from the fit: doubled errors halve it, and the interval."""
+    law, frame = chinchilla_runs(noise=0.004)
+    found = bootstrap(law.fit(frame), frame, 300)
+    ends: Any
+    ends, wider = found.interval(), dataclasses.replace(found, errors=2 * found.errors).interval()
+    assert ends.index.tolist() == list(law.coefficients())
+    assert ((ends["low"] < found.point) & (found.point < ends["high"])).all()
+    logs = [float(np.ptp(np.log(e.loc["floor"].to_numpy(dtype=float)))) for e in (ends, wider)]
+    assert logs[0] / logs[1] == pytest.approx(2.0)
+    assert (ends.loc[["scale[params]", "scale[tokens]", "floor"]] > 0).all(axis=None)
+    by_t = law.fit(frame).params["exponent[params]"]
+    assert ends.loc["exponent[params]", "high"] == pytest.approx(by_t.high, abs=by_t.se)
+
+
+def test_a_coefficient_at_its_bound_has_no_bootstrap_interval():
+    frame = pd.DataFrame({"gmacs": np.geomspace(0.3, 120, 30)})
+    rng = np.random.default_rng(0)
+    frame["value"] = 138 * frame["gmacs"] ** -0.36 * np.exp(0.1 * np.log(frame["gmacs"] / 6) ** 2 * -0.2)
+    frame["value"] *= np.exp(0.02 * rng.normal(size=30))
+    fit = SumOfPowers().fit(frame)
+    assert fit.fixed == ("floor",)
+    assert bootstrap(fit, frame, 200).interval().index.tolist() == ["scale[gmacs]", "exponent[gmacs]"]
 
 
 @pytest.mark.slow

@@ -78,6 +78,10 @@ def test_analyze_paper_writes_tables_figures_and_what_needs_runs(tmp_path):
     written = paper.analyze_paper(tmp_path)
     names = {p.name for p in written}
     assert {f"table{n}.csv" for n in range(1, 7)} | {f"figure{n}.png" for n in (2, 5, 6, 8, 9, 10)} <= names
+    assert {"figure12_training_compute.csv", "figure12_forward_compute.svg", "index.html"} <= names
+    page = (tmp_path / "index.html").read_text()
+    assert page.count("<img") == len([name for name in names if name.endswith(".png")])
+    assert all(what.replace("'", "&#x27;") in page for what in NEED_RUNS.values())
     text = (tmp_path / "paper.txt").read_text()
     assert "r(log GMACs, fid) = -0.93 [-0.98, -0.76]" in text
     assert all(f"Figure {n}: " in text for n in NEED_RUNS)

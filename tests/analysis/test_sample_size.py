@@ -1,11 +1,14 @@
 """The bias of a distance with the number of samples: taken out where it can be, warned of where it cannot."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from dit_grid.analysis.fits import CannotFitError
 from dit_grid.analysis.sample_size import sample_size_warning, without_bias
+from dit_grid.analysis.scaling import law
 
 
 def test_the_distance_at_infinitely_many_samples_is_recovered():
@@ -40,3 +43,12 @@ def test_values_from_different_numbers_of_samples_are_warned_of():
     rows = pd.DataFrame({"metric": ["fid", "fid", "accuracy"], "samples": [10_000, 50_000, 100], "value": [1.0, 2, 3]})
     assert "fid from 10,000, 50,000 samples" in str(sample_size_warning(rows))
     assert sample_size_warning(rows.tail(2)) is None
+
+
+def test_a_law_of_fid_from_few_samples_says_so(planted):
+    results = planted.results()
+    assert law(results).sample_size is None  # 1,000 images under one setting, of a metric that nobody publishes
+    few = dataclasses.replace(results, evals=results.evals.assign(metric="fid", samples=10_000))
+    assert "fid from 10,000 samples lies above that from 50,000" in law(few, "fid").to_text()
+    usual = dataclasses.replace(results, evals=results.evals.assign(metric="fid", samples=50_000))
+    assert law(usual, "fid").sample_size is None

@@ -2,7 +2,10 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -60,3 +63,18 @@ def ray_folder():
     else:
         os.environ["RAY_TMPDIR"] = before
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    """An emulated bucket at gs://bucket for this test and the processes that it starts; its address."""
+    program = Path(__file__).parents[1] / "experiments" / "store" / "gcs_emulator.py"
+    with subprocess.Popen(
+        [sys.executable, str(program), "bucket"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        address = running.stdout.readline().strip()
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
+        yield address
+        running.stdin.close()

@@ -20,6 +20,7 @@ from dit_grid.experiments.metrics.inception_weights import tensor_shapes as ince
 from dit_grid.experiments.metrics.reference import file_sha256
 from dit_grid.experiments.spec import load_spec
 from dit_grid.experiments.store import Store
+from dit_grid.experiments.store.files import open_files
 from dit_grid.experiments.update import Program
 from dit_grid.experiments.vae.autoencoder import VAEConfig
 from dit_grid.experiments.vae.weights import tensor_shapes as vae_shapes
@@ -66,9 +67,13 @@ def files(tmp_path_factory):
     return root
 
 
+def moved(array):
+    return array + 0.1 * np.random.default_rng(array.size).standard_normal(array.shape).astype(np.float32)
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory, miniature_spec):
-    """Two runs that are done: untrained weights in their last checkpoints, NaN in an earlier one of B/4, no rows."""
+    """Two runs that are done: untrained weights in their last checkpoints, others in B/4's earlier ones, no rows."""
     spec = load_spec(str(miniature_spec(tmp_path_factory.mktemp("store"))))
     store = Store.create(spec.store)
     record_runs(spec, store)
@@ -76,6 +81,8 @@ def store(tmp_path_factory, miniature_spec):
         attempt, checkpoints = store.begin_attempt(run.id, 0), Checkpoints(store, run.id)
         state = Program(run).init()
         if run.model.name == "B/4":
+            # Untrained, the last layer is zero and guidance changes nothing.
+            checkpoints.save(attempt, 400, state._replace(ema=jax.tree.map(moved, state.ema)))
             checkpoints.save(attempt, 800, state._replace(ema=jax.tree.map(lambda x: x * np.nan, state.ema)))
         checkpoints.save(attempt, 1200, state)
         checkpoints.wait()
@@ -162,6 +169,39 @@ def test_encode_makes_latents_that_train_and_goes_on_where_it_stopped(files, tmp
     assert dit_grid.succeed(*command)["encoded_now"] == 0
     assert LatentFolder("few", tmp_path / "latents").shape == (4, 4, 4)
     code, _, err = dit_grid(*command, "--image-size", "64")
+    assert (code, "encoded differently: image_size is 32 there and 64 now" in err) == (2, True)
+
+
+def test_guidance_acts_in_its_interval_alone_and_rows_say_where(store, dit_grid):
+    def scored(*options):
+        command = ["evaluate", "B/4", "--where", store, "--step", 400, "--samples", 40, "--steps", 5]
+        return dit_grid.succeed(*command, "--metrics", "fd_conv", "--json", *options)[0]
+
+    unguided, everywhere = scored(), scored("--guidance", 4)
+    nowhere = scored("--guidance", 4, "--guidance-interval", 5000, 6000)
+    partly = scored("--guidance", 4, "--guidance-interval", 0, 300)
+    assert nowhere["value"] == pytest.approx(unguided["value"], rel=1e-5)
+    assert len({round(row["value"], 6) for row in (unguided, everywhere, partly)}) == 3
+    assert partly["sampler"] == everywhere["sampler"] + "(guided at 0-300)"
+    assert len({row["protocol"] for row in (unguided, everywhere, nowhere, partly)}) == 4
+    code, _, err = dit_grid("evaluate", "B/4", "--where", store, "--guidance-interval", 20, 0)
+    assert (code, "20 to 0: give the lowest timestep" in err) == (2, True)
+
+
+def test_encode_into_a_bucket_makes_what_a_folder_gets(files, tmp_path, dit_grid, bucket):
+    command = ["encode", files / "images", "--vae", files / "sd-vae" / "diffusion_pytorch_model.safetensors"]
+    command += ["--image-size", SIDE, "--shard-images", 4, "--batch", 4, "--json", "-o"]
+    place = "gs://bucket/encoded"
+    first = dit_grid.succeed(*command, place, "--host", "1/2")
+    assert (first["complete"], first["encoded_now"]) == (False, 3)
+    second, local = dit_grid.succeed(*command, place), dit_grid.succeed(*command, tmp_path / "latents")
+    assert (second["complete"], second["images"], second["encoded_now"]) == (True, IMAGES, IMAGES - 3)
+    assert second["skipped"] == local["skipped"]
+    remote, disk = (open_files(str(where)) for where in (place, tmp_path / "latents"))
+    names = sorted(name.rpartition("/")[2] for name in remote.sizes(""))
+    assert names == sorted(path.name for path in (tmp_path / "latents").iterdir())
+    assert all(remote.read(name) == disk.read(name) for name in names)
+    code, _, err = dit_grid(*command, place, "--image-size", "64")
     assert (code, "encoded differently: image_size is 32 there and 64 now" in err) == (2, True)
 
 

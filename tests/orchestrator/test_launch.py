@@ -87,6 +87,7 @@ def test_a_launch_trains_evaluates_and_ends_with_the_law_and_figures(untouched):
     runs = load_spec(spec).runs
     assert [row["step"] for row in found["train"] if row["run_id"] == runs[0].id] == list(range(100, 1300, 100))
     assert len(found["evals"]) == 2 * 3 * 3  # models, evaluations, metrics
+    assert all(f"{run.model.name} step 1200/1200 " in output for run in runs)  # the last evaluation is said as well
     assert "Scaling law" in output
     assert {"figure08_compute.png", "figure08_compute.svg", "figure07_samples.png", "index.html"} <= {
         path.name for path in (spec.parent / "store" / "figures").iterdir()

@@ -58,20 +58,6 @@ def launch(path):
     return store
 
 
-@pytest.fixture
-def bucket(monkeypatch):
-    program = Path(__file__).parents[1] / "experiments" / "store" / "gcs_emulator.py"
-    with subprocess.Popen(
-        [sys.executable, str(program), "bucket"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as running:
-        assert running.stdin is not None
-        assert running.stdout is not None
-        address = running.stdout.readline().strip()
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
-        yield address
-        running.stdin.close()
-
-
 def test_a_grid_on_gs_survives_failing_requests_and_a_kill_with_the_same_numbers(bucket, tmp_path):
     local, remote = tmp_path / "local.yaml", tmp_path / "remote.yaml"
     local.write_text(SPEC.format(store=tmp_path / "store"))

@@ -56,8 +56,9 @@ class Scheduler(RuleBasedStateMachine):
         slices_cap=st.sampled_from([None, 1, 3]),
         hours_cap=st.sampled_from([None, 0.5, 40.0]),
         order=st.sampled_from(["spec", "cheapest", "largest"]),
+        measured=st.sets(st.tuples(st.integers(0, 8), st.sampled_from([100, 500, 1000])), max_size=6),
     )  # fmt: skip
-    def begin(self, runs, slices_cap, hours_cap, order):
+    def begin(self, runs, slices_cap, hours_cap, order, measured):
         options = ClusterSpec(
             order=order, stop_grace_s=60, backoff_max_s=60, budget=BudgetSpec(slices=slices_cap, slice_hours=hours_cap)
         )
@@ -66,12 +67,17 @@ class Scheduler(RuleBasedStateMachine):
                 seconds_per_step=1.0 if paced else None)
             for i, (kind, count, priority, retries, paced) in enumerate(runs)
         ]  # fmt: skip
+        known += [
+            Run(f"run-{i}.eval-{step}", "v3-8", 1, steps=1, macs_per_step=11, of=f"run-{i}", at_step=step)
+            for i, step in sorted(measured) if i < len(runs)
+        ]  # fmt: skip
         self.state = core.initial(known, options)
         self.at = 0.0
         self.gangs: dict[Gang, str | None] = {}
         self.resumed: dict[Gang, int] = {}
         self.reached: dict[Gang, int] = {}
         self.checkpoint = dict.fromkeys(self.state.runs, 0)
+        self.ended: set[str] = set()
         self.history: list = []
         self.tell(seen(0.0, {"cpu": 3}, SLICES))
 
@@ -86,7 +92,13 @@ class Scheduler(RuleBasedStateMachine):
                 assert gang.run_id not in {g.run_id for g in self.gangs}, "a run was started while it ran"
                 assert action.slice is None or action.slice not in self.gangs.values(), "a slice was given twice"
                 assert not self.state.stopping, "a run was started while the grid stops"
+                run = self.state.runs[gang.run_id]
+                there = not run.of or self.checkpoint[run.of] >= run.at_step
+                assert there, "a checkpoint was to be measured that is not there"
                 self.gangs[gang] = action.slice
+                self.ended.discard(gang.run_id)
+                if run.of:
+                    self.checkpoint[gang.run_id] = 0
 
     def some(self, data, pick=lambda gang: True):
         found = sorted(gang for gang in self.gangs if pick(gang))
@@ -111,6 +123,10 @@ class Scheduler(RuleBasedStateMachine):
     def a_gang_trains(self, data, steps, saved, activity):
         if gang := self.some(data):
             first = self.checkpoint[gang.run_id]
+            if self.state.runs[gang.run_id].of:
+                self.resumed[gang] = self.reached[gang] = 0
+                self.tell(Progressed(self.at, gang, 0, first, activity))
+                return
             if gang not in self.resumed:  # its newest checkpoint cannot be read, now and then
                 first = data.draw(st.sampled_from([first, max(first - 50, 0)]))
                 self.resumed[gang] = self.reached[gang] = first
@@ -124,7 +140,8 @@ class Scheduler(RuleBasedStateMachine):
     def a_rank_ends(self, data, rank, outcome, message):
         if gang := self.some(data, lambda g: g in self.resumed):
             if outcome == "done":
-                self.reached[gang] = self.checkpoint[gang.run_id] = 1000
+                self.reached[gang] = self.checkpoint[gang.run_id] = self.last(gang)
+                self.ended |= {gang.run_id} if rank == 0 else set()
             self.tell(RankEnded(self.at, gang, rank, outcome, self.reached[gang], message))
 
     @rule(data=st.data(), cause=st.sampled_from(["process", "host", "drain", "unreachable"]))
@@ -135,7 +152,11 @@ class Scheduler(RuleBasedStateMachine):
     @rule(data=st.data())
     def a_gang_is_gone(self, data):
         if gang := self.some(data):
-            self.vanish(gang, GangGone(self.at, gang, self.checkpoint[gang.run_id]))
+            said = data.draw(st.booleans()) and gang.run_id in self.ended
+            self.vanish(gang, GangGone(self.at, gang, self.checkpoint[gang.run_id], said))
+
+    def last(self, gang):
+        return self.state.runs[gang.run_id].steps
 
     @rule(data=st.data())
     def old_news_comes_again(self, data):
@@ -201,10 +222,10 @@ class Scheduler(RuleBasedStateMachine):
             paused = tuple(run.id for run in self.state.in_order() if run.phase is Phase.PAUSED)
             self.tell(Asked(self.at, "resume", paused))
             for gang in sorted(self.gangs):
-                self.checkpoint[gang.run_id] = 1000
+                last = self.checkpoint[gang.run_id] = self.last(gang)
                 self.tell(GangStarted(self.at, gang, self.gangs[gang]))
-                self.tell(RankEnded(self.at, gang, 0, "done", 1000))
-                self.vanish(gang, GangGone(self.at, gang, 1000))
+                self.tell(RankEnded(self.at, gang, 0, "done", last))
+                self.vanish(gang, GangGone(self.at, gang, last))
         assert self.state.finished, "the grid never ends"
         full(self.state)
         for run in self.state.in_order():

@@ -93,12 +93,53 @@ def test_drivers_that_die_restart_nothing():
 
 
 @pytest.mark.parametrize("seed", range(3))
+def test_drivers_that_die_while_gangs_end_neither_start_nor_book_anything_twice(seed):
+    """So many that they fall between a run's end and its gang's, and between a gang's failure and its end."""
+    runs = [Run(f"r{i}", "v3-32", 1, steps=20, macs_per_step=1, seconds_per_step=0.1) for i in range(40)]
+    paces = {run.id: Pace(0.1, 10, start_s=1.0, compile_s=1.0, checkpoint_s=0.5) for run in runs}
+    found = simulate(runs, paces, {"v3-32": 2}, faults=Faults(driver=720.0, storage=60.0, process=60.0), seed=seed)
+    assert (found.done + found.failed, found.unfinished) == (40, 0)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_evaluations_of_their_own_lose_and_double_nothing_whatever_dies(seed):
+    """The virtual cluster refuses to measure a checkpoint that is not there, or one that was measured."""
+    runs, paces = grid()
+    jobs = [
+        Run(f"{run.id}.eval-{step}", "v3-8", 1, run.priority, steps=1, macs_per_step=10**12, of=run.id, at_step=step)
+        for run in runs for step in range(1000, run.steps + 1, 1000)
+    ]  # fmt: skip
+    paces = {run.id: Pace(1.0, 600, 100, measured_every=1000) for run in runs}
+    paces |= {job.id: Pace(400.0, 1) for job in jobs}
+    found = simulate(
+        [*runs, *jobs], paces, SLICES | {"v3-8": 2}, hosts=HOSTS, faults=EVERYTHING, seed=seed, watch=full if not seed
+        else cheap,
+    )  # fmt: skip
+    assert (found.done + found.failed, found.unfinished, found.evaluations) == (12, 0, len(jobs))
+    assert found.productive_macs + found.wasted_macs == found.total_macs
+    assert found.done <= found.evaluated < len(jobs)
+
+
+@pytest.mark.parametrize("seed", range(3))
 def test_a_budget_holds_whatever_dies(seed):
     runs, paces = grid()
     options = ClusterSpec(stop_grace_s=60, budget=BudgetSpec(slice_hours=4.0))
     found = simulate(runs, paces, SLICES, hosts=HOSTS, faults=EVERYTHING, seed=seed, options=options, watch=full)
     assert found.unfinished > 0
     assert 2.0 < found.slice_hours <= 4.0
+
+
+def test_a_slice_that_measures_frees_the_one_that_trains():
+    """One training of 1,000 steps, measured twice for 3,000 s: inside it, or on another slice; nothing is a hang."""
+    run = Run("r", "v3-32", 1, steps=1000, macs_per_step=1)
+    inside = simulate([run], {"r": Pace(1.0, 500, evaluate_every=500, evaluation_s=3000.0)}, {"v3-32": 1})
+    jobs = [Run(f"r.eval-{step}", "v3-8", 1, steps=1, macs_per_step=1, of="r", at_step=step) for step in (500, 1000)]
+    paces = {"r": Pace(1.0, 500, measured_every=500)} | {job.id: Pace(3000.0, 1) for job in jobs}
+    apart = simulate([run, *jobs], paces, {"v3-32": 1, "v3-8": 1})
+    come_up = 30 + 60
+    assert inside.makespan_h * 3600 == pytest.approx(come_up + 1000 + 2 * 3000 + 1)
+    assert apart.makespan_h * 3600 == pytest.approx(come_up + 500 + 2 * (come_up + 3000 + 1))
+    assert (apart.done, apart.evaluated, apart.classes) == (1, 2, {"done": 3})
 
 
 def test_preemptions_cost_compute_and_time():

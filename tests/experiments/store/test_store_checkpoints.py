@@ -193,3 +193,56 @@ def test_a_mark_names_the_files_it_vouches_for(tmp_path):
     there = {str(file.relative_to(folder)): file.stat().st_size for file in folder.rglob("*") if file.is_file()}
     assert mark["files"] == there
     assert (mark["format"], mark["processes"]) == ("orbax", 1)
+
+
+def as_an_older_program_left_it(store, attempt, *steps):
+    """Programs before the first with marks wrote the same folders, and neither marks nor `begun.json`."""
+    store.files.delete(f"checkpoints/{RUN}/a{attempt:06d}/begun.json")
+    for step in steps:
+        store.files.delete(f"checkpoints/{RUN}/whole.a{attempt:06d}.s{step:09d}.json")
+
+
+def test_a_run_of_an_older_store_goes_on_from_its_newest_checkpoint_that_can_be_read(tmp_path):
+    store = Store.create(str(tmp_path / "store"))
+    store.add_run({"run_id": RUN, "spec": "{}"})
+    older = Checkpoints(store, RUN)
+    first = store.begin_attempt(RUN, 0)
+    for step in (10, 20, 30):
+        older.save(first, step, state(step))
+    older.close()
+    as_an_older_program_left_it(store, 1, 10, 20, 30)
+    folder = Path(checkpoint_folder(store, RUN, 1, 30))
+    max((file for file in folder.rglob("d/*")), key=lambda file: file.stat().st_size).unlink()  # half-deleted
+
+    checkpoints = Checkpoints(store, RUN)
+    restored = checkpoints.restore_newest(state(0))
+    assert (restored.step, restored.attempt, value_of(restored)) == (20, 1, 20.0)
+    assert len(restored.unreadable) == 1
+    second = store.begin_attempt(RUN, 20, resumed_attempt=1)
+    assert collect(store, dry_run=True, grace_s=-60) == [], "what an older program wrote is not half-written"
+    checkpoints.save(second, 40, state(40))
+    checkpoints.wait()
+    assert checkpoints.live() == [(10, 1), (20, 1), (40, 2)], "30 is dead: the second attempt resumed before it"
+    checkpoints.keep_newest(1)
+    assert checkpoints.live() == [(40, 2)]
+    assert {name.split("/")[2] for name in store.files.sizes(f"checkpoints/{RUN}")} == {
+        "a000002",
+        "whole.a000002.s000000040.json",
+    }
+    checkpoints.close()
+
+
+def test_what_an_older_program_had_not_published_does_not_count(tmp_path):
+    store = Store.create(str(tmp_path / "store"))
+    checkpoints = Checkpoints(store, RUN)
+    checkpoints.save(store.begin_attempt(RUN, 0), 10, state(10))
+    checkpoints.wait()
+    as_an_older_program_left_it(store, 1, 10)
+    assert checkpoints.live() == [(10, 1)]
+    folder = Path(checkpoint_folder(store, RUN, 1, 10))
+    renamed = folder.rename(folder.with_name("s000000010.orbax-checkpoint-tmp"))
+    assert checkpoints.live() == []
+    renamed.rename(folder)
+    (folder / "commit_success.txt").unlink()
+    assert checkpoints.live() == []
+    checkpoints.close()
