@@ -33,7 +33,7 @@ from dit_grid.analysis.prediction import costlier_than_cheapest, forecast, held_
 from dit_grid.analysis.results import assemble
 from dit_grid.analysis.target import ENOUGH, parse_target, standing
 from dit_grid.experiments.records import EVALS, EVENTS, RUNS, TRAIN
-from dit_grid.orchestrator.until import until
+from dit_grid.orchestrator.advice.until import until
 
 RANDOM_ORDERS = 8
 

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dit_grid.orchestrator.cluster_commands import COMMANDS as CLUSTER_COMMANDS
-from dit_grid.orchestrator.compare_commands import COMMANDS as COMPARE_COMMANDS
-from dit_grid.orchestrator.control_commands import COMMANDS as CONTROL_COMMANDS
-from dit_grid.orchestrator.encode_commands import COMMANDS as ENCODE_COMMANDS
+from dit_grid.orchestrator.commands.cluster import COMMANDS as CLUSTER_COMMANDS
+from dit_grid.orchestrator.commands.compare import COMMANDS as COMPARE_COMMANDS
+from dit_grid.orchestrator.commands.control import COMMANDS as CONTROL_COMMANDS
+from dit_grid.orchestrator.commands.encode import COMMANDS as ENCODE_COMMANDS
+from dit_grid.orchestrator.commands.evaluate import COMMANDS as EVALUATE_COMMANDS
+from dit_grid.orchestrator.commands.forecast import COMMANDS as FORECAST_COMMANDS
+from dit_grid.orchestrator.commands.import_weights import COMMANDS as IMPORT_COMMANDS
+from dit_grid.orchestrator.commands.report import COMMANDS as REPORT_COMMANDS
+from dit_grid.orchestrator.commands.sample import COMMANDS as SAMPLE_COMMANDS
+from dit_grid.orchestrator.commands.sentinel import COMMANDS as SENTINEL_COMMANDS
+from dit_grid.orchestrator.commands.simulate import COMMANDS as SIMULATE_COMMANDS
+from dit_grid.orchestrator.commands.store import store_group
 from dit_grid.orchestrator.errors import ClusterLostError
-from dit_grid.orchestrator.evaluate_commands import COMMANDS as EVALUATE_COMMANDS
-from dit_grid.orchestrator.forecast_commands import COMMANDS as FORECAST_COMMANDS
-from dit_grid.orchestrator.import_commands import COMMANDS as IMPORT_COMMANDS
-from dit_grid.orchestrator.report_commands import COMMANDS as REPORT_COMMANDS
-from dit_grid.orchestrator.sample_commands import COMMANDS as SAMPLE_COMMANDS
-from dit_grid.orchestrator.sentinel_commands import COMMANDS as SENTINEL_COMMANDS
-from dit_grid.orchestrator.simulate_commands import COMMANDS as SIMULATE_COMMANDS
-from dit_grid.orchestrator.store_commands import store_group
 
 if TYPE_CHECKING:
     from dit_grid.experiments.spec import ExperimentSpec
@@ -73,8 +73,8 @@ def plan(
     Hours come from measured speeds where a store or an earlier --calibrate has them, else from plan.mfu in the spec.
     """
     from dit_grid.experiments.spec import load_spec
+    from dit_grid.orchestrator.advice.expectations import expectations
     from dit_grid.orchestrator.calibrate import measured_speeds
-    from dit_grid.orchestrator.expectations import expectations
     from dit_grid.orchestrator.plan import plan as planned
     from dit_grid.orchestrator.tables import print_plan
 
@@ -114,10 +114,10 @@ def launch(
     from dit_grid.experiments.evaluation_jobs import jobs_of, trainings_of
     from dit_grid.experiments.needed_files import check_needed_files
     from dit_grid.experiments.spec import load_spec
+    from dit_grid.orchestrator.advice.until import asked_until
     from dit_grid.orchestrator.drivers import launch_here, launch_on_cluster
     from dit_grid.orchestrator.launch import unfinished
     from dit_grid.orchestrator.progress import display
-    from dit_grid.orchestrator.until import asked_until
 
     loaded = load_spec(spec, groups)
     if store_path:

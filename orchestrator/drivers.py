@@ -16,6 +16,7 @@ import click
 from dit_grid.experiments.spec import BudgetSpec, ExperimentSpec, RunSpec
 from dit_grid.experiments.store import NotAStoreError, Store
 from dit_grid.orchestrator import core
+from dit_grid.orchestrator.advice.until import adviser
 from dit_grid.orchestrator.attach import attach
 from dit_grid.orchestrator.backend import Backend
 from dit_grid.orchestrator.errors import RequestError
@@ -23,7 +24,6 @@ from dit_grid.orchestrator.launch import Grid, check_placeable, drive, record_ru
 from dit_grid.orchestrator.lease import Ended, Held, Lease, Watcher, newest_number
 from dit_grid.orchestrator.requests import Inbox
 from dit_grid.orchestrator.status import median_speeds
-from dit_grid.orchestrator.until import adviser
 
 CONTROLLER_START_S = 120.0
 """How long a controller may take to come up on a cluster: a worker process, and the wheel's installation."""

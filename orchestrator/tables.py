@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from dit_grid.experiments.spec import ExperimentSpec
+from dit_grid.orchestrator.advice.expectations import Expectation
 from dit_grid.orchestrator.doctor import Finding
 from dit_grid.orchestrator.errors import RequestError
-from dit_grid.orchestrator.expectations import Expectation
 from dit_grid.orchestrator.plan import PlanRow
 from dit_grid.orchestrator.status import RunStatus
 

@@ -6,7 +6,7 @@ from click.testing import CliRunner
 from dit_grid.experiments.spec import load_spec
 from dit_grid.experiments.store import Store
 from dit_grid.orchestrator.attach import attach
-from dit_grid.orchestrator.control_commands import COMMANDS
+from dit_grid.orchestrator.commands.control import COMMANDS
 from dit_grid.orchestrator.errors import RequestError
 from dit_grid.orchestrator.launch import record_runs
 from dit_grid.orchestrator.lease import Ended, Lease, Watcher

@@ -8,10 +8,10 @@ from click.testing import CliRunner
 from dit_grid.experiments.spec import load_spec
 from dit_grid.experiments.store import Store
 from dit_grid.model import accounting
+from dit_grid.orchestrator.advice.suggest import Budget, parse_budget
 from dit_grid.orchestrator.cli import cli
 from dit_grid.orchestrator.launch import record_runs
 from dit_grid.orchestrator.plan import plan
-from dit_grid.orchestrator.suggest import Budget, parse_budget
 
 SPEC = """
 name: twelve

@@ -7,12 +7,12 @@ from dit_grid.experiments.records import EVALS, EVENTS, RUNS, TRAIN
 from dit_grid.experiments.spec import ExperimentSpec, load_spec
 from dit_grid.experiments.store import Store
 from dit_grid.orchestrator import core
+from dit_grid.orchestrator.advice.until import adviser, asked_until, until
 from dit_grid.orchestrator.backend import InProcess
 from dit_grid.orchestrator.core import Phase, Run, why
 from dit_grid.orchestrator.core.invariants import full
 from dit_grid.orchestrator.errors import RequestError
 from dit_grid.orchestrator.launch import drive, record_runs, run_row, unfinished
-from dit_grid.orchestrator.until import adviser, asked_until, until
 from dit_grid.orchestrator.vocabulary import ClusterSeen, Gang, GangGone, RankEnded, Reordered, Start
 
 MORE_SIZES = (

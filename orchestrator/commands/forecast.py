@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from dit_grid.analysis import Forecast, Results
     from dit_grid.experiments.spec import ExperimentSpec
-    from dit_grid.orchestrator.suggest import Suggestion
+    from dit_grid.orchestrator.advice.suggest import Suggestion
 
 WHERE = click.argument("where", required=False)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program instead of a table.")
@@ -101,8 +101,8 @@ def suggest(
     not depend on what the runs will find.
     """
     from dit_grid.analysis.target import parse_target
-    from dit_grid.orchestrator.suggest import parse_budget, spec_yaml
-    from dit_grid.orchestrator.suggest import suggest as suggested
+    from dit_grid.orchestrator.advice.suggest import parse_budget, spec_yaml
+    from dit_grid.orchestrator.advice.suggest import suggest as suggested
 
     wanted, spending = parse_target(target), parse_budget(budget)
     results, spec = _opened(where, spec_file, paper=False)
@@ -191,7 +191,7 @@ def _asked(
 
 def _of_spec(spec: "ExperimentSpec", points: "pd.DataFrame", results: "Results") -> "pd.DataFrame":
     """The spec's models of the law's family that the store may not know yet."""
-    from dit_grid.orchestrator.candidates import in_family, spec_frame
+    from dit_grid.orchestrator.advice.candidates import in_family, spec_frame
 
     frame = in_family(spec_frame(spec, spec.runs), results, points)
     return frame[~frame["model"].isin(points["model"])]
@@ -201,7 +201,7 @@ def _with_costs(
     found: "Forecast", results: "Results", spec: "ExperimentSpec | None", asked: "pd.DataFrame"
 ) -> list[dict[str, Any]]:
     """A row a prediction with hours and money: by the spec's prices, else hours at the speeds that were measured."""
-    from dit_grid.orchestrator.candidates import hours_as_measured, named_runs, priced
+    from dit_grid.orchestrator.advice.candidates import hours_as_measured, named_runs, priced
 
     finite = found.predictions.replace(float("inf"), float("nan"))  # an interval may end beyond what a float holds
     rows = finite.astype(object).where(finite.notna(), None).to_dict("records")

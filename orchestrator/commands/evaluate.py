@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dit_grid.orchestrator.commands.sample import changed, sampling_options
 from dit_grid.orchestrator.errors import RequestError
-from dit_grid.orchestrator.sample_commands import changed, sampling_options
 
 if TYPE_CHECKING:
     from dit_grid.experiments.image_sets import ImageSet

@@ -64,7 +64,7 @@ def _from_store(spec: ExperimentSpec) -> dict[str, Expectation]:
 
 def _forecasts(spec: ExperimentSpec, results: "Results", metric: str, source: str) -> dict[str, Expectation]:
     from dit_grid.analysis import forecast, law
-    from dit_grid.orchestrator.candidates import in_family, spec_frame
+    from dit_grid.orchestrator.advice.candidates import in_family, spec_frame
 
     points = law(results, metric).points
     frame = in_family(spec_frame(spec, spec.runs), results, points)

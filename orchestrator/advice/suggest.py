@@ -12,7 +12,7 @@ import yaml
 
 from dit_grid.experiments.spec import ExperimentSpec, RunSpec
 from dit_grid.model import accounting
-from dit_grid.orchestrator.candidates import changed, in_family, named_runs, next_seeds, priced, spec_frame
+from dit_grid.orchestrator.advice.candidates import changed, in_family, named_runs, next_seeds, priced, spec_frame
 from dit_grid.orchestrator.errors import RequestError
 from dit_grid.orchestrator.plan import PlanRow, evaluation_macs
 

@@ -29,8 +29,8 @@ def compare(where: str | None, other: str | None, metric: str | None, anyway: bo
 
     from dit_grid.analysis import load
     from dit_grid.analysis.reproduction import compare_stores, compare_with_paper
+    from dit_grid.orchestrator.commands.forecast import main_metric_of
     from dit_grid.orchestrator.errors import RequestError
-    from dit_grid.orchestrator.forecast_commands import main_metric_of
     from dit_grid.orchestrator.tables import print_json, print_rows
     from dit_grid.orchestrator.where import store_of
 
