@@ -13,8 +13,6 @@ from importlib.abc import MetaPathFinder
 from statistics import median
 from typing import Any
 
-from dit_grid.experiments.evaluation_jobs import evaluation_steps, parsed_job_id
-from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.store import RunState, Store
 from dit_grid.orchestrator.lease import Held, Watcher, newest_note
 from dit_grid.orchestrator.requests import CANCEL, PAUSE, asked, standing
@@ -67,6 +65,8 @@ def read_status(store: Store, now: float | None = None) -> list[RunStatus]:
 
 def _waits(note: dict[str, Any]) -> dict[str, str]:
     """Return run id -> why it waits; where only its evaluations do, why the first of them does."""
+    from dit_grid.experiments.evaluation_jobs import parsed_job_id  # specs take a while to import; a done grid has none
+
     own, measuring = dict[str, str](), dict[str, tuple[int, str]]()
     for reason, names in note.get("waits", {}).items():
         for name in names:
@@ -110,6 +110,9 @@ def _from_tables(store: Store, run_ids: list[str], states: dict[str, RunState], 
 
 
 def _measured(run: dict[str, Any], found: set[tuple[str, int]]) -> str:
+    from dit_grid.experiments.evaluation_jobs import evaluation_steps
+    from dit_grid.experiments.spec.run import RunSpec
+
     try:
         steps = evaluation_steps(RunSpec.model_validate_json(run["spec"]))
     except ValueError:  # imported from elsewhere

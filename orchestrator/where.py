@@ -15,15 +15,23 @@ RESULTS = "results"
 def store_of(where: str | None) -> str:
     """Return the store that `where` names; nothing means the one under `results/` that was launched last.
 
-    Raises SpecError for a YAML file with mistakes, RequestError where nothing is named and there is no store.
+    Raises SpecError for a YAML file that names none, RequestError where nothing is named and there is no store.
     """
     if where is None:
         return _newest_store()
     if where.endswith((".yaml", ".yml")):
-        from dit_grid.experiments.spec import load_spec
-
-        return load_spec(where).store
+        return _store_in(where)
     return where
+
+
+def _store_in(spec_file: str) -> str:
+    """Return the store that a spec names; its runs, of which there may be thousands, are not expanded for that."""
+    from dit_grid.experiments.spec.expand import load_spec
+    from dit_grid.experiments.spec.source import read_yaml
+
+    sections = read_yaml(Path(spec_file)).value
+    named = sections["store"].value if isinstance(sections, dict) and "store" in sections else None
+    return named if named and isinstance(named, str) else load_spec(spec_file).store  # which says what is wrong
 
 
 def figures_folder(store: str) -> str:

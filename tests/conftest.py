@@ -1,8 +1,10 @@
-"""For every test: programs that compile quickly, and are kept between runs of the suite."""
+"""For every test: programs that compile quickly and are kept between runs of the suite; the longest modules first."""
 
 import os
 from importlib import metadata
 from pathlib import Path
+
+import pytest
 
 # Set before anything imports JAX. Unoptimised code computes the same to the tolerances that tests state, and compiles
 # in a third of the time, which is most of what these tests cost; workers of a launch get flags of their own.
@@ -16,3 +18,22 @@ os.environ.setdefault(
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "xla"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 os.environ.setdefault("DIT_GRID_CACHE", str(Path(__file__).parents[1] / ".pytest_cache" / "dit-grid"))
+os.environ.setdefault("RAY_worker_niceness", "0")  # at Ray's 15 a launch starves beside the suite's other workers
+
+LONGEST_FIRST = (
+    "test_launch", "test_gang", "test_controller", "test_drivers", "test_evaluation_jobs", "test_command_line",
+    "test_evaluation_commands", "test_sharding", "test_notebooks", "test_evaluation_parts", "test_image_evaluation",
+    "test_conditions", "test_until", "test_model_docs",
+)  # fmt: skip
+"""Modules that take more than a quarter of a minute, each on one worker: begun last, one alone would end the suite."""
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one worker more than there are cores: tests that kill processes wait for most of their time."""
+    return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order modules by LONGEST_FIRST; the rest stay as they are."""
+    rank = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))

@@ -36,7 +36,7 @@ def captioned(block="cross-attention", steps=STEPS, **model):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("block", ["cross-attention", "in-context"])
+@pytest.mark.parametrize("block", ["cross-attention", pytest.param("in-context", marks=pytest.mark.slow)])
 def test_samples_follow_the_words(tmp_path, block):
     store = Store.create(str(tmp_path / "store"))
     train(captioned(block), Context(store))

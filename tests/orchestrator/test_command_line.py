@@ -1,8 +1,8 @@
 """The commands as a person types them: what they print, what they refuse, and with which exit status."""
 
+import contextlib
 import io
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,15 +12,24 @@ import pytest
 
 from dit_grid.experiments.spec import load_spec
 from dit_grid.experiments.store import Store
+from dit_grid.orchestrator import cli
 from dit_grid.orchestrator.launch import record_runs
 
 SHIPPED = Path(__file__).parents[2] / "experiments"
 
 
-def dit_grid(*arguments, cwd=None):
-    command = [sys.executable, "-m", "dit_grid.orchestrator.cli", *map(str, arguments)]
-    environment = os.environ | {"COLUMNS": "200"}
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=120)
+def dit_grid(*arguments, cwd="."):
+    """What the program does when it is called so, in this process: importing pandas costs more than most commands."""
+    out, err = io.StringIO(), io.StringIO()
+    status: str | int = 0
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        patch.setattr(sys, "argv", ["dit-grid", *map(str, arguments)])
+        patch.chdir(cwd)
+        try:
+            cli.main()
+        except SystemExit as end:
+            status = end.code or 0
+    return subprocess.CompletedProcess(sys.argv, status, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")
