@@ -21,14 +21,14 @@ SHIPPED = Path(__file__).parents[2] / "experiments"
 def dit_grid(*arguments, cwd="."):
     """What the program does when it is called so, in this process: importing pandas costs more than most commands."""
     out, err = io.StringIO(), io.StringIO()
-    status: str | int = 0
+    status = 0
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         patch.setattr(sys, "argv", ["dit-grid", *map(str, arguments)])
         patch.chdir(cwd)
         try:
             cli.main()
         except SystemExit as end:
-            status = end.code or 0
+            status = int(end.code or 0)
     return subprocess.CompletedProcess(sys.argv, status, out.getvalue(), err.getvalue())
 
 
