@@ -1,6 +1,7 @@
 """Writers: rows are buffered, and each flush becomes one immutable segment a table.
 
-A writer belongs to one attempt (or journal) and one thread. Which of its rows count later is not its business.
+A writer belongs to one attempt (or journal) and one thread; beside the trainer's only evaluations of the attempt's
+checkpoints, each a writer of its own, add segments to it. Which rows count later is not a writer's business.
 
 The trainer's contract: `flush()` before committing a checkpoint. Then after any crash every row up to the step of the
 newest checkpoint exists, and what is past it will be made again by the next attempt.

@@ -45,8 +45,19 @@ def found(prefix: str, run_ids: Collection[str]) -> list[Found]:
             kept.append(one)
         else:
             _end(one)
-    _remove_unused(prefix, groups, run_ids, {one.gang for one in kept})
+    remove_unused(prefix)
     return kept
+
+
+def remove_unused(prefix: str) -> None:
+    """Free the store's reservations that no process stands on, of runs that are done too: their driver died in between.
+
+    Only for the store's one driver, while it brings no gang up.
+    """
+    standing = {"/".join(name.split("/")[:2]) for name in ray.util.list_named_actors()}
+    for name, group in _groups(prefix).items():
+        if name not in standing:
+            remove_placement_group(group)
 
 
 def _gang(gang: Gang, members: dict[int, tuple[str, int, str]], groups: dict[str, Any]) -> Found:
@@ -84,11 +95,3 @@ def _end(gang: Found) -> None:
                 ray.kill(rank.actor)
     if gang.group is not None:
         remove_placement_group(gang.group)
-
-
-def _remove_unused(prefix: str, groups: dict[str, Any], run_ids: Collection[str], kept: set[Gang]) -> None:
-    """Free reservations of these runs that no process stands on: their driver died in between."""
-    used = {f"{gang.run_id}/{gang.start}" for gang in kept}
-    for name, group in groups.items():
-        if name not in used and name.split("/")[0] in run_ids:
-            remove_placement_group(group)

@@ -87,11 +87,14 @@ def reserve(shape: Shape, name: str, cancelled: Callable[[], bool]) -> Any:
         return None
     group = _group(shape, name)
     began = time.monotonic()
-    while not group.wait(WHOLE_S):
-        waited_s = time.monotonic() - began
-        if cancelled() or waited_s > RESERVE_S:
-            free(group)
-            raise CannotStartError(f"its hosts were not free within {waited_s:.0f} s; does another job hold them?")
+    try:
+        while not group.wait(WHOLE_S):
+            waited_s = time.monotonic() - began
+            if cancelled() or waited_s > RESERVE_S:
+                raise CannotStartError(f"its hosts were not free within {waited_s:.0f} s; does another job hold them?")
+    except Exception:
+        free(group)
+        raise
     return group
 
 
