@@ -1,6 +1,6 @@
 """Twelve small runs on a real local Ray through seeded faults, compared bit for bit with a launch left in peace.
 
-    python benchmarks/ray_faults.py --faults 100 --folder faults       about 20 minutes on two quiet cores
+    python benchmarks/ray_faults.py --faults 100 --folder faults       40 minutes on two busy cores
     python benchmarks/ray_faults.py --faults 6 --runs 3                four minutes
 
 Each run is two processes on a pretend v4-16 slice of two hosts; two slices at a time. Faults, at random moments, all

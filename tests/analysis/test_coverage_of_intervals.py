@@ -17,7 +17,14 @@ def benchmark():
     return module
 
 
-QUICK = {"power_exponent": 100, "correlation": 100, "known_noise": 60, "many_points": 40, "best_size": 30}
+QUICK = {
+    "power_exponent": 100,
+    "new_model": 100,
+    "correlation": 100,
+    "known_noise": 60,
+    "many_points": 40,
+    "best_size": 30,
+}
 
 
 @pytest.mark.parametrize("trial", QUICK)
@@ -30,19 +37,10 @@ def test_nominal_95_per_cent_intervals_hold_the_truth(benchmark, trial):
     assert ((0.05 * sets - spread <= missed) & (missed <= 0.05 * sets + spread)).all(), missed.to_dict()
 
 
-KNOWN_SHORT = ("bootstrap, exponent",)
-"""The bootstrap of a power law's exponent from sixty runs with skewed noise: 93.0 % over 1,500 sets, where the t
-interval holds 95.3 %."""
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("trial", ["floor_along_steps", "along_training", "new_model", "chinchilla", *QUICK])
-def test_five_hundred_sets_lie_between_93_and_97_per_cent(benchmark, trial):
-    held = benchmark.coverage(getattr(benchmark, trial), 500)
+@pytest.mark.parametrize("trial", [*QUICK, "chosen_form", "floor_along_steps", "along_training", "chinchilla"])
+def test_over_fifteen_hundred_sets_each_interval_lies_between_93_and_97_per_cent(benchmark, trial):
+    # Over 500 sets chance alone (one point) puts one right interval of twenty outside; over 1,500 hardly one of 500.
+    held = benchmark.coverage(getattr(benchmark, trial), 1500)
     held = held[~held.index.str.startswith("(")]  # percentiles are shown for comparison and known to be too wide
-    # A true 95 % lies within 92 to 98 in all but one of three hundred such counts; the mean of a trial's intervals
-    # has to lie within 93 to 97.
-    good = held.drop(list(KNOWN_SHORT), errors="ignore")
-    assert (held >= 0.90).all(), held.to_dict()
-    assert good.between(0.92, 0.98).all(), good.to_dict()
-    assert 0.93 <= good.mean() <= 0.97
+    assert held.between(0.93, 0.97).all(), held.to_dict()

@@ -1,5 +1,7 @@
 """A grid that stops when it knows enough: what comes first, when it is enough, and that nothing of it is lost."""
 
+import dataclasses
+
 import pytest
 
 from dit_grid.analysis.results import Results, assemble
@@ -214,3 +216,20 @@ def test_a_real_grid_stops_at_its_target_and_a_later_launch_has_the_rest_to_do(e
     (left,) = (run for run in state.in_order() if run.phase is Phase.WAITING)
     assert why(state, left.id) == state.enough
     assert [run.id for run in unfinished(seven)] == [left.id]
+    attempts = len(store.attempts(left.id))
+    again = drive(unfinished(spec), store, InProcess(store), advise=adviser(spec, store))
+    assert again.enough.startswith("target met: exponent")
+    assert again.runs[left.id].phase is Phase.WAITING
+    assert len(store.attempts(left.id)) == attempts
+
+
+def test_values_measured_another_way_do_not_count_towards_the_target(eight):
+    names = ["S/8", "S/4", "B/8", "C/8", "B/4", "D/8"]
+    results = measured(eight, {name: LAW[name] for name in names})
+    policy = until("exponent ±0.9", {run.id: COSTS[run.model.name] for run in eight.runs})
+    assert policy(results).stop
+    other = results.evals["run_id"].isin(results.evals["run_id"].unique()[:3])
+    mixed = dataclasses.replace(results, evals=results.evals.assign(protocol=other.map({True: "q", False: "p"})))
+    advice = policy(mixed)
+    assert not advice.stop
+    assert "from 3 models" in advice.why
