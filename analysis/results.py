@@ -153,8 +153,12 @@ def results_table(results: Results) -> pd.DataFrame:
 
     A metric's column holds the value at the run's latest evaluated step (`evaluated_at`) under the main protocol.
     """
-    keep = ["run_id", "model", "size", "patch", "run_seed", "params", "tokens", "gmacs", "batch", "state", "steps"]
-    table = results.runs[keep].rename(columns={"run_seed": "seed"}).set_index("run_id")
+    what = ["run_id", "model", "size", "patch", "block", "run_seed"]
+    table = (
+        results.runs[[*what, "params", "tokens", "gmacs", "batch", "state", "steps"]]
+        .rename(columns={"run_seed": "seed"})
+        .set_index("run_id")
+    )
     progress = results.train.groupby("run_id")[["step", "loss", "steps_per_s"]].last()
     table = table.join(progress).join(_latest_metrics(results))
     table["step"] = table["step"].fillna(0).astype("int64")

@@ -2,15 +2,17 @@
 
     uv run python benchmarks/digits_grid.py            three seeds, about a quarter of an hour on two idle cores
     uv run python benchmarks/digits_grid.py --seeds 1 --first 2
+    uv run python benchmarks/digits_grid.py --folder seeds     keeps the stores, as seeds/seed-0 and so on
+    uv run python benchmarks/digits_grid.py --seeds 1 --steps 10   a minute, to see that it works: no law to speak of
 
 Prints a row a seed: seconds from the command to its end and to the first update of any model, the correlation of log
 distance with log GMACs, whether the distance falls with every size at each patch, and the distance of the smallest and
-the largest model.
+the largest model. Stores that are kept can be looked at (`dit-grid report seeds/seed-0`) and tried for forecasts
+(`benchmarks/backtest_forecast.py --stores seeds/*`).
 """
 
 import argparse
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -18,6 +20,7 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
 from dit_grid.analysis import law, load
 
@@ -29,22 +32,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3, help="how many seeds (default 3)")
     parser.add_argument("--first", type=int, default=0, help="the first of them (default 0)")
+    parser.add_argument("--folder", type=Path, help="keep the stores here; a seed that is there already is refused")
+    parser.add_argument("--steps", type=int, help="updates of a run, instead of the spec's")
     asked = parser.parse_args()
     seeds = range(asked.first, asked.first + asked.seeds)
+    there = [str(place) for seed in seeds if asked.folder and (place := kept(asked.folder, seed)).exists()]
+    if there:
+        raise SystemExit(f"{', '.join(there)}: already there, and only a new store can be timed; name another --folder")
     print("seed  seconds  first step  r(log GMACs, log fd_conv)  falls with size  S/8      XL/2", flush=True)
     for seed in seeds:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as scratch:
+            store = kept((asked.folder or Path(scratch)).absolute(), seed)
             began = time.time()
-            seconds = launch(Path(folder), seed)
-            print(report(Path(folder) / "store", seed, seconds, began), flush=True)
+            seconds = launch(store, seed, asked.steps, Path(scratch))
+            print(report(store, seed, seconds, began), flush=True)
 
 
-def launch(folder: Path, seed: int) -> float:
-    """Launch the grid with this seed in `folder` and return the seconds it took."""
-    spec = folder / "digits.yaml"
-    text = re.sub(r"^store: .*$", f"store: {folder / 'store'}", SPEC.read_text(), flags=re.MULTILINE)
-    spec.write_text(re.sub(r"^seed: .*$", f"seed: {seed}", text, flags=re.MULTILINE))
-    environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache")}
+def kept(folder: Path, seed: int) -> Path:
+    """Return where in `folder` the store of a seed is."""
+    return folder / f"seed-{seed}"
+
+
+def launch(store: Path, seed: int, steps: int | None, scratch: Path) -> float:
+    """Launch the grid with this seed, its cache of compiled programs in `scratch`; return the seconds it took."""
+    text = yaml.safe_load(SPEC.read_text()) | {"store": str(store), "seed": seed}
+    if steps:
+        text["train"]["steps"] = text["evaluate"]["every"] = steps
+        text["train"]["log_every"] = text["execution"]["steps_per_call"] = max(1, steps // 2)
+    spec = scratch / SPEC.name
+    spec.write_text(yaml.safe_dump(text))
+    environment = os.environ | {"XDG_CACHE_HOME": str(scratch / "cache")}
     command = [sys.executable, "-m", "dit_grid.orchestrator.cli", "launch", str(spec)]
     started = time.monotonic()
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)

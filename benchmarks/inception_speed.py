@@ -26,6 +26,7 @@ ONE_THREAD = {
 
 
 def main() -> None:
+    """Measure each program in a process of its own, held to one thread, and print its speeds."""
     arguments = parse()
     if arguments.only:
         run = {"ours": ours, "torch": torchs}[arguments.only]
@@ -72,6 +73,7 @@ def torchs(batches: list[int], repeats: int) -> dict[str, tuple[float, float]]:
     spec.loader.exec_module(graph)
 
     def conv(step: "graph.Convolution", channels: int) -> torch.nn.Module:
+        """Return a convolution with its batch norm, as torch-fidelity's network has it."""
         pads = tuple((k - 1) // 2 if step.padding == "SAME" else 0 for k in step.kernel)
         layer = torch.nn.Conv2d(channels, step.features, step.kernel, step.stride, pads, bias=False)
         norm = torch.nn.BatchNorm2d(step.features, eps=1e-3)
@@ -81,6 +83,7 @@ def torchs(batches: list[int], repeats: int) -> dict[str, tuple[float, float]]:
     layers = {step.name: conv(step, channels).eval() for step, channels in graph.convolutions()}
 
     def run(chain: tuple, x: torch.Tensor) -> torch.Tensor:
+        """Return what a chain of layers makes of images (N, C, H, W)."""
         for step in chain:
             if isinstance(step, graph.Convolution):
                 x = layers[step.name](x)
@@ -99,6 +102,7 @@ def torchs(batches: list[int], repeats: int) -> dict[str, tuple[float, float]]:
             images = torch.randn(batch, 3, 299, 299).to(memory_format=form)
 
             def call(x: torch.Tensor = images) -> None:
+                """Put the images through the whole network."""
                 with torch.inference_mode():
                     for chain in (graph.STEM, *graph.MIXED.values()):
                         x = run(chain, x)
@@ -121,6 +125,7 @@ def speed(call: Callable[[], object], images: int, repeats: int) -> tuple[float,
 
 
 def parse() -> argparse.Namespace:
+    """Return the command line's options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--torch", metavar="PYTHON", help="an interpreter that has torch")
     parser.add_argument("--batches", type=int, nargs="+", default=[8])

@@ -33,6 +33,7 @@ def features(seed: int, rows: int, width: int, shift: float = 0.0) -> np.ndarray
 
 
 def frechet(width: int, repeats: int) -> None:
+    """Print seconds and error of the Fréchet distance, ours and by `sqrtm`, at full rank and with few samples."""
     for name, rows in (("full rank", 2 * width), ("fewer samples than features", width * 6 // 20)):
         x, y = features(1, rows, width).astype(np.float64), features(2, rows - 20, width, 0.1).astype(np.float64)
         statistics = x.mean(axis=0), np.cov(x, rowvar=False), y.mean(axis=0), np.cov(y, rowvar=False)
@@ -44,6 +45,7 @@ def frechet(width: int, repeats: int) -> None:
 
 
 def moments(rows: int, width: int, repeats: int) -> None:
+    """Print seconds and peak memory of mean and covariance, streamed and by NumPy, and how far they differ."""
     x = features(3, rows, width)
     streamed, found = timed(lambda: stream(x), repeats)
     whole, (mean, covariance) = timed(lambda: (x.mean(axis=0), np.cov(x, rowvar=False)), repeats)
@@ -56,6 +58,7 @@ def moments(rows: int, width: int, repeats: int) -> None:
 
 
 def neighbours(points: int, width: int, repeats: int) -> None:
+    """Print seconds and peak memory of precision and recall of so many points a side."""
     x, y = features(4, points, width), features(5, points, width, 0.02)
     seconds, found = timed(lambda: precision_recall(x, y), repeats)
     held = peak(lambda: precision_recall(x, y)) / 1e6
@@ -63,6 +66,7 @@ def neighbours(points: int, width: int, repeats: int) -> None:
 
 
 def stream(x: np.ndarray) -> Moments:
+    """Return the moments of rows (N, D) that come 500 at a time."""
     found = Moments(x.shape[1])
     for start in range(0, len(x), 500):
         found.add(x[start : start + 500])
@@ -90,6 +94,7 @@ def by_sqrtm(mean1: np.ndarray, cov1: np.ndarray, mean2: np.ndarray, cov2: np.nd
 
 
 def timed(call: Callable[[], Any], repeats: int) -> tuple[float, Any]:
+    """Return the CPU seconds of the fastest of so many calls, and what the last one returned."""
     used, found = [], None
     for _ in range(repeats):
         before = time.process_time()
@@ -108,6 +113,7 @@ def peak(call: Callable[[], object]) -> int:
 
 
 def main() -> None:
+    """Measure what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", default=["frechet", "moments", "neighbours"])
     parser.add_argument("--small", action="store_true")

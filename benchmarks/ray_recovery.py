@@ -148,6 +148,7 @@ def dit_grid(cluster, folder):
     moment = []
 
     def kill():
+        """Wait until the drive below has begun, and kill a host of the gang's slice."""
         time.sleep(5)
         moment.append(time.time())
         cluster.kill_host(on, 1)

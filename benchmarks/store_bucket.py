@@ -26,6 +26,7 @@ EMULATOR = Path(__file__).parents[1] / "tests" / "experiments" / "store" / "gcs_
 
 
 def main() -> None:
+    """Start the emulator and run the three measurements against it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--writers", type=int, default=4)
     parser.add_argument("--flushes", type=int, default=50)
@@ -44,6 +45,7 @@ def main() -> None:
 
 
 def operations(store: Store) -> None:
+    """Print the median and slowest of 50 of each operation, of 20 kB."""
     data = bytes(20_000)
     for name, operation in {
         "create": lambda n: store.files.create(f"train/run/a000001-n{n:08d}.parquet", data),
@@ -56,6 +58,7 @@ def operations(store: Store) -> None:
 
 
 def seconds(operation: Callable[[int], object], number: int) -> float:
+    """Wall-clock seconds of one operation."""
     began = time.perf_counter()
     operation(number)
     return time.perf_counter() - began
@@ -96,6 +99,7 @@ def timed_out(where: str, address: str, writers: int, flushes: int, rows: int) -
 
 
 def write(where: str, run: int, flushes: int, rows: int) -> None:
+    """One run's rows, as a trainer writes them."""
     store = Store.open(where)
     with store.writer(store.begin_attempt(f"run-{run}", 0), rows_per_flush=rows, flush_s=1e9) as writer:
         for step in range(1, flushes * rows + 1):
@@ -103,6 +107,7 @@ def write(where: str, run: int, flushes: int, rows: int) -> None:
 
 
 def control(address: str, path: str, rules: list[dict[str, object]] | None = None) -> dict[str, int]:
+    """The emulator's answer to a request about its faults."""
     data = None if rules is None else json.dumps(rules).encode()
     with urllib.request.urlopen(urllib.request.Request(address + path, data), timeout=10) as answer:
         return dict(json.load(answer))

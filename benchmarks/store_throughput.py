@@ -33,6 +33,7 @@ def write(where: str, run: int, flushes: int, rows: int, start: Barrier) -> None
 
 
 def main() -> None:
+    """Write from all processes at once, then print the rate and what was lost or doubled."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--processes", type=int, default=12)
     parser.add_argument("--flushes", type=int, default=200)

@@ -55,6 +55,7 @@ def measure(run: Callable[[], np.ndarray]) -> tuple[np.ndarray, float, float]:
 
 
 def main() -> None:
+    """Build both networks from the same weights and compare encoding and decoding."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=256, help="pixels a side")
     parser.add_argument("--batch", type=int, default=1)
@@ -101,10 +102,12 @@ def compare(what: str, runs: dict[str, Callable[[], np.ndarray]], batch: int, re
 
 
 def put(array_NHWC: np.ndarray) -> torch.Tensor:
+    """Return images as torch's network takes them, channels first."""
     return torch.tensor(np.moveaxis(array_NHWC, -1, 1).copy())
 
 
 def back(tensor_NCHW: torch.Tensor) -> np.ndarray:
+    """Return images of torch's network as ours gives them, channels last."""
     return np.moveaxis(tensor_NCHW.numpy(), 1, -1)
 
 

@@ -10,13 +10,12 @@ from typing import Any
 
 from dit_grid.experiments import gang
 from dit_grid.experiments.checkpoints import Checkpoints, LostCheckpointError
-from dit_grid.experiments.conditions import check_fit
+from dit_grid.experiments.conditions import dataset_of
 from dit_grid.experiments.context import Context, Progress
-from dit_grid.experiments.data.dataset import Dataset
-from dit_grid.experiments.data.registry import dataset_named
 from dit_grid.experiments.evaluate import Evaluation, npz_bytes
 from dit_grid.experiments.evaluation_jobs import TRAINED, EvaluationJob, lacking
 from dit_grid.experiments.failures import NonFiniteLossError
+from dit_grid.experiments.partial_evaluation import Measured, PartialEvaluation, StoppedError
 from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.store import Attempt, Store, StorePaths
 from dit_grid.experiments.update import Program
@@ -28,9 +27,10 @@ NEVER = 10**9
 def evaluate_checkpoint(job: EvaluationJob, context: Context) -> str:
     """Return `done` once the checkpoint's rows are in the store, `interrupted` if it was stopped or has to be repeated.
 
-    What is in the store already is not measured again. All rows appear in one moment, so a process that dies on the way
-    leaves nothing. Raises BadCheckpointError where the checkpoint is not there or cannot be read, NonFiniteLossError,
-    DataError, and whatever the device raises. In a gang every process calls this, as with `train`.
+    What is in the store already is not measured again. All rows appear in one moment; a process that dies on the way,
+    or is stopped, leaves a state from which the next one goes on to the same rows. Raises BadCheckpointError where the
+    checkpoint is not there or cannot be read, NonFiniteLossError, DataError, and whatever the device raises. In a gang
+    every process calls this, as with `train`.
     """
     store, run, step = context.store, job.run, job.measures
     checkpoints = Checkpoints(store, run.id)
@@ -69,22 +69,25 @@ class _Measuring:
         self.attempt = 0
 
     def done(self) -> str:
-        dataset = gang.by_all(lambda: _dataset(self.run))
+        dataset = gang.by_all(lambda: dataset_of(self.run))
         self.attempt = gang.by_leader(self._attempt)
         self._report("starting")
         program = Program(self.run)
         evaluation = Evaluation(self.run, program, dataset)
         state = gang.by_all(lambda: self.checkpoints.restore(self.attempt, self.step, program.init()))
         self._report("evaluating")
+        measured = Measured(self.store, self.run.id, self.attempt, self.step)
+        partial = PartialEvaluation(measured, self.context.stop_requested)
         rows: list[dict[str, Any]] = []
-        for row in evaluation.rows(self.step, state):
-            value = float(row["value"])
-            if not math.isfinite(value):
-                raise NonFiniteLossError(f"{self.job.id}: {row['metric']} is {value:g}")
-            rows.append(row)
-            if gang.anywhere(self.context.stop_requested()):
-                return "interrupted"
-        return gang.by_leader(lambda: self._recorded(rows, evaluation))
+        try:
+            for row in evaluation.rows(self.step, state, partial):
+                value = float(row["value"])
+                if not math.isfinite(value):
+                    raise NonFiniteLossError(f"{self.job.id}: {row['metric']} is {value:g}")
+                rows.append(row)
+        except StoppedError:
+            return "interrupted"
+        return gang.by_leader(lambda: self._recorded(rows, evaluation, partial))
 
     def _attempt(self) -> int:
         """Return the attempt whose checkpoint at the step counts."""
@@ -93,7 +96,7 @@ class _Measuring:
             raise LostCheckpointError(f"{self.run.id} has no checkpoint at step {self.step} any more, to be measured")
         return found[-1]
 
-    def _recorded(self, rows: list[dict[str, Any]], evaluation: Evaluation) -> str:
+    def _recorded(self, rows: list[dict[str, Any]], evaluation: Evaluation, partial: PartialEvaluation) -> str:
         writer = self.store.writer(Attempt(self.run.id, self.attempt, 0), rows_per_flush=NEVER, flush_s=NEVER)
         with writer:
             for row in rows:
@@ -102,6 +105,7 @@ class _Measuring:
             name = StorePaths.sample_sheet(self.run.id, self.attempt, self.step)
             with contextlib.suppress(FileExistsError):  # of the same checkpoint, by one that was thought to be gone
                 self.store.files.create(name, npz_bytes(samples=evaluation.sheet))
+        partial.clear()
         self._report("evaluating", {str(row["metric"]): float(row["value"]) for row in rows})
         if not _is_measured(self.store, self.run, self.step):
             return "interrupted"  # the training went back before this checkpoint meanwhile, and will write it again
@@ -119,12 +123,6 @@ def _is_measured(store: Store, run: RunSpec, step: int) -> bool:
 def _settled(store: Store, run: RunSpec) -> str:
     settle(store, run)
     return "done"
-
-
-def _dataset(run: RunSpec) -> Dataset:
-    dataset = dataset_named(run.data.name, run.data.path, run.model.image_size, run.data.heldout)
-    check_fit(run, dataset)
-    return dataset
 
 
 def _latest_metrics(store: Store, run_id: str) -> dict[str, float]:

@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dit_grid.experiments.checkpoints import Checkpoints
+from dit_grid.experiments.conditions import dataset_of
 from dit_grid.experiments.context import code_sha256, versions
 from dit_grid.experiments.evaluate import Evaluation
-from dit_grid.experiments.sampling import chosen_checkpoint, dataset_of, respaced, restored, run_spec
+from dit_grid.experiments.partial_evaluation import Measured, PartialEvaluation
+from dit_grid.experiments.sampling import chosen_checkpoint, respaced, restored, run_spec
 from dit_grid.experiments.spec.run import EvalSetting, EvaluateSpec, RunSpec
 from dit_grid.experiments.store import Store, StoreError
 from dit_grid.experiments.update import Program
@@ -37,10 +39,11 @@ def measure(
         state = restored(checkpoints, attempt, step, program)
     finally:
         checkpoints.close()
-    rows = []
-    for row in evaluation.rows(step, state):
+    partial, rows = PartialEvaluation(Measured(store, run_id, attempt, step)), []
+    for row in evaluation.rows(step, state, partial):
         rows.append(row)
         heard(row)
+    partial.clear()
     return rows
 
 

@@ -1,4 +1,4 @@
-"""What the network of a run is conditioned on for given labels: the labels themselves, or the captions they number.
+"""A run's dataset, and what its network is conditioned on for given labels: these themselves, or captions they number.
 
 Every function holds for both; what a condition does in the network is `dit_grid.model.dit`.
 """
@@ -10,8 +10,16 @@ from numpy.typing import NDArray
 
 from dit_grid.experiments.data.captions import captions_of
 from dit_grid.experiments.data.dataset import DataError, Dataset
+from dit_grid.experiments.data.registry import dataset_named
 from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.model import NULL_CONTEXT, Context, drop_contexts, drop_labels
+
+
+def dataset_of(run: RunSpec) -> Dataset:
+    """The run's dataset, where its spec says it lies. Raises DataError if there is none or it does not fit."""
+    dataset = dataset_named(run.data.name, run.data.path, run.model.image_size, run.data.heldout)
+    check_fit(run, dataset)
+    return dataset
 
 
 def conditions(run: RunSpec, dataset: Dataset, labels: NDArray[Any]) -> Any:

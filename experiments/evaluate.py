@@ -4,7 +4,6 @@ Every row carries each setting that can change its value. Same weights, same set
 """
 
 import io
-import time
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
@@ -18,10 +17,12 @@ from dit_grid.experiments.conditions import conditions, null_condition
 from dit_grid.experiments.context import code_sha256
 from dit_grid.experiments.data.dataset import DataError, Dataset
 from dit_grid.experiments.data.latents import LatentFolder
-from dit_grid.experiments.image_evaluation import ImageEvaluation, Samples, image_metrics
+from dit_grid.experiments.image_evaluation import ImageEvaluation, image_metrics
 from dit_grid.experiments.metrics.names import HELDOUT_LOSS, IMAGES
 from dit_grid.experiments.metrics.registry import METRICS_OF, Metric, metrics_for
+from dit_grid.experiments.partial_evaluation import Accumulated, PartialEvaluation, Row, State
 from dit_grid.experiments.sample_labels import sample_labels
+from dit_grid.experiments.seen_samples import Samples
 from dit_grid.experiments.spec.run import EvalSetting, RunSpec
 from dit_grid.experiments.spec.validate import nearest
 from dit_grid.experiments.stopwatch import Stopwatch
@@ -61,30 +62,56 @@ class Evaluation:
         ended = step == self.run.train.steps
         return [setting for setting in self.run.evaluate.settings if ended or setting.when != "end"]
 
-    def rows(self, step: int, state: TrainState) -> Iterator[dict[str, Any]]:
-        """Yield a row of `records.EVALS` for each metric of each setting, measured on `state`."""
+    def rows(self, step: int, state: TrainState, partial: PartialEvaluation | None = None) -> Iterator[dict[str, Any]]:
+        """Yield a row of `records.EVALS` for each metric of each setting, measured on `state`.
+
+        `partial` keeps what is measured so far, and goes on from what it kept. Raises StoppedError if it was to stop.
+        """
+        partial = partial or PartialEvaluation()
+        partial.take_up(self._asked(step))
+        self.sheet = None
         for setting in self.settings_at(step):
             params = state.ema if setting.weights == "ema" else state.params
-            if HELDOUT_LOSS in setting.metrics:
-                yield self._heldout_row(step, params, setting)
-            if image_metrics(setting):
-                yield from self._image_rows(step, params, setting)
-            asked = [name for name in setting.metrics if name != HELDOUT_LOSS and name not in IMAGES]
-            if asked:
-                yield from self._sampled_rows(step, params, setting, asked)
+            for measurement in self._measurements(step, params, setting, partial):
+                yield from partial.measured(measurement)
+                self.sheet = partial.sheet
+
+    def _measurements(
+        self, step: int, params: Any, setting: EvalSetting, partial: PartialEvaluation
+    ) -> Iterator[Iterator[Row]]:
+        """Yield the rows of each measurement of the setting; nothing is measured before they are asked for."""
+        if HELDOUT_LOSS in setting.metrics:
+            yield self._heldout_rows(step, params, setting)
+        if image_metrics(setting):
+            yield self._image_rows(step, params, setting, partial)
+        if _own_metrics(setting):
+            yield self._sampled_rows(step, params, setting, partial)
+
+    def _asked(self, step: int) -> dict[str, Any]:
+        """All that decides the rows but the weights."""
+        settings = self.settings_at(step)
+        return {
+            "run": self.run.id,
+            "dataset_sha256": self.dataset.fingerprint,
+            "settings": [setting.model_dump(mode="json") for setting in settings],
+            "files": [self._images.provenance(setting) for setting in settings if image_metrics(setting)],
+        }
 
     def samples(self, params: Any, setting: EvalSetting) -> tuple[np.ndarray, np.ndarray]:
         """Return the setting's samples (N, H, W, C) and the labels (N,) they were asked for."""
-        labels = sample_labels(self.dataset, setting)
-        return np.concatenate(list(self._chunks(params, setting, labels))), labels
+        return np.concatenate(list(self._chunks(params, setting))), sample_labels(self.dataset, setting)
 
-    def _chunks(self, params: Any, setting: EvalSetting, labels: np.ndarray) -> Iterator[np.ndarray]:
-        """Yield the setting's samples in order, the same on every process."""
+    def _chunks(self, params: Any, setting: EvalSetting, start: int = 0) -> Iterator[np.ndarray]:
+        """Yield the setting's samples in order, the same on every process, from the one at `start` on."""
+        if start == setting.samples:
+            return iter(())
         mesh = self.program.mesh
         even = -(-setting.samples // mesh.size) * mesh.size
+        condition = conditions(self.run, self.dataset, sample_labels(self.dataset, setting))
         return sample_chunks(
             self.program.network(params), self._diffusions[setting.steps],
-            conditions(self.run, self.dataset, labels), jax.random.key(setting.seed),
+            jax.tree.map(lambda leaf: leaf[start:], condition), jax.random.key(setting.seed),
+            numbers=np.arange(start, setting.samples),
             chunk=min(CHUNK * mesh.size, even), mesh=mesh if mesh.size > 1 else None,
             sampler=setting.sampler, eta=setting.eta, clip=setting.clip,
             guidance=setting.guidance, guidance_channels=setting.guidance_channels,
@@ -92,40 +119,48 @@ class Evaluation:
             compiler_options=quick_compile(),
         )  # fmt: skip
 
-    def _image_rows(self, step: int, params: Any, setting: EvalSetting) -> Iterator[dict[str, Any]]:
-        watch, started = Stopwatch(), time.perf_counter()
-        chunks = watch.timed("sampling", self._chunks(params, setting, sample_labels(self.dataset, setting)))
-        found = self._images.score(setting, own_part(chunks), SHEET_SAMPLES, watch)
-        self.sheet = found.sheet
-        seconds = time.perf_counter() - started
-        parts = {f"{part}_s": watch.seconds.get(part, 0.0) for part in PARTS}
+    def _image_rows(self, step: int, params: Any, setting: EvalSetting, partial: PartialEvaluation) -> Iterator[Row]:
+        watch = Stopwatch()
+        seen = self._images.seen(setting, SHEET_SAMPLES, watch)
+        chunks = self._drawn(params, setting, partial, seen, watch)
+        found = self._images.score(setting, own_part(chunks), seen)
+        partial.sheet = found.sheet
+        spent = _spent(watch)
         for name, value in found.values.items():
             settings = self._sampling(setting) | found.provenance
-            yield self._row(step, setting, name, value, seconds, settings) | parts
+            yield self._row(step, setting, name, value, spent, settings)
 
-    def _sampled_rows(self, step: int, params: Any, setting: EvalSetting, asked: list[str]) -> Iterator[dict[str, Any]]:
-        started = time.perf_counter()
-        samples, labels = self.samples(params, setting)
-        self.sheet = samples[:SHEET_SAMPLES]
-        sampled = time.perf_counter()
-        scores = [(metric, metric.score(samples, labels)) for metric in map(self._metrics.__getitem__, asked)]
-        seconds = time.perf_counter() - started
-        parts = {"sampling_s": sampled - started, "statistics_s": seconds - (sampled - started)}
+    def _sampled_rows(self, step: int, params: Any, setting: EvalSetting, partial: PartialEvaluation) -> Iterator[Row]:
+        watch, kept = Stopwatch(), _Kept()
+        for _, chunk in self._drawn(params, setting, partial, kept, watch):
+            kept.chunks.append(chunk)
+        samples, labels = np.concatenate(kept.chunks), sample_labels(self.dataset, setting)
+        partial.sheet = samples[:SHEET_SAMPLES]
+        with watch.part("statistics"):
+            asked = [self._metrics[name] for name in _own_metrics(setting)]
+            scores = [(metric, metric.score(samples, labels)) for metric in asked]
+        spent = _spent(watch)
         for metric, value in scores:
-            yield parts | self._row(step, setting, metric.name, value, seconds, self._sampling(setting) | {
+            yield self._row(step, setting, metric.name, value, spent, self._sampling(setting) | {
                 "reference": metric.reference,
                 "reference_sha256": metric.reference_sha256,
                 "features": metric.features,
                 "features_sha256": metric.features_sha256,
             })  # fmt: skip
 
-    def _heldout_row(self, step: int, params: Any, setting: EvalSetting) -> dict[str, Any]:
-        started = time.perf_counter()
+    def _drawn(
+        self, params: Any, setting: EvalSetting, partial: PartialEvaluation, so_far: Accumulated, watch: Stopwatch
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield what is still to be drawn of the setting's samples, with its place."""
+        return partial.drawn(lambda start: watch.timed("sampling", self._chunks(params, setting, start)), so_far, watch)
+
+    def _heldout_rows(self, step: int, params: Any, setting: EvalSetting) -> Iterator[Row]:
+        watch = Stopwatch()
         images, labels = (array[: setting.samples] for array in self.dataset.heldout())
         condition = conditions(self.run, self.dataset, labels)
         losses = self._loss(params, images, condition, jax.random.key(setting.seed))
         value = float(np.mean(np.asarray(losses), dtype=np.float64))
-        return self._row(step, setting, HELDOUT_LOSS, value, time.perf_counter() - started, {
+        yield self._row(step, setting, HELDOUT_LOSS, value, _spent(watch), {
             "samples": len(images),
             "sampler": "",
             "reference": f"{self.dataset.name}-heldout",
@@ -147,8 +182,9 @@ class Evaluation:
         return jax.lax.scan(draw, None, jnp.arange(HELDOUT_DRAWS))[1]
 
     def _row(
-        self, step: int, setting: EvalSetting, metric: str, value: float, seconds: float, provenance: dict[str, Any]
-    ) -> dict[str, Any]:
+        self, step: int, setting: EvalSetting, metric: str, value: float, spent: dict[str, float],
+        provenance: dict[str, Any],
+    ) -> Row:  # fmt: skip
         settings = {
             "samples": setting.samples,
             "weights": setting.weights,
@@ -162,14 +198,14 @@ class Evaluation:
             "value": value,
             "protocol": protocol(settings),
             **settings,
-            "seconds": seconds,
+            **spent,
         }
 
     @staticmethod
     def _sampling(setting: EvalSetting) -> dict[str, Any]:
         """The columns that say how samples were drawn."""
         drawn = {
-            "sampler": sampler_name(setting),
+            "sampler": setting.sampler_name,
             "sampler_steps": setting.steps,
             "guidance": setting.guidance,
             "guidance_channels": setting.guidance_channels,
@@ -196,22 +232,11 @@ def check_metrics(run: RunSpec, dataset: Dataset) -> None:
             )
 
 
-def own_part(chunks: Iterable[np.ndarray]) -> Iterator[Samples]:
-    """Of each chunk, which all processes have whole, the part that this one decodes and measures, with its places."""
-    place = 0
-    for chunk in chunks:
+def own_part(chunks: Iterable[tuple[int, np.ndarray]]) -> Iterator[Samples]:
+    """Of each chunk and the place of its first sample, which all processes have whole, the part of this one."""
+    for place, chunk in chunks:
         rows = np.array_split(np.arange(len(chunk)), jax.process_count())[jax.process_index()]
         yield place + rows, chunk[rows]
-        place += len(chunk)
-
-
-def sampler_name(setting: EvalSetting) -> str:
-    """Return the sampler with what else shapes its path, e.g. `ddim`, `ddim(eta=1)` or `ddpm(guided at 100-700)`."""
-    changes = [f"eta={setting.eta:g}"] if setting.eta else []
-    changes += ["clip"] if setting.clip else []
-    if setting.guidance_interval and setting.guidance != 1:
-        changes.append("guided at {:g}-{:g}".format(*setting.guidance_interval))
-    return f"{setting.sampler}({', '.join(changes)})" if changes else setting.sampler
 
 
 def npz_bytes(**arrays: np.ndarray) -> bytes:
@@ -219,3 +244,25 @@ def npz_bytes(**arrays: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
+
+
+class _Kept:
+    """Samples themselves, where their metrics want all at once; every process has all."""
+
+    def __init__(self) -> None:
+        self.chunks: list[np.ndarray] = []
+
+    def state(self) -> State:
+        return {"samples": np.concatenate(self.chunks)}
+
+    def go_on(self, state: State) -> None:
+        self.chunks = [state["samples"]]
+
+
+def _own_metrics(setting: EvalSetting) -> list[str]:
+    """The metrics of a setting that its dataset defines."""
+    return [name for name in setting.metrics if name != HELDOUT_LOSS and name not in IMAGES]
+
+
+def _spent(watch: Stopwatch) -> dict[str, float]:
+    return {"seconds": watch.total, **{f"{part}_s": watch.seconds[part] for part in PARTS if part in watch.seconds}}

@@ -3,6 +3,7 @@
 Carrying one out is `checkpoint_evaluation`; nothing here needs JAX, so that a scheduler can ask.
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -10,14 +11,18 @@ from typing import Any
 
 from pydantic import PositiveInt
 
-from dit_grid.experiments.metrics.names import HELDOUT_LOSS
+from dit_grid.experiments.metrics.names import HELDOUT_LOSS, IMAGES
 from dit_grid.experiments.spec.run import EvalSetting, ResourceSpec, RunSpec
 from dit_grid.experiments.store import Store
 
 TRAINED = "trained"
 """The outcome of an attempt that trained to the last step while some of its checkpoints are still to be measured."""
 
-COLUMNS = ("run_id", "step", "metric", "weights", "seed", "samples", "sampler_steps", "guidance")
+SAMPLED = ("samples", "sampler", "sampler_steps", "guidance", "guidance_channels", "labels", "decoder")
+"""What tells measurements of samples apart, by the columns of `records.EVALS`. Rows of older stores lack some, which is
+the default."""
+
+COLUMNS = ("run_id", "step", "metric", "weights", "seed", "reference", *SAMPLED)
 """What is read of the rows to tell which measurements they are."""
 
 _JOB = re.compile(r"(.+)\.eval-(\d+)")
@@ -61,7 +66,8 @@ def parsed_job_id(name: str) -> tuple[str, int] | None:
 
 def job_from_json(text: str) -> RunSpec:
     """The run spec, or evaluation job, that `model_dump_json` wrote."""
-    return EvaluationJob.model_validate_json(text) if '"measures":' in text else RunSpec.model_validate_json(text)
+    fields = json.loads(text)
+    return (EvaluationJob if "measures" in fields else RunSpec).model_validate(fields)
 
 
 def evaluation_job(run: RunSpec, step: int) -> EvaluationJob:
@@ -119,14 +125,19 @@ def is_recorded(store: Store, run_id: str, step: int) -> bool:
 def _asked(run: RunSpec, step: int) -> Counter[tuple[Any, ...]]:
     """What rows there must be, by what tells them apart; settings that differ in more than that are counted."""
     return Counter(
-        _key({"metric": name, **setting.model_dump(), "sampler_steps": setting.steps})
-        for setting in settings_due(run, step)
-        for name in setting.metrics
+        _key({"metric": name, **_columns(setting)}) for setting in settings_due(run, step) for name in setting.metrics
     )
+
+
+def _columns(setting: EvalSetting) -> dict[str, Any]:
+    """What the setting's rows hold."""
+    own = {"sampler": setting.sampler_name, "sampler_steps": setting.steps}
+    return setting.model_dump() | own | {"labels": None if setting.labels == "data" else setting.labels}
 
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
     common = row["metric"], row["weights"], row["seed"]
     if row["metric"] == HELDOUT_LOSS:  # of as many images as there are, and nothing is sampled
         return common
-    return (*common, row["samples"], row["sampler_steps"], row["guidance"])
+    reference = (row["reference"] or "") if row["metric"] in IMAGES else ""  # a dataset's own metrics have one each
+    return (*common, reference, *(row[name] or None for name in SAMPLED))

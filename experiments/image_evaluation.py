@@ -4,7 +4,7 @@ Drawing samples and writing rows is `evaluate`. Every stage works on a chunk at 
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,32 +15,17 @@ from flax import nnx
 from numpy.typing import NDArray
 
 from dit_grid.experiments.data.dataset import DataError
-from dit_grid.experiments.data.image_arrays import to_uint8
 from dit_grid.experiments.data.remote import local_copy
 from dit_grid.experiments.gang import by_all
-from dit_grid.experiments.gather import gathered
 from dit_grid.experiments.metrics.extractors import feature_network, reference_rows
-from dit_grid.experiments.metrics.image_scores import Collected, FeatureNetwork, asked_scores, check_askable, collect
+from dit_grid.experiments.metrics.image_scores import Collected, FeatureNetwork, asked_scores, check_askable
 from dit_grid.experiments.metrics.local_devices import ON_CPU, batch_size, copied, spread
-from dit_grid.experiments.metrics.moments import Moments
 from dit_grid.experiments.metrics.names import IMAGES, INCEPTION
 from dit_grid.experiments.metrics.reference import Reference, read_reference
-from dit_grid.experiments.metrics.registry import SampleError
+from dit_grid.experiments.seen_samples import Decoder, Samples, SeenSamples
 from dit_grid.experiments.spec.run import EvalSetting
 from dit_grid.experiments.stopwatch import Stopwatch
 from dit_grid.experiments.weight_files import weights_sha256
-
-DECODING = "decoding"
-
-Samples = tuple[NDArray[np.int64], np.ndarray]
-"""Places of samples in the whole set, and the samples (n, H, W, C), pixels in [-1, 1] or scaled latents."""
-
-
-class Decoder(NamedTuple):
-    """Scaled latents (B, H, W, C), B of any size, to images in about [-1, 1]; and the hash of the weights' file."""
-
-    decode: Callable[[np.ndarray], np.ndarray]
-    sha256: str
 
 
 class Scored(NamedTuple):
@@ -65,41 +50,19 @@ class ImageEvaluation:
                 _check_decoder(setting, latents)
                 self._prepare(setting)
 
-    def score(
-        self, setting: EvalSetting, samples: Iterator[Samples], keep: int = 0, watch: Stopwatch | None = None
-    ) -> Scored:
-        """Scores of the samples that all processes hold together, the same on each; `keep` images are returned.
+    def seen(self, setting: EvalSetting, keep: int = 0, watch: Stopwatch | None = None) -> SeenSamples:
+        """Where samples of the setting are added; `keep` images are kept."""
+        return SeenSamples(self._network(setting), self._decoder(setting), keep, watch or Stopwatch())
+
+    def score(self, setting: EvalSetting, samples: Iterator[Samples], seen: SeenSamples) -> Scored:
+        """Scores of the samples that all processes hold together, the same on each, and those seen before them.
 
         Raises SampleError for samples that are not finite.
         """
-        watch = watch or Stopwatch()
-        network, decoder = self._network(setting), self._decoder(setting)
-        places: list[NDArray[np.int64]] = []
-        sheet: list[np.ndarray] = []
-
-        def images() -> Iterator[NDArray[np.uint8]]:
-            for rows, chunk in samples:
-                if not len(rows):
-                    continue
-                with watch.part(DECODING):
-                    pixels = to_uint8(_finite(decoder.decode(_finite(chunk)) if decoder else chunk))
-                places.append(rows)
-                if rows[0] < keep:
-                    sheet.append(pixels[: keep - rows[0]] / np.float32(127.5) - 1)
-                yield _rgb(pixels)
-
-        def collect_own() -> Collected:
-            try:
-                return collect(network, images(), batch_size(), watch)
-            except Exception:
-                for _ in samples:  # all processes draw together: who stops drawing keeps the others waiting
-                    pass
-                raise
-
-        collected = joined(by_all(collect_own), places)
-        with watch.part("statistics"):
-            values = self._scores(setting, network, collected)
-        return Scored(values, self._provenance(setting, network, decoder), np.concatenate(sheet) if sheet else None)
+        collected = seen.joined(by_all(lambda: seen.add_all(samples)))
+        with seen.watch.part("statistics"):
+            values = self._scores(setting, self._network(setting), collected)
+        return Scored(values, self.provenance(setting), seen.sheet)
 
     def _scores(self, setting: EvalSetting, network: FeatureNetwork, collected: Collected) -> dict[str, float]:
         asked = image_metrics(setting)
@@ -115,7 +78,9 @@ class ImageEvaluation:
         if any(IMAGES[name].images for name in image_metrics(setting)):
             self._rows(setting)
 
-    def _provenance(self, setting: EvalSetting, network: FeatureNetwork, decoder: Decoder | None) -> dict[str, Any]:
+    def provenance(self, setting: EvalSetting) -> dict[str, Any]:
+        """The columns of `records.EVALS` that say what besides the samples makes the setting's scores."""
+        network, decoder = self._network(setting), self._decoder(setting)
         reference = self._reference(setting)
         made = {
             "reference": setting.reference or "",
@@ -157,22 +122,6 @@ def features_name(setting: EvalSetting) -> str:
     return setting.features or INCEPTION
 
 
-def joined(own: Collected, places: list[NDArray[np.int64]]) -> Collected:
-    """What all processes collected, as one; rows in the order of the samples' `places`, whoever had them."""
-    order = np.argsort(np.concatenate(gathered(np.concatenate(places))), kind="stable")
-    moments = {name: _merged(part) for name, part in own.moments.items()}
-    rows = np.concatenate(gathered(own.rows))[order]
-    return Collected(moments, rows, own.provenance)
-
-
-def _merged(own: Moments) -> Moments:
-    counts, means, scatters = (gathered(np.asarray(x)[None]) for x in (own.count, own.mean, own.scatter()))
-    first, *others = (Moments.of(int(n[0]), m[0], s[0]) for n, m, s in zip(counts, means, scatters, strict=True))
-    for other in others:
-        first.merge(other)
-    return first
-
-
 def _compared(setting: EvalSetting) -> list[str]:
     return [name for name in image_metrics(setting) if IMAGES[name].statistics or IMAGES[name].images]
 
@@ -185,22 +134,6 @@ def _check_decoder(setting: EvalSetting, latents: bool) -> None:
         )
     if setting.decoder is not None and not latents:
         raise DataError(f"decoder {setting.decoder!r}: samples of this dataset are images already; remove it")
-
-
-def _finite(samples: np.ndarray) -> np.ndarray:
-    broken = int(np.count_nonzero(~np.isfinite(samples).reshape(len(samples), -1).all(axis=1)))
-    if broken:
-        raise SampleError(
-            f"{broken} of {len(samples)} samples of a chunk hold NaN or infinity; did the training diverge? nothing is "
-            "scored"
-        )
-    return samples
-
-
-def _rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    if pixels.shape[-1] not in (1, 3):
-        raise SampleError(f"samples have {pixels.shape[-1]} channels; images have 3, or 1 if they are grey")
-    return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels
 
 
 # What is read stays for the life of the process: twelve runs of a grid in one process read a file once.

@@ -5,12 +5,9 @@ its parts lie in a folder beside it.
 """
 
 import json
-import os
-import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +15,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from dit_grid.experiments.data.dataset import DataError
+from dit_grid.experiments.data.remote import exists, opened, saved
 from dit_grid.experiments.store.files import Files, open_files
 
 MADE_BY = "dit_grid_samples"
@@ -51,82 +49,77 @@ Draw = Callable[[NDArray[np.int32], NDArray[np.int64]], Iterator[NDArray[np.uint
 
 
 def write_samples(
-    path: Path, job: Job, draw: Draw, *, host: int = 0, hosts: int = 1, drawn: Callable[[int, bool], None]
+    place: str, job: Job, draw: Draw, *, host: int = 0, hosts: int = 1, drawn: Callable[[int, bool], None]
 ) -> bool:
     """Draw the parts of this host that are not there yet, and put all together if none is missing; True once whole.
 
-    `drawn` hears of each part: how many samples, and whether they are new. Raises DataError when the file, or parts of
-    it, are there already and were made otherwise.
+    `place` is a path or a gs:// URL. `drawn` hears of each part: how many samples, and whether they are new. Raises
+    DataError when the file, or parts of it, are there already and were made otherwise.
     """
-    if path.exists():
-        _check_same(path, made_how(path), job.text)
+    if exists(place):
+        _check_same(place, made_how(place), job.text)
         drawn(len(job.labels), False)
         return True
-    files = open_files(str(parts_folder(path)))
+    files, parts = _parts(place)
     files.prepare()
     try:
-        files.create(JOB, job.text.encode())
+        files.create(f"{parts}/{JOB}", job.text.encode())
     except FileExistsError:
-        _check_same(parts_folder(path), files.read(JOB).decode(), job.text)
+        _check_same(f"{place}.parts", files.read(f"{parts}/{JOB}").decode(), job.text)
+    before = set(files.walk(parts))
     for index in range(host, job.parts, hosts):
         places = job.places(index)
-        exists = _exists(files, index)
-        if not exists:
+        there = _name(parts, index) in before
+        if not there:
             chunks = list(draw(job.labels[places.start : places.stop], np.arange(places.start, places.stop)))
-            files.create(SHAPE, json.dumps(chunks[0].shape[1:]).encode())
-            files.create(_name(index), np.concatenate(chunks).tobytes())
-        drawn(len(places), not exists)
-    return _assemble(path, job, files)
+            files.create(f"{parts}/{SHAPE}", json.dumps(chunks[0].shape[1:]).encode())
+            files.create(_name(parts, index), np.concatenate(chunks).tobytes())
+        drawn(len(places), not there)
+    return _assemble(place, job, files, parts)
 
 
-def made_how(path: Path) -> str | None:
+def made_how(place: str) -> str | None:
     """What a file of samples says of its making; None for one of another program. Raises DataError if unreadable."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with opened(place) as file, np.load(file, allow_pickle=False) as arrays:
             return str(arrays[MADE_BY]) if MADE_BY in arrays else None
     except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: not a complete .npz file ({error})") from error
+        raise DataError(f"{place}: not a complete .npz file ({error})") from error
 
 
-def parts_folder(path: Path) -> Path:
-    """Where the parts lie until the file is whole."""
-    return path.with_name(f"{path.name}.parts")
+def _parts(place: str) -> tuple[Files, str]:
+    """Where the parts lie until the file is whole: the folder that it will be in, and theirs in that."""
+    folder, slash, name = place.rpartition("/")
+    return open_files(folder or slash or "."), f"{name}.parts"
 
 
-def _assemble(path: Path, job: Job, files: Files) -> bool:
-    if not all(_exists(files, index) for index in range(job.parts)):
+def _assemble(place: str, job: Job, files: Files, parts: str) -> bool:
+    names = [_name(parts, index) for index in range(job.parts)]
+    if not set(names) <= set(files.walk(parts)):
         return False
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with zipfile.ZipFile(temporary, "w") as archive:
-            shape = tuple(json.loads(files.read(SHAPE)))
+        with saved(place) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+            shape = tuple(json.loads(files.read(f"{parts}/{SHAPE}")))
             with archive.open("arr_0.npy", "w", force_zip64=True) as member:
                 header = {"descr": "|u1", "fortran_order": False, "shape": (len(job.labels), *shape)}
                 npy.write_array_header_1_0(member, header)
-                for index in range(job.parts):
-                    member.write(files.read(_name(index)))
+                for name in names:
+                    member.write(files.read(name))
             for name, array in (("arr_1", job.labels.astype(np.int64)), (MADE_BY, np.array(job.text))):
                 with archive.open(f"{name}.npy", "w") as member:
                     npy.write_array(member, array, allow_pickle=False)
-        os.replace(temporary, path)
     except FileNotFoundError:
-        if not path.exists():  # else another host was faster and has cleared the parts away
+        if not exists(place):  # else another host was faster and has cleared the parts away
             raise
-    finally:
-        temporary.unlink(missing_ok=True)
-    shutil.rmtree(parts_folder(path), ignore_errors=True)
+    files.delete_folder(parts)
     return True
 
 
-def _exists(files: Files, index: int) -> bool:
-    return (Path(files.root) / _name(index)).is_file()
+def _name(parts: str, index: int) -> str:
+    return f"{parts}/{index:06}.u8"
 
 
-def _name(index: int) -> str:
-    return f"{index:06}.u8"
-
-
-def _check_same(where: Path, there: str | None, now: str) -> None:
+def _check_same(where: str, there: str | None, now: str) -> None:
     if there == now:
         return
     if there is None:

@@ -15,11 +15,9 @@ from jax.sharding import Mesh
 from numpy.typing import NDArray
 
 from dit_grid.experiments.checkpoints import BadCheckpointError, Checkpoints
-from dit_grid.experiments.conditions import conditions, null_condition
+from dit_grid.experiments.conditions import conditions, dataset_of, null_condition
 from dit_grid.experiments.data.dataset import DataError, Dataset
 from dit_grid.experiments.data.image_arrays import to_uint8
-from dit_grid.experiments.data.registry import dataset_named
-from dit_grid.experiments.evaluate import sampler_name
 from dit_grid.experiments.image_evaluation import Decoder, load_decoder
 from dit_grid.experiments.metrics.names import HELDOUT_LOSS
 from dit_grid.experiments.metrics.registry import SampleError
@@ -75,7 +73,7 @@ def run_spec(store: Store, run_id: str) -> RunSpec:
 
 def source_of_run(
     store: Store, run_id: str, step: int | None = None, weights: Literal["ema", "raw"] | None = None,
-    vae: Path | None = None,
+    vae: str | None = None,
 ) -> Source:  # fmt: skip
     """The network of a run's checkpoint, the newest live one unless `step` is given.
 
@@ -114,7 +112,7 @@ def source_of_run(
 
 
 def source_of_file(
-    path: Path, vae: Path | None, weights: Literal["ema", "raw"] = "ema", model: str | None = None,
+    path: Path, vae: str | None, weights: Literal["ema", "raw"] = "ema", model: str | None = None,
     image_size: int | None = None,
 ) -> Source:  # fmt: skip
     """The network of a published or imported weight file, sampled as the paper does; `image_size` is in latents.
@@ -123,7 +121,7 @@ def source_of_file(
     """
     network = load_dit(path, weights, model=model, image_size=image_size)
     config = network.config
-    decoder = load_decoder(str(vae)) if vae else None
+    decoder = load_decoder(vae) if vae else None
     _check_images(config.channels, decoder, str(path))
     return Source(
         title=f"{path.stem} ({config.image_size} x {config.image_size} latents)",
@@ -143,11 +141,6 @@ def default_setting(run: RunSpec) -> EvalSetting:
     """The first setting by which the run's spec draws samples; the paper's sampler if it draws none."""
     drawing = [s for s in run.evaluate.settings if set(s.metrics) != {HELDOUT_LOSS}]
     return drawing[0] if drawing else EvalSetting(metrics=("fid",))
-
-
-def dataset_of(run: RunSpec) -> Dataset:
-    """The run's dataset, where its spec says it lies. Raises DataError when it is not there."""
-    return dataset_named(run.data.name, run.data.path, run.model.image_size, run.data.heldout)
 
 
 def asked_labels(source: Source, setting: EvalSetting, count: int) -> NDArray[np.int32]:
@@ -209,7 +202,7 @@ def described(source: Source, setting: EvalSetting) -> dict[str, Any]:
     decoder = {"decoder_sha256": source.decoder.sha256} if source.decoder else {}
     interval = setting.guidance_interval
     return source.made_of | decoder | {
-        "sampler": sampler_name(setting), "sampler_steps": setting.steps, "guidance": setting.guidance,
+        "sampler": setting.sampler_name, "sampler_steps": setting.steps, "guidance": setting.guidance,
         "guidance_channels": setting.guidance_channels, "guidance_interval": list(interval) if interval else None,
         "seed": setting.seed,
     }  # fmt: skip
@@ -235,9 +228,9 @@ def chosen_checkpoint(checkpoints: Checkpoints, step: int | None) -> tuple[int, 
     raise StoreError(f"{where}: no checkpoint; dit-grid launch trains the run and keeps its last ones")
 
 
-def _decoder(run: RunSpec, setting: EvalSetting, vae: Path | None) -> Decoder | None:
+def _decoder(run: RunSpec, setting: EvalSetting, vae: str | None) -> Decoder | None:
     if vae is not None:
-        decoder: Decoder | None = load_decoder(str(vae))
+        decoder: Decoder | None = load_decoder(vae)
     elif setting.decoder and setting.decoder in run.evaluate.files:
         decoder = load_decoder(run.evaluate.files[setting.decoder])
     else:

@@ -6,7 +6,7 @@ Nothing here decides anything; seconds are for reports only.
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 
@@ -18,6 +18,22 @@ class Stopwatch:
         self.seconds: dict[str, float] = {}
         self._open: list[str] = []
         self._since = 0.0
+        self._began, self._before = time.perf_counter(), 0.0
+
+    @property
+    def total(self) -> float:
+        """Seconds since it was made, in no part or any, and those of the watch that it goes on from."""
+        return self._before + time.perf_counter() - self._began
+
+    def saved(self) -> dict[str, Any]:
+        """What `go_on` takes, as JSON values."""
+        return {"total": self.total, "parts": self.seconds}
+
+    def go_on(self, saved: dict[str, Any]) -> None:
+        """Count on from another watch, whose work is not done again."""
+        self._before += saved["total"]
+        for name, seconds in saved["parts"].items():
+            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:

@@ -19,15 +19,15 @@ import numpy as np
 from dit_grid.experiments import gang
 from dit_grid.experiments.checkpoint_evaluation import settle
 from dit_grid.experiments.checkpoints import Checkpoints, Restored
-from dit_grid.experiments.conditions import check_fit, conditions
+from dit_grid.experiments.conditions import conditions, dataset_of
 from dit_grid.experiments.context import Context, Progress, code_sha256, versions
 from dit_grid.experiments.data.dataset import Dataset
 from dit_grid.experiments.data.feed import Feed
-from dit_grid.experiments.data.registry import dataset_named
 from dit_grid.experiments.evaluate import Evaluation, npz_bytes
 from dit_grid.experiments.evaluation_jobs import TRAINED, lacking, settings_due
 from dit_grid.experiments.failures import SUPERSEDED, GangError, NonFiniteLossError, classify, failure_detail
 from dit_grid.experiments.optimizer import learning_rate
+from dit_grid.experiments.partial_evaluation import Measured, PartialEvaluation, StoppedError
 from dit_grid.experiments.sharding import own_rows
 from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.store import Attempt, RowWriter, StorePaths, SupersededError
@@ -66,7 +66,7 @@ def train(run: RunSpec, context: Context) -> Outcome:
     checkpoints = Checkpoints(context.store, run.id)
     attempt = None
     try:
-        dataset = gang.by_all(lambda: _dataset(run))
+        dataset = gang.by_all(lambda: dataset_of(run))
         program = Program(run)
         restored = checkpoints.restore_newest(program.init())
         attempt = _begin(context, run, dataset, restored)
@@ -130,8 +130,9 @@ class _Training:
         with self._writer() as writer:
             self._report(step, "starting")
             if step and not self.apart and gang.by_leader(lambda: self._lacks_evaluation(step)):
-                self._evaluate(step, state, writer)  # its checkpoint was written, and then the attempt ended
-            while step < last:
+                # its checkpoint was written, and then the attempt ended
+                kind = self._evaluate(step, state, writer, self.restored.attempt)
+            while step < last and kind == "done":
                 state, row = self._window(step, state)
                 step += run.train.log_every
                 writer.train(row)
@@ -146,7 +147,8 @@ class _Training:
                     kind = "interrupted"
                     break
                 if measured and not self.apart:  # after the checkpoint: sampling may be cut short, not training
-                    self._evaluate(step, state, writer)
+                    kept = due or step == last
+                    kind = self._evaluate(step, state, writer, self.attempt.number if kept else None)
         self.checkpoints.wait()
         gang.by_leader(lambda: self._end(kind, step))
         self._report(step, kind)
@@ -224,15 +226,31 @@ class _Training:
         shape = chunk, self.run.train.batch
         return np.zeros((*shape, *self.dataset.shape), np.float32), np.zeros(shape, np.int32)
 
-    def _evaluate(self, step: int, state: TrainState, writer: RowWriter) -> None:
+    def _evaluate(self, step: int, state: TrainState, writer: RowWriter, attempt: int | None) -> str:
+        """Write the rows of an evaluation and return `done`, or `interrupted` if it is to go on in another process.
+
+        `attempt` wrote the checkpoint of the step; without one the evaluation cannot go on, and is not interrupted.
+        """
         self._report(step, "evaluating")
-        for row in self.evaluation.rows(step, state):
-            value = float(row["value"])
-            self._check_finite(f"in the evaluation of step {step}", {str(row["metric"]): value})
-            writer.eval(row)
-            self.metrics[str(row["metric"])] = value
-        gang.by_leader(lambda: self._keep_sheet(step))
+        measured = Measured(self.context.store, self.run.id, attempt, step) if attempt is not None else None
+        partial = PartialEvaluation(measured, self.context.stop_requested)
+        try:
+            for row in self.evaluation.rows(step, state, partial):
+                value = float(row["value"])
+                self._check_finite(f"in the evaluation of step {step}", {str(row["metric"]): value})
+                writer.eval(row)
+                self.metrics[str(row["metric"])] = value
+        except StoppedError:
+            return "interrupted"
+        gang.by_leader(lambda: self._keep_evaluation(step, writer, partial))
         self._report(step, "training")
+        return "done"
+
+    def _keep_evaluation(self, step: int, writer: RowWriter, partial: PartialEvaluation) -> None:
+        self._keep_sheet(step)
+        if partial.is_kept:
+            writer.flush()
+            partial.clear()
 
     def _keep_sheet(self, step: int) -> None:
         if self.evaluation.sheet is not None:
@@ -284,12 +302,6 @@ def _bin_means(reports: list[Losses]) -> dict[str, float | None]:
         for name in ("bin_sums", "bin_counts")
     )
     return {f"loss_t{i + 1}": s / n if n else None for i, (s, n) in enumerate(zip(sums, counts, strict=True))}
-
-
-def _dataset(run: RunSpec) -> Dataset:
-    dataset = dataset_named(run.data.name, run.data.path, run.model.image_size, run.data.heldout)
-    check_fit(run, dataset)
-    return dataset
 
 
 def _begin(context: Context, run: RunSpec, dataset: Dataset, restored: Restored) -> Attempt:

@@ -1,7 +1,7 @@
 """The project's own weight files: safetensors whose header says what network they hold and which file they came from.
 
 Tensors keep the names and layouts of the published files, so other programs read them too. Which networks there are,
-and checking tensors against one, is `published`.
+and how one becomes a network, is `published`.
 """
 
 import json
@@ -54,6 +54,21 @@ def write_weights(path: Path, tensors: Mapping[str, np.ndarray], header: Header)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def tensor_faults(expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str, np.ndarray]) -> str:
+    """What keeps tensors from being those of a network whose names and shapes are `expected`; empty where all fit.
+
+    Lists the missing, the unexpected, those of another shape and those with NaN or infinity, three names of each.
+    """
+    faults = {
+        "missing": [name for name in expected if name not in tensors],
+        "unexpected": [name for name in tensors if name not in expected],
+        "of another shape": [n for n, shape in expected.items() if n in tensors and tensors[n].shape != shape],
+        "not finite": [n for n in expected if n in tensors and not np.isfinite(tensors[n]).all()],
+    }
+    found = [f"{len(names)} tensors {fault} ({', '.join(names[:3])})" for fault, names in faults.items() if names]
+    return "; ".join(found)
 
 
 def weights_sha256(path: Path) -> str:

@@ -65,7 +65,9 @@ def read_status(store: Store, now: float | None = None) -> list[RunStatus]:
 
 def _waits(note: dict[str, Any]) -> dict[str, str]:
     """Return run id -> why it waits; where only its evaluations do, why the first of them does."""
-    from dit_grid.experiments.evaluation_jobs import parsed_job_id  # specs take a while to import; a done grid has none
+    if not note.get("waits"):
+        return {}
+    from dit_grid.experiments.evaluation_jobs import parsed_job_id  # specs take a while to import
 
     own, measuring = dict[str, str](), dict[str, tuple[int, str]]()
     for reason, names in note.get("waits", {}).items():

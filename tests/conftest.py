@@ -1,6 +1,9 @@
-"""For every test: programs that compile quickly and are kept between runs of the suite; the longest modules first."""
+"""For every test: programs that compile quickly and are kept between runs, the longest modules first, and a bucket."""
 
 import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -37,3 +40,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order modules by LONGEST_FIRST; the rest stay as they are."""
     rank = {name: place for place, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An emulated bucket at gs://bucket for this test and the processes that it starts; its address."""
+    program = Path(__file__).parent / "experiments" / "store" / "gcs_emulator.py"
+    with subprocess.Popen(
+        [sys.executable, str(program), "bucket"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        address = running.stdout.readline().strip()
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
+        yield address
+        running.stdin.close()

@@ -1,5 +1,7 @@
 """Axis labels and ticks that several figures share, with units in the words."""
 
+import math
+
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
@@ -17,7 +19,7 @@ def plain_ticks(ax: Axes, log_y: bool) -> None:
 
 
 def log_x(ax: Axes) -> None:
-    """A logarithmic x axis whose labels stay apart: powers of ten, or 1, 2, 5 where it spans little more than one.
+    """A logarithmic x axis whose labels stay apart and are two at least: powers of ten, or 1 and 3, or 1, 2, 5.
 
     Call it when everything is drawn: it looks at the range.
     """
@@ -27,6 +29,15 @@ def log_x(ax: Axes) -> None:
     if high / low < 30:
         ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    elif math.floor(math.log10(high)) - math.ceil(math.log10(low)) < 1:  # one power of ten, which alone says no scale
+        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
+
+
+def _power(value: float) -> str:
+    exponent = math.floor(math.log10(value) + 1e-9)
+    first = round(value / 10**exponent)
+    return f"$10^{{{exponent}}}$" if first == 1 else f"${first}\\cdot 10^{{{exponent}}}$"
 
 
 def step_ticks(ax: Axes) -> None:

@@ -4,7 +4,7 @@ What is here decides what to draw from what was measured. How each figure looks 
 """
 
 from collections.abc import Callable, Container, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -51,7 +51,11 @@ class Material:
     @cached_property
     def results(self) -> Results:
         """The results of the main family."""
-        return main_family(self.everything)[0]
+        return self._family[0]
+
+    @cached_property
+    def _family(self) -> tuple[Results, tuple[str, ...]]:
+        return main_family(self.everything)
 
     @cached_property
     def metric(self) -> str:
@@ -63,11 +67,11 @@ class Material:
 
     @cached_property
     def law(self) -> ScalingLaw:
-        """The law of the main metric; raises NotMeasuredError while no run has its final value."""
+        """The law of the main metric, which names the runs of other families; raises NotMeasuredError without one."""
         found = law(self.results, self.metric)
         if found.points.empty:
             raise NotMeasuredError(f"no run has its final {self.metric} yet")
-        return found
+        return replace(found, left_out=(*self._family[1], *found.left_out))
 
     @cached_property
     def published(self) -> pd.DataFrame | None:

@@ -71,7 +71,7 @@ def _record(name: str, data: bytes) -> dict[str, Any]:
 
 def _trouble(run_id: str, attempt: int, outcome: str, end: dict[str, Any]) -> Trouble:
     message = str(end.get("message") or end.get("class") or "").strip().splitlines()
-    step = f" at step {end['step']:,}" if isinstance(end.get("step"), int) else ""
+    step = f" (at step {end['step']:,})" if isinstance(end.get("step"), int) else ""
     text = (message[0] if message else "no message") + step
     return Trouble(run_id, attempt, outcome, text, str(end.get("traceback") or ""))
 

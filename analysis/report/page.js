@@ -68,7 +68,7 @@
     const plot = data.plots[Number(holder.dataset.plot)];
     const width = Math.max(280, holder.clientWidth), wide = width > 620;
     const height = Math.round(wide ? Math.min(470, width * 0.5) : Math.max(250, width * 0.74));
-    const box = { left: 58, right: width - 12, top: 22, bottom: height - 42 };
+    const box = { left: 58, right: width - 12, top: 28, bottom: height - 42 };
     const shown = plot.series.filter(wanted);
     const every = shown.length ? shown : plot.series;
     const spread = (key, also) => {

@@ -15,13 +15,17 @@ from dit_grid.analysis.results import Results, results_table
 from dit_grid.analysis.scaling import ScalingLaw
 from dit_grid.analysis.scaling import law as law_of
 
+R = "r(log GMACs, value)"
+"""Heads the column of correlations, the paper's: of the values themselves, also where the law is in their logs."""
+
 
 def runs_table(results: Results) -> Cells:
     """A row a run: what it is, how far it is, and its latest numbers."""
     frame = results_table(results).rename(columns={"steps_per_s": "it/s"})
     metrics = [name for name in frame.columns if name in set(results.evals["metric"])]
-    first = ["run_id", "model", "seed", "state", "step", "steps", "params", "tokens", "gmacs", "loss", "it/s"]
-    return cells_of("Runs", frame[[*first, *metrics]])
+    blocks = ["block"] if frame["block"].nunique() > 1 else []
+    first = ["seed", "state", "step", "steps", "params", "tokens", "gmacs", "loss", "it/s"]
+    return cells_of("Runs", frame[["run_id", "model", *blocks, *first, *metrics]])
 
 
 def metrics_table(results: Results) -> Cells:
@@ -34,7 +38,7 @@ def metrics_table(results: Results) -> Cells:
 
 
 def _effect(found: ScalingLaw) -> dict[str, Any]:
-    effect: dict[str, Any] = {"effect of compute": "too few models", "r with log GMACs": "", "status": ""}
+    effect: dict[str, Any] = {"effect of compute": "too few models", R: "", "status": ""}
     if found.fit is None:
         return effect
     name = "exponent" if "exponent" in found.fit.params else "slope"
@@ -42,7 +46,7 @@ def _effect(found: ScalingLaw) -> dict[str, Any]:
     effect["status"] = str(found.fit.status)
     try:
         r = correlate(found.points, LogLinear().x, LogLinear().y)
-        effect["r with log GMACs"] = f"{r.r:.3f} [{r.low:.3f}, {r.high:.3f}]"
+        effect[R] = f"{r.r:.3f} [{r.low:.3f}, {r.high:.3f}]"
     except CannotFitError:
         pass
     return effect

@@ -46,7 +46,8 @@ def facts(law: ScalingLaw) -> list[Item]:
         rows.append((name.capitalize(), f"{estimate.value:.3f}"))
         rows.append(("95 % interval", f"{estimate.low:.3f} to {estimate.high:.3f}"))
     if law.correlation is not None:
-        rows.append(("Correlation r", f"{law.correlation.r:.2f}"))
+        y = law.correlation.y.replace("value", law.metric)
+        rows.append((f"r(log GMACs, {y})", f"{law.correlation.r:.2f}"))
     runs = int(law.points["seeds"].sum()) if len(law.points) else 0
     return [*rows, ("Models", str(len(law.points))), ("Runs in it", str(runs))]
 

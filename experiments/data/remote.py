@@ -1,6 +1,6 @@
-"""Reading data on gs://: whole files through a copy on this machine's disk, and pieces of large files many at a time.
+"""Files that a user names, on a disk or at gs://: whole ones by a copy on this machine, and pieces of large ones.
 
-Writing, and the store's own files, are `dit_grid.experiments.store`.
+The store's own files are `dit_grid.experiments.store`, which holds each in memory; samples may be far larger than that.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from dit_grid.experiments.data.dataset import DataError
 
@@ -51,6 +51,38 @@ def local_copy(place: str) -> Path:
             with replacing(copy) as temporary:
                 _filesystem().get_file(place, str(temporary))
     return copy
+
+
+@contextmanager
+def opened(place: str) -> Iterator[IO[bytes]]:
+    """The file, to be read from any place in it; of one at gs:// only what is read is fetched.
+
+    Raises FileNotFoundError, and DataError when the bucket does not answer.
+    """
+    if not is_remote(place):
+        with open(place, "rb") as file:
+            yield file
+        return
+    with _reported(place, missing_is_an_answer=True), _filesystem().open(place, "rb") as file:
+        yield file
+
+
+@contextmanager
+def saved(place: str) -> Iterator[Path]:
+    """A file on this machine to write to, which is at `place` once the block ends well: whole, or not at all.
+
+    One that is there already is replaced. Raises DataError when the bucket does not take it.
+    """
+    if not is_remote(place):
+        with replacing(Path(place)) as temporary:
+            temporary.chmod(0o644)  # a temporary file is its owner's alone
+            yield temporary
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder) / Path(place).name
+        yield temporary
+        with _reported(place, doing="written to"):
+            _filesystem().put_file(str(temporary), place)
 
 
 @contextmanager
@@ -100,15 +132,16 @@ def _filesystem() -> Any:
 
 
 @contextmanager
-def _reported(place: str, missing_is_an_answer: bool = False) -> Iterator[None]:
+def _reported(place: str, missing_is_an_answer: bool = False, doing: str = "read from") -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
         if missing_is_an_answer:
             raise
-        raise DataError(f"{place}: no such file") from error
+        what = "no such file" if doing == "read from" else "there is no such bucket"
+        raise DataError(f"{place}: {what}") from error
     except (DataError, KeyboardInterrupt):
         raise
     except Exception as error:  # gcsfs raises whatever the layer below raised
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError(f"{place}: cannot be read from Google Cloud Storage ({reason})") from error
+        raise DataError(f"{place}: cannot be {doing} Google Cloud Storage ({reason})") from error

@@ -16,7 +16,7 @@ from flax import nnx
 from dit_grid.experiments.metrics.dinov2 import HEAD_WIDTH, POSITION_OFFSET, DINOv2, DINOv2Config, features
 from dit_grid.experiments.metrics.image_scores import POOL, FeatureNetwork
 from dit_grid.experiments.metrics.local_devices import copied, spread
-from dit_grid.experiments.weight_files import weights_sha256
+from dit_grid.experiments.weight_files import tensor_faults, weights_sha256
 from dit_grid.model.weights import read_tensors
 
 WHERE = (
@@ -70,7 +70,8 @@ def dinov2_of(tensors: Mapping[str, np.ndarray], source: str = "weights") -> DIN
     theirs = any(name.startswith("embeddings.") for name in tensors)
     named = {name: array for name, array in _renamed(tensors).items() if name not in UNUSED}
     config = _config(named, source)
-    _check(tensor_shapes(config), named, source)
+    if faults := tensor_faults(tensor_shapes(config), named):
+        raise DINOv2WeightsError(f"{source}: not DINOv2: {faults}; it is {WHERE}")
     offset = 0.0 if theirs else POSITION_OFFSET
     network = nnx.eval_shape(lambda: DINOv2(config, nnx.Rngs(0), offset))
     for name, array in named.items():
@@ -126,18 +127,6 @@ def _config(named: Mapping[str, np.ndarray], source: str) -> DINOv2Config:
     if width % HEAD_WIDTH or inner % width:
         raise DINOv2WeightsError(f"{source}: not DINOv2: width {width} is no multiple of {HEAD_WIDTH}; it is {WHERE}")
     return DINOv2Config(width, depth, patch, grid, inner // width)
-
-
-def _check(expected: Mapping[str, tuple[int, ...]], named: Mapping[str, np.ndarray], source: str) -> None:
-    faults = {
-        "missing": [name for name in expected if name not in named],
-        "unexpected": [name for name in named if name not in expected],
-        "of another shape": [n for n, shape in expected.items() if n in named and named[n].shape != shape],
-        "not finite": [n for n in expected if n in named and not np.isfinite(named[n]).all()],
-    }
-    found = [f"{len(names)} tensors {fault} ({', '.join(names[:3])})" for fault, names in faults.items() if names]
-    if found:
-        raise DINOv2WeightsError(f"{source}: not DINOv2: {'; '.join(found)}; it is {WHERE}")
 
 
 def _parameter(network: DINOv2, name: str) -> nnx.Param:

@@ -6,7 +6,7 @@ Sampling, decoding, and reading arguments is left to others.
 
 import hashlib
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -66,25 +66,77 @@ def collect(
     Chunks may have any length; the result does not depend on them. `watch` learns the seconds spent in FEATURES and
     STATISTICS. Raises ImageScoreError when there is no image.
     """
-    watch = watch or Stopwatch()
-    moments: dict[str, Moments] = {}
-    rows: list[NDArray[np.float32]] = []
-    digest = hashlib.sha256()
-    for images in _rebatched(chunks, batch):
-        with watch.part(FEATURES):
-            padded = np.concatenate([images, np.repeat(images[-1:], batch - len(images), axis=0)])
-            found = {name: np.asarray(array)[: len(images)] for name, array in network.extract(padded).items()}
-        with watch.part(STATISTICS):
-            digest.update(np.ascontiguousarray(images).data)
+    features, digest = Features(network, batch, watch or Stopwatch()), hashlib.sha256()
+    for images in chunks:
+        digest.update(np.ascontiguousarray(images).data)
+        features.add(images)
+    return features.collected(digest.hexdigest())
+
+
+class Features:
+    """What is kept of images that come in chunks of any length; the result does not depend on these.
+
+    `state` is all of it as arrays; an object of the same network and batch that is given it by `go_on` ends with the
+    same bits.
+    """
+
+    def __init__(self, network: FeatureNetwork, batch: int, watch: Stopwatch) -> None:
+        self._network, self._batch, self._watch = network, batch, watch
+        self._moments: dict[str, Moments] = {}
+        self._rows: list[NDArray[np.float32]] = []
+        self._waiting: list[NDArray[np.uint8]] = []
+        """Images of the last batch, which is not full yet."""
+
+    def add(self, images: NDArray[np.uint8]) -> None:
+        """Take images (n, H, W, 3)."""
+        self._waiting.append(images)
+        if sum(map(len, self._waiting)) < self._batch:
+            return
+        joined = np.concatenate(self._waiting)
+        whole = len(joined) // self._batch * self._batch
+        for part in np.split(joined[:whole], whole // self._batch):
+            self._extract(part)
+        self._waiting = [joined[whole:]]
+
+    def collected(self, images_sha256: str = "") -> Collected:
+        """All that was added, the last batch padded and cut back. Raises ImageScoreError when there was no image."""
+        if not sum(map(len, self._waiting)) and not self._rows:
+            raise ImageScoreError("no images to score")
+        rest = np.concatenate(self._waiting)
+        self._waiting = [rest[:0]]
+        if len(rest):
+            self._extract(rest)
+        count, size = self._moments[POOL].count, (rest.shape[1], rest.shape[2])
+        network = self._network
+        made = Provenance(network.name, network.sha256, network.preparation, count, images_sha256, size)
+        return Collected(self._moments, np.concatenate(self._rows), made)
+
+    def state(self) -> dict[str, np.ndarray]:
+        found: dict[str, np.ndarray] = {}
+        if self._waiting:
+            found["waiting"] = np.concatenate(self._waiting)
+        if self._rows:
+            found["rows"] = np.concatenate(self._rows)
+        for name, moments in self._moments.items():
+            found |= {f"{name}.count": np.array(moments.count), f"{name}.mean": moments.mean}
+            found[f"{name}.scatter"] = moments.scatter()
+        return found
+
+    def go_on(self, state: Mapping[str, np.ndarray]) -> None:
+        self._waiting = [state["waiting"]] if "waiting" in state else []
+        self._rows = [state["rows"]] if "rows" in state else []
+        for name in (key.removesuffix(".count") for key in state if key.endswith(".count")):
+            parts = (state[f"{name}.{part}"] for part in ("mean", "scatter"))
+            self._moments[name] = Moments.of(int(state[f"{name}.count"]), *parts)
+
+    def _extract(self, images: NDArray[np.uint8]) -> None:
+        with self._watch.part(FEATURES):
+            padded = np.concatenate([images, np.repeat(images[-1:], self._batch - len(images), axis=0)])
+            found = {name: np.asarray(array)[: len(images)] for name, array in self._network.extract(padded).items()}
+        with self._watch.part(STATISTICS):
             for name, array in found.items():
-                moments.setdefault(name, Moments(array.shape[1])).add(array)
-            rows.append(found[POOL].astype(np.float32))
-    if not rows:
-        raise ImageScoreError("no images to score")
-    count = moments[POOL].count
-    size = (images.shape[1], images.shape[2])
-    made = Provenance(network.name, network.sha256, network.preparation, count, digest.hexdigest(), size)
-    return Collected(moments, np.concatenate(rows), made)
+                self._moments.setdefault(name, Moments(array.shape[1])).add(array)
+            self._rows.append(found[POOL].astype(np.float32))
 
 
 def scores(
@@ -227,18 +279,3 @@ def _distance(samples: Collected, feature: str, reference: Gaussian) -> float:
             f"{feature}: {len(mean)} features of the samples and {len(reference.mean)} of the reference"
         )
     return frechet_distance(mean, covariance, *reference).value
-
-
-def _rebatched(chunks: Iterable[NDArray[np.uint8]], batch: int) -> Iterator[NDArray[np.uint8]]:
-    """The same images in order, `batch` at a time, with what is left at the end."""
-    waiting: list[NDArray[np.uint8]] = []
-    for chunk in chunks:
-        waiting.append(chunk)
-        if sum(map(len, waiting)) < batch:
-            continue
-        joined = np.concatenate(waiting)
-        whole = len(joined) // batch * batch
-        yield from np.split(joined[:whole], whole // batch)
-        waiting = [joined[whole:]]
-    if sum(map(len, waiting)):
-        yield np.concatenate(waiting)

@@ -16,7 +16,7 @@ from dit_grid.experiments.metrics.inception import Inception, features
 from dit_grid.experiments.metrics.inception_graph import CLASSES, POOL_FEATURES, convolutions
 from dit_grid.experiments.metrics.inception_tensorflow import read_graph
 from dit_grid.experiments.metrics.local_devices import copied, spread
-from dit_grid.experiments.weight_files import weights_sha256
+from dit_grid.experiments.weight_files import tensor_faults, weights_sha256
 from dit_grid.model.weights import read_tensors
 
 BATCH_NORM_EPSILON = 1e-3
@@ -72,7 +72,8 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 def inception_of(tensors: Mapping[str, np.ndarray], source: str = "weights") -> Inception:
     """The network with these tensors, by the names and layouts of `tensor_shapes`; raises InceptionWeightsError."""
     tensors = {name: array for name, array in tensors.items() if not name.endswith("num_batches_tracked")}
-    _check(tensors, source)
+    if faults := tensor_faults(tensor_shapes(), tensors):
+        raise InceptionWeightsError(f"{source}: not the FID network: {faults}; it is {WHERE}")
     network = nnx.eval_shape(lambda: Inception(nnx.Rngs(0)))
     for step, _ in convolutions():
         kernel, bias = _folded(tensors, step.name)
@@ -100,16 +101,3 @@ def _folded(tensors: Mapping[str, np.ndarray], name: str) -> tuple[np.ndarray, n
     scale = norm["weight"] / np.sqrt(tensors[f"{name}.bn.running_var"].astype(np.float64) + BATCH_NORM_EPSILON)
     kernel = tensors[f"{name}.conv.weight"].transpose(2, 3, 1, 0) * scale
     return kernel.astype(np.float32), (norm["bias"] - norm["running_mean"] * scale).astype(np.float32)
-
-
-def _check(tensors: Mapping[str, np.ndarray], source: str) -> None:
-    shapes = tensor_shapes()
-    faults = {
-        "missing": [name for name in shapes if name not in tensors],
-        "unexpected": [name for name in tensors if name not in shapes],
-        "of another shape": [n for n, shape in shapes.items() if n in tensors and tensors[n].shape != shape],
-        "not finite": [n for n in shapes if n in tensors and not np.isfinite(tensors[n]).all()],
-    }
-    found = [f"{len(names)} tensors {fault} ({', '.join(names[:3])})" for fault, names in faults.items() if names]
-    if found:
-        raise InceptionWeightsError(f"{source}: not the FID network: {'; '.join(found)}; it is {WHERE}")

@@ -168,6 +168,15 @@ class EvalSetting(Record):
             raise ValueError(f"{interval[0]:g} to {interval[1]:g}: give the lowest timestep, from 0, and the highest")
         return interval
 
+    @property
+    def sampler_name(self) -> str:
+        """The sampler with what else shapes its path, e.g. `ddim`, `ddim(eta=1)` or `ddpm(guided at 100-700)`."""
+        changes = [f"eta={self.eta:g}"] if self.eta else []
+        changes += ["clip"] if self.clip else []
+        if self.guidance_interval and self.guidance != 1:
+            changes.append("guided at {:g}-{:g}".format(*self.guidance_interval))
+        return f"{self.sampler}({', '.join(changes)})" if changes else self.sampler
+
 
 class EvaluateSpec(Record):
     """When to measure (every so many steps, and always at the end) and how.

@@ -5,6 +5,7 @@ publishes what was written so far under the final name. Nothing is cached: every
 """
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,12 +25,22 @@ if _EMULATOR := os.environ.get("STORAGE_EMULATOR_HOST"):
 from gcsfs.core import GCSFileSystem
 from gcsfs.retry import ChecksumError, HttpError
 
+from dit_grid.experiments.store.credentials import gcs_token
 from dit_grid.experiments.store.errors import StorageError, StoreError
+
+# gcsfs logs a traceback of every error that it raises, which Python prints where nobody set up logging.
+logging.getLogger("gcsfs").addHandler(logging.NullHandler())
 
 _TIMEOUT_S = 60.0
 _TRIES = 3
 _AT_ONCE = 16
-_UNREACHABLE = (TimeoutError, aiohttp.ClientError, requests.RequestException, ChecksumError)
+_UNREACHABLE = (
+    TimeoutError,
+    aiohttp.ClientError,
+    requests.RequestException,
+    google.auth.exceptions.TransportError,
+    ChecksumError,
+)
 
 
 class BucketFiles:
@@ -46,7 +57,7 @@ class BucketFiles:
         self._bucket = self._prefix.partition("/")[0]
         with self._reported("open", self.root):
             self._remote = GCSFileSystem(
-                token="anon" if os.environ.get("STORAGE_EMULATOR_HOST") else None,
+                token=gcs_token(),
                 requests_timeout=aiohttp.ClientTimeout(total=timeout_s),
                 use_listings_cache=False,
                 skip_instance_cache=True,

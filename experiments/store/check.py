@@ -3,7 +3,7 @@
 It only reports; nothing is repaired or deleted.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -34,12 +34,14 @@ def check(store: Store) -> list[Finding]:
     """Everything found, sorted by name; a sound store has no finding with `is_error`.
 
     Checked: names, readability with page checksums, schema version, that rows belong to the run and attempt of their
-    file's name, missing segments, missing fences, runs without their row, names and sizes of checkpoints' files.
+    file's name, missing segments, histories and fences, runs without their row, names and sizes of checkpoints' files.
     """
     started = Fences(store.files).ends()
     found = [*_foreign(store), *_runs(store), *_attempts(store, started)]
     for table in (TRAIN, EVALS, EVENTS):
-        for owner, listing in listings(store.files, table).items():
+        listed = listings(store.files, table)
+        found += _gone(store, table, listed)
+        for owner, listing in listed.items():
             found += _rows(store, table, listing)
             if table is not EVENTS:
                 found += _unfenced(owner, listing, started.get(owner, {}))
@@ -78,6 +80,21 @@ def _attempts(store: Store, started: _Started) -> Iterator[Finding]:
             store.attempts(run_id)
         except StoreError as error:
             yield Finding(StorePaths.attempt(run_id, max(attempts), START), str(error))
+
+
+def _gone(store: Store, table: Table, listed: Collection[str]) -> Iterator[Finding]:
+    """Runs whose end tells of rows of which no file is left: with its only compaction a run's whole history is lost."""
+    told = {TRAIN.name: "loss", EVALS.name: "metrics"}.get(table.name)
+    ended = [state for state in store.states().values() if state.outcome and state.run_id not in listed]
+    for state in ended if told else ():
+        try:
+            (end,) = store.details([state])
+        except StoreError:
+            continue  # `_attempts` names it
+        summary = end.get("summary")
+        if isinstance(summary, dict) and summary.get(told):
+            folder = StorePaths.folder(table.name, state.run_id)
+            yield Finding(folder, f"holds no rows, though the run ended with {told} {summary[told]}: they are lost")
 
 
 def _rows(store: Store, table: Table, listing: Listing) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ from dit_grid.experiments.store.attempts import Fences
 from dit_grid.experiments.store.checkpoint_marks import unmarked_folders
 from dit_grid.experiments.store.encoding import encode
 from dit_grid.experiments.store.files import Files
+from dit_grid.experiments.store.partials import abandoned
 from dit_grid.experiments.store.paths import Compacted, Segment, StorePaths
 from dit_grid.experiments.store.reading import Listing, covered_by, fetch, listings, undisturbed
 from dit_grid.experiments.store.store import Store
@@ -100,6 +101,7 @@ def collect(store: Store, dry_run: bool = True, grace_s: float = GRACE_S) -> lis
             with contextlib.suppress(FileNotFoundError):
                 removals += _replaced(store.files, table, listing, before)
     removals += _unfinished_checkpoints(store, before)
+    removals += [Removal(name, reason) for name, reason in abandoned(store.files, before)]
     for name in store.files.leftovers():
         with contextlib.suppress(FileNotFoundError):
             if store.files.modified(name) <= before:

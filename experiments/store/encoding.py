@@ -82,21 +82,25 @@ def encode(rows: pa.Table, covers: Mapping[int, int] | None = None) -> bytes:
     """A Parquet file of the rows; `covers` marks a compaction and says how many segments of each attempt it replaces.
 
     Small files are packed with lz4, which halves the time to read thousands of them; compactions with zstd, in row
-    groups small enough that the end of a long history can be read alone. Every page carries a checksum.
+    groups, the last row in one of its own: it says where a run stands, and is then read alone. Every page carries a
+    checksum.
     """
     if covers is not None:
         named = {str(attempt): count for attempt, count in sorted(covers.items())}
         rows = rows.replace_schema_metadata({**rows.schema.metadata, _COVERS: json.dumps(named)})
     names = [field.name for field in rows.schema if pa.types.is_string(field.type)]
     sink = pa.BufferOutputStream()
-    pq.write_table(
-        rows,
+    with pq.ParquetWriter(
         sink,
+        rows.schema,
         compression="lz4" if covers is None else "zstd",
         use_dictionary=names,
-        row_group_size=_ROW_GROUP,
         write_page_checksum=True,
-    )
+    ) as file:
+        before_last = len(rows) - 1 if covers is not None and len(rows) > 1 else len(rows)
+        file.write_table(rows.slice(0, before_last), _ROW_GROUP)
+        if before_last < len(rows):
+            file.write_table(rows.slice(before_last))
     return sink.getvalue().to_pybytes()
 
 

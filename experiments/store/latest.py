@@ -31,7 +31,7 @@ def latest_rows(files: Files, fences: Fences, table: Table, run_ids: Collection[
 
 
 def _last(table: Table, rows: Rows, resume_steps: Mapping[int, int]) -> pa.Table | None:
-    """The last live row of the ends of a run's files; None if one of them reaches past a rewind and so may hide it."""
+    """The last live row of the ends of a run's files; None if they may hide it: past a rewind, or without any row."""
     stored = exactly_once(table, rows.parts, {})
     live = exactly_once(table, rows.parts, resume_steps)
-    return live[-1:] if len(live) == len(stored) else None
+    return live[-1:] if 0 < len(live) == len(stored) else None

@@ -14,6 +14,7 @@ Names are relative to the root and use forward slashes. What the files hold is n
     logs/<run_id>/a000003.log                    attempt 3's log on a disk; a000003.r0005.log of its process 5
     logs/<run_id>/a000003-n00000042.log          piece 42 of attempt 3's log in a bucket
     samples/<run_id>/…, figures/…                pictures
+    samples/<run_id>/a000003-s000000500.….partial          state of an evaluation under way
 """
 
 import re
@@ -33,6 +34,7 @@ _EVENTS_FILE = re.compile(r"(events)/([^/]+)-(?:n(\d{8})|c(\d{6}))\.parquet")
 _CHECKPOINT = re.compile(r"checkpoints/([^/]+)/a(\d{6})/s(\d{9})")
 _CHECKPOINT_FILE = re.compile(r"(checkpoints/([^/]+)/a(\d{6})/s[^/]+)/.+")
 _CHECKPOINT_MARK = re.compile(r"checkpoints/([^/]+)/whole\.a(\d{6})\.s(\d{9})\.json")
+_PARTIAL = re.compile(r"samples/([^/]+)/a(\d{6})-s(\d{9})\.([0-9a-f]{8})-([0-9a-f]{8})\.r(\d{4})-n(\d{8})\.partial")
 _LOG_PIECE = re.compile(r"logs/([^/]+)/a(\d{6})(?:\.r\d{4})?-n(\d{8})\.log")
 
 CHECKPOINT_MARK_PREFIX = "whole."
@@ -65,6 +67,23 @@ class AttemptFile:
     run_id: str
     attempt: int
     what: str
+
+
+@dataclass(frozen=True)
+class Partial:
+    """The state of an evaluation of a checkpoint after so many chunks of samples, of the process of that rank.
+
+    `asked` and `made_by` are hashes of what is measured, and of what else can change a bit of it.
+    """
+
+    name: str
+    run_id: str
+    attempt: int
+    step: int
+    asked: str
+    made_by: str
+    rank: int
+    chunks: int
 
 
 def checked_id(kind: str, name: str) -> str:
@@ -174,6 +193,15 @@ class StorePaths:
         number, updates = _checked_number("attempt", attempt, 6), _checked_number("step", step, 9)
         return f"{cls.samples(run_id)}/a{number}-s{updates}.npz"
 
+    @classmethod
+    def partial(
+        cls, run_id: str, attempt: int, step: int, asked: str, made_by: str, rank: int, chunks: int
+    ) -> str:  # fmt: skip
+        """The state of an evaluation under way; the arguments are those of `Partial`."""
+        sheet = cls.sample_sheet(run_id, attempt, step).removesuffix(".npz")
+        place = f"r{_checked_number('rank', rank, 4)}-n{_checked_number('chunks', chunks, 8)}"
+        return f"{sheet}.{asked}-{made_by}.{place}.partial"
+
     @staticmethod
     def figures() -> str:
         return "figures"
@@ -225,6 +253,15 @@ def parse_checkpoint_file(name: str) -> tuple[str, str, int] | None:
     """(folder, run_id, attempt) of a file of a checkpoint, whole, half-written or being deleted; None for another."""
     found = _CHECKPOINT_FILE.fullmatch(name)
     return (found[1], found[2], int(found[3])) if found and _ID.fullmatch(found[2]) else None
+
+
+def parse_partial(name: str) -> Partial | None:
+    """What a file in samples/ is the state of, or None for another file."""
+    found = _PARTIAL.fullmatch(name)
+    if not found or not _ID.fullmatch(found[1]):
+        return None
+    run_id, attempt, step, asked, made_by, rank, chunks = found.groups()
+    return Partial(name, run_id, int(attempt), int(step), asked, made_by, int(rank), int(chunks))
 
 
 def parse_log_piece(name: str) -> tuple[str, int, int] | None:

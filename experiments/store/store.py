@@ -64,6 +64,7 @@ class Store:
         try:
             data = files.read(FORMAT)
         except FileNotFoundError as error:
+            files.walk("runs")  # a bucket that does not exist answers this, and so the user, by saying so
             raise NotAStoreError(
                 f"{where}: no results store here (no {FORMAT}); check the path, or make one with `dit-grid launch`"
             ) from error

@@ -16,7 +16,7 @@ import numpy as np
 from flax import nnx
 
 from dit_grid.experiments.vae.autoencoder import AutoencoderKL, VAEConfig
-from dit_grid.experiments.weight_files import read_header
+from dit_grid.experiments.weight_files import read_header, tensor_faults
 from dit_grid.model.weights import read_tensors
 
 ORIGINAL_NAMES = (
@@ -95,7 +95,8 @@ def vae_of(config: VAEConfig, tensors: Mapping[str, np.ndarray], source: str = "
         raise VAEWeightsError(
             f"{source}: not this AutoencoderKL: no tensor of it ({names}); the published one is {WHERE}"
         )
-    _check(tensor_shapes(config), named, source)
+    if faults := tensor_faults(tensor_shapes(config), named):
+        raise VAEWeightsError(f"{source}: not this AutoencoderKL: {faults}; the published one is {WHERE}")
     definition, shapes = _skeleton(config)
     return nnx.merge(definition, jax.tree.map_with_path(lambda path, _: _to_ours(named[_name(path)]), shapes))
 
@@ -133,18 +134,6 @@ def _rename(name: str, levels: int) -> str:
         return name
     level, kind, rest = match.groups()
     return f"decoder.up_blocks.{levels - 1 - int(level)}.{'resnets' if kind == 'block' else 'upsamplers.0'}.{rest}"
-
-
-def _check(expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str, np.ndarray], source: str) -> None:
-    faults = {
-        "missing": [name for name in expected if name not in tensors],
-        "unexpected": [name for name in tensors if name not in expected],
-        "of another shape": [n for n, shape in expected.items() if n in tensors and tensors[n].shape != shape],
-        "not finite": [n for n in expected if n in tensors and not np.isfinite(tensors[n]).all()],
-    }
-    found = [f"{len(names)} tensors {fault} ({', '.join(names[:3])})" for fault, names in faults.items() if names]
-    if found:
-        raise VAEWeightsError(f"{source}: not this AutoencoderKL: {'; '.join(found)}; the published one is {WHERE}")
 
 
 def _to_ours(theirs: np.ndarray) -> jax.Array:

@@ -25,12 +25,12 @@ DRAWN = {"step": "step", "weights": "weights", "sampler": "sampler", "steps": "s
 
 @click.command()
 @click.argument("target", required=False)
-@click.option("--reference", type=click.Path(dir_okay=False, path_type=Path), help="Reference statistics, .npz.")
+@click.option("--reference", metavar="FILE", help="Reference statistics, .npz, on a disk or at gs://.")
 @click.option("--features", help="Feature network: its weights (Inception), NAME=FILE, package:function, or digits.")
 @click.option("--metrics", help="Only these, e.g. fid,precision,recall; default: all that can be had.")
 @click.option("--make-reference", is_flag=True, help="Make reference statistics of TARGET's images, written to -o.")
 @click.option("--image-size", type=click.IntRange(min=8), help="Crop the images of a folder as ADM does.")
-@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Where the reference is written.")
+@click.option("-o", "--out", metavar="FILE", help="Where the reference is written; may be at gs://.")
 @click.option("--where", metavar="WHERE", help="Of a RUN: spec, store or gs:// URL (default: the newest store here).")
 @click.option("--step", type=int, help="Of a RUN: checkpoint of this step instead of the newest.")
 @click.option("--raw", is_flag=True, default=None, help="Of a RUN: the raw weights, not their average (EMA).")
@@ -40,8 +40,8 @@ DRAWN = {"step": "step", "weights": "weights", "sampler": "sampler", "steps": "s
 @click.option("--record", is_flag=True, help="Of a RUN that is done: add the rows to its store.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")
 def evaluate(
-    target: str | None, reference: Path | None, features: str | None, metrics: str | None, make_reference: bool,
-    image_size: int | None, out: Path | None, as_json: bool, **run_options: Any,
+    target: str | None, reference: str | None, features: str | None, metrics: str | None, make_reference: bool,
+    image_size: int | None, out: str | None, as_json: bool, **run_options: Any,
 ) -> None:  # fmt: skip
     """Score samples, whoever made them, against reference statistics; or a RUN's checkpoint; or make a reference.
 
@@ -50,38 +50,40 @@ def evaluate(
     dit-grid evaluate imagenet/train --make-reference --image-size 256 --features pt_inception.pth -o imagenet256.npz
     dit-grid evaluate S/4 --samples 1000 --guidance 1.5 --record
 
-    TARGET is an .npz with arr_0 (ADM's form), a folder of images, or a run's id or model. FID, sFID, Inception Score,
-    precision and recall are those of ADM's suite; references of ADM, pytorch-fid and MeanFlow are read.
+    TARGET is an .npz with arr_0 (ADM's form), on a disk or at gs://, a folder of images, or a run's id or model. FID,
+    sFID, Inception Score, precision and recall are those of ADM's suite; references of ADM, pytorch-fid and MeanFlow
+    are read.
     """
+    from dit_grid.experiments.data.remote import is_remote
     from dit_grid.orchestrator.shown import plain_warnings
 
     if target is None:
         raise RequestError("name what to score: an .npz of samples, a folder of images, or a RUN, e.g. XL/2")
     asked = tuple(name.strip() for name in metrics.split(",")) if metrics else ()
-    path = Path(target)
     with plain_warnings():
         if make_reference:
-            _make_reference(path, features, image_size, out, as_json)
-        elif path.exists() or path.suffix == ".npz":
+            _make_reference(_images(target), features, image_size, out, as_json)
+        elif is_remote(target) or Path(target).exists() or target.endswith(".npz"):
             _refuse_run_options(run_options)
-            _score_file(path, reference, features, asked, image_size, as_json)
+            _score_file(_images(target), reference, features, asked, image_size, as_json)
         else:
             _score_run(target, reference, features, asked, as_json, **run_options)
 
 
 def _make_reference(
-    path: Path, features: str | None, image_size: int | None, out: Path | None, as_json: bool
+    path: Path, features: str | None, image_size: int | None, out: str | None, as_json: bool
 ) -> None:  # fmt: skip
+    from dit_grid.experiments.data.remote import saved
     from dit_grid.experiments.image_sets import image_set
     from dit_grid.experiments.scoring import make_reference, summary
     from dit_grid.orchestrator.shown import progress
     from dit_grid.orchestrator.tables import print_json
 
-    if out is None or out.suffix != ".npz":
+    if out is None or not out.endswith(".npz"):
         raise RequestError(f"-o {out or ''}: name the file for the reference, ending in .npz, e.g. -o reference.npz")
     images, network = image_set(path, image_size), _network(features)
-    with progress("images", images.count) as counter:
-        made = summary(make_reference(images, network, out, counter.add), out)
+    with progress("images", images.count) as counter, saved(out) as written:
+        made = summary(make_reference(images, network, written, counter.add), written) | {"reference": out}
     if as_json:
         print_json(made)
         return
@@ -90,9 +92,10 @@ def _make_reference(
 
 
 def _score_file(
-    path: Path, reference: Path | None, features: str | None, asked: tuple[str, ...], image_size: int | None,
+    path: Path, reference: str | None, features: str | None, asked: tuple[str, ...], image_size: int | None,
     as_json: bool,
 ) -> None:  # fmt: skip
+    from dit_grid.experiments.data.remote import local_copy
     from dit_grid.experiments.image_sets import image_set
     from dit_grid.experiments.scoring import score_digits, score_images
     from dit_grid.orchestrator.shown import progress
@@ -103,8 +106,18 @@ def _score_file(
         if network is None:
             found = score_digits(images, asked, counter.add)
         else:
-            found = score_images(images, network, reference, asked, counter.add)
+            compared = local_copy(reference) if reference else None
+            found = score_images(images, network, compared, asked, counter.add)
     _print([asdict(score) for score in found], COLUMNS, as_json)
+
+
+def _images(target: str) -> Path:
+    """Where the images lie on this machine."""
+    from dit_grid.experiments.data.remote import is_remote, local_copy
+
+    if is_remote(target) and not target.endswith(".npz"):
+        raise RequestError(f"{target}: at gs:// images are read from an .npz with arr_0; copy a folder to a disk first")
+    return local_copy(target)
 
 
 def _are_digits(images: "ImageSet") -> bool:
@@ -112,6 +125,7 @@ def _are_digits(images: "ImageSet") -> bool:
 
 
 def _network(features: str | None) -> "FeatureNetwork":
+    from dit_grid.experiments.data.remote import local_copy
     from dit_grid.experiments.metrics.extractors import feature_network
     from dit_grid.experiments.metrics.inception_weights import PUBLISHED_SHA256, WHERE
 
@@ -120,7 +134,7 @@ def _network(features: str | None) -> "FeatureNetwork":
             f"add --features FILE, the FID network: {WHERE} (its SHA-256 begins with {PUBLISHED_SHA256})"
         )
     name, weights = _named(features)
-    return feature_network(name, Path(weights) if weights else None)
+    return feature_network(name, local_copy(weights) if weights else None)
 
 
 def _named(features: str) -> tuple[str, str | None]:
@@ -132,8 +146,8 @@ def _named(features: str) -> tuple[str, str | None]:
 
 
 def _score_run(
-    target: str, reference: Path | None, features: str | None, asked: tuple[str, ...], as_json: bool, *,
-    where: str | None, step: int | None, record: bool, vae: Path | None, raw: bool | None, **sampling: Any,
+    target: str, reference: str | None, features: str | None, asked: tuple[str, ...], as_json: bool, *,
+    where: str | None, step: int | None, record: bool, vae: str | None, raw: bool | None, **sampling: Any,
 ) -> None:  # fmt: skip
     from dit_grid.experiments.checkpoint_scores import check_recordable, measure
     from dit_grid.experiments.checkpoint_scores import record as record_rows
@@ -157,7 +171,7 @@ def _score_run(
 
 
 def _settings(
-    run: "RunSpec", asked: tuple[str, ...], reference: Path | None, features: str | None, vae: Path | None,
+    run: "RunSpec", asked: tuple[str, ...], reference: str | None, features: str | None, vae: str | None,
     sampling: dict[str, Any],
 ) -> "tuple[tuple[EvalSetting, ...], dict[str, str]]":  # fmt: skip
     """The spec's own settings, or, where anything is asked for, the one by which it samples with that changed; and
@@ -167,9 +181,9 @@ def _settings(
     changes, files = dict(sampling), {}
     for field, path in (("reference", reference), ("decoder", vae)):
         if path is not None:
-            known = [name for name, place in run.evaluate.files.items() if place == str(path)]
-            changes[field] = known[0] if known else path.stem
-            files[changes[field]] = str(path)
+            known = [name for name, place in run.evaluate.files.items() if place == path]
+            changes[field] = known[0] if known else Path(path).stem
+            files[changes[field]] = path
     if features and features != DIGITS:
         changes["features"], weights = _named(features)
         files |= {changes["features"]: weights} if weights else {}

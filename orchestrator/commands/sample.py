@@ -39,7 +39,7 @@ def sampling_options(command: Callable[..., None]) -> Callable[..., None]:
             "--guidance-interval", nargs=2, type=float, metavar="LOW HIGH", help="Guide at these timesteps alone."
         ),
         click.option("--seed", type=click.IntRange(min=0), help="Seed of noise and labels."),
-        click.option("--vae", type=click.Path(dir_okay=False, path_type=Path), help="Weights that decode latents."),
+        click.option("--vae", metavar="FILE", help="Weights that decode latents."),
     )):  # fmt: skip
         command = option(command)
     return command
@@ -56,16 +56,16 @@ def sampling_options(command: Callable[..., None]) -> Callable[..., None]:
 @sampling_options
 @click.option("--classes", help="Rows of the sheet, e.g. 207,360 or 0-9.")
 @click.option("--seeds", default=8, show_default=True, type=click.IntRange(1, 1000), help="Columns of the sheet.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="The sheet's name, or a folder for several.")
-@click.option("--npz", type=click.Path(dir_okay=False, path_type=Path), help="Write ADM's form here, not a sheet.")
+@click.option("-o", "--out", metavar="PATH", help="The sheet's name, or a folder for several; may be at gs://.")
+@click.option("--npz", metavar="FILE", help="Write ADM's form here, not a sheet; may be at gs://.")
 @click.option("--count", type=click.IntRange(min=1), help="With --npz: how many samples (default 50,000).")
 @click.option("--labels", type=click.Choice(["data", "uniform"]), help="With --npz: the data's mix, or at random.")
 @click.option("--host", metavar="I/N", help="With --npz: draw share I of N; default as the launcher says, or all.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
 def sample(
     runs: tuple[str, ...], where: str | None, step: int | None, raw: bool, weights: Path | None, model: str | None,
-    image_size: int | None, classes: str | None, seeds: int, out: Path | None, npz: Path | None, count: int | None,
-    labels: str | None, host: str | None, as_json: bool, vae: Path | None, **asked: Any,
+    image_size: int | None, classes: str | None, seeds: int, out: str | None, npz: str | None, count: int | None,
+    labels: str | None, host: str | None, as_json: bool, vae: str | None, **asked: Any,
 ) -> None:  # fmt: skip
     """Draw pictures: a sheet (rows are classes, columns noises), or with --npz many samples for any FID program.
 
@@ -114,14 +114,14 @@ def changed(setting: "EvalSetting", asked: dict[str, Any]) -> "EvalSetting":
         raise RequestError(f"the settings asked for do not fit: {' '.join(str(error).split())}") from error
 
 
-def _of_file(path: Path, vae: Path | None, raw: bool, model: str | None, latents: int | None) -> "Source":
+def _of_file(path: Path, vae: str | None, raw: bool, model: str | None, latents: int | None) -> "Source":
     from dit_grid.experiments.sampling import source_of_file
 
     return source_of_file(path, vae, "raw" if raw else "ema", model, latents)
 
 
 def _of_runs(
-    runs: tuple[str, ...], where: str | None, step: int | None, raw: bool, vae: Path | None
+    runs: tuple[str, ...], where: str | None, step: int | None, raw: bool, vae: str | None
 ) -> "dict[str, Callable[[], Source]]":
     from dit_grid.experiments.sampling import source_of_run
     from dit_grid.experiments.store import Store
@@ -134,12 +134,13 @@ def _of_runs(
     }
 
 
-def _sheet(source: "Source", path: Path, classes: str | None, seeds: int, asked: dict[str, Any]) -> dict[str, Any]:
+def _sheet(source: "Source", place: str, classes: str | None, seeds: int, asked: dict[str, Any]) -> dict[str, Any]:
     import json
 
     import numpy as np
     from PIL.PngImagePlugin import PngInfo
 
+    from dit_grid.experiments.data.remote import saved
     from dit_grid.experiments.sampling import described, draw
     from dit_grid.experiments.sheets import draw_sheet
     from dit_grid.orchestrator.shown import progress
@@ -159,13 +160,13 @@ def _sheet(source: "Source", path: Path, classes: str | None, seeds: int, asked:
     )  # fmt: skip
     text = PngInfo()
     text.add_text("dit-grid", json.dumps(made))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path, "PNG", pnginfo=text)
-    return made | {"file": str(path), "samples": len(images)}
+    with saved(place) as path:
+        picture.save(path, "PNG", pnginfo=text)
+    return made | {"file": place, "samples": len(images)}
 
 
 def _npz(
-    named: "dict[str, Callable[[], Source]]", path: Path, count: int, labels: str | None, host: str | None,
+    named: "dict[str, Callable[[], Source]]", place: str, count: int, labels: str | None, host: str | None,
     asked: dict[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     from dit_grid.experiments.sample_files import Job, write_samples
@@ -182,10 +183,10 @@ def _npz(
     job = Job(asked_labels(source, setting, count), chunk_size(source.config), made)
     with progress(f"{source.title}: samples", _share_of(job, mine)) as counter:
         whole = write_samples(
-            path, job, lambda labels, numbers: draw(source, setting, labels, numbers),
+            place, job, lambda labels, numbers: draw(source, setting, labels, numbers),
             host=mine.host, hosts=mine.hosts, drawn=lambda n, new: counter.add(n) if new else counter.skip(n),
         )  # fmt: skip
-    return made | {"file": str(path), "samples": count, "complete": whole}
+    return made | {"file": place, "samples": count, "complete": whole}
 
 
 def _share_of(job: Any, mine: "Share") -> int:
@@ -213,10 +214,11 @@ def _latents(pixels: int) -> int:
     return pixels // LATENT_PIXELS
 
 
-def _place(out: Path | None, name: str, sheets: int) -> Path:
+def _place(out: str | None, name: str, sheets: int) -> str:
     if out is None:
-        return Path(f"{name}.png")
-    return out / f"{name}.png" if sheets > 1 or out.is_dir() or out.suffix != ".png" else out
+        return f"{name}.png"
+    in_a_folder = sheets > 1 or not out.endswith(".png") or Path(out).is_dir()
+    return f"{out.rstrip('/')}/{name}.png" if in_a_folder else out
 
 
 def _caption(title: str, made: dict[str, Any]) -> str:

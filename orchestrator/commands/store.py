@@ -61,7 +61,14 @@ def compact(where: str | None) -> None:
 @store_group.command()
 @WHERE
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
-@click.option("--grace", "grace_s", default=3600.0, show_default=True, help="Leave files younger than this, seconds.")
+@click.option(
+    "--grace",
+    "grace_s",
+    type=click.FloatRange(0),
+    default=3600.0,
+    show_default=True,
+    help="Leave files younger than this, seconds.",
+)
 def gc(where: str | None, dry_run: bool, grace_s: float) -> None:
     """Remove files that a packed one replaced, or that a killed writer left half-made. Never a row that counts.
 

@@ -92,7 +92,7 @@ def reserve(shape: Shape, name: str, cancelled: Callable[[], bool]) -> Any:
             waited_s = time.monotonic() - began
             if cancelled() or waited_s > RESERVE_S:
                 raise CannotStartError(f"its hosts were not free within {waited_s:.0f} s; does another job hold them?")
-    except Exception:
+    except BaseException:  # an interrupt too: the group is detached and would outlive this process
         free(group)
         raise
     return group

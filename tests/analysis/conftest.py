@@ -2,9 +2,6 @@
 
 import importlib.util
 import io
-import subprocess
-import sys
-import uuid
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -119,16 +116,3 @@ def headless():
     if program is None:
         pytest.skip("needs Chromium on the PATH: apt-get install chromium")
     return lambda: module.Page(program)
-
-
-@pytest.fixture
-def bucket(monkeypatch):
-    """A gs:// address inside an emulated bucket of this machine."""
-    program = Path(__file__).parents[1] / "experiments" / "store" / "gcs_emulator.py"
-    command = [sys.executable, str(program), "bucket"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
-        assert running.stdin is not None
-        assert running.stdout is not None
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", running.stdout.readline().strip())
-        yield f"gs://bucket/{uuid.uuid4().hex}"
-        running.stdin.close()

@@ -64,7 +64,7 @@ COEFFICIENTS = [
 
 
 @pytest.mark.parametrize(("law", "theta"), COEFFICIENTS, ids=lambda v: getattr(v, "name", ""))
-def test_coefficients(points, law, theta):
+def test_every_form_finds_the_published_coefficients(points, law, theta):
     for found, expected in zip(law.fit(points).theta, theta, strict=True):
         assert expected is None or found == pytest.approx(expected, abs=6e-4 * max(1, abs(expected) / 10))
 

@@ -9,6 +9,19 @@ from nbclient import NotebookClient
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "analysis" / "notebooks").glob("*.ipynb"))
 
 
+def executed(path, folder):
+    """The notebook, run from top to bottom in `folder`."""
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}}).execute()
+    return notebook
+
+
+def pictures(notebook):
+    """The PNGs that its cells show, as base64 text."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    return [output["data"]["image/png"] for output in outputs if "image/png" in output.get("data", {})]
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_cells_are_short_and_outputs_stripped(path):
     cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
@@ -20,8 +33,16 @@ def test_cells_are_short_and_outputs_stripped(path):
 def test_notebook_runs_and_shows_its_figures(path, tmp_path, planted, monkeypatch):
     monkeypatch.setenv("DIT_GRID_STORE", planted.store(tmp_path / "store", noise=0.1, stop=("XL/2",)))
     monkeypatch.setenv("DIT_GRID_FIGURES", str(tmp_path / "figures"))
-    notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    shown = [o for cell in notebook.cells for o in cell.get("outputs", ()) if "image/png" in o.get("data", {})]
-    assert len(shown) >= 4
+    assert len(pictures(executed(path, tmp_path))) >= 4
     assert list((tmp_path / "figures").glob("*.png")) or path.stem == "01_paper"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS[1:], ids=lambda p: p.stem)
+def test_notebook_shows_the_same_figures_of_a_store_in_a_bucket(path, tmp_path, planted, bucket, monkeypatch):
+    monkeypatch.setenv("DIT_GRID_FIGURES", str(tmp_path / "figures"))
+    shown = []
+    for where in (tmp_path / "store", "gs://bucket/grid"):
+        monkeypatch.setenv("DIT_GRID_STORE", planted.store(where, noise=0.1, stop=("XL/2",)))
+        shown.append(pictures(executed(path, tmp_path)))
+    assert shown[0] == shown[1]

@@ -86,6 +86,16 @@ def test_a_refit_finds_all_it_needs(page):
         assert f"<dt>{item}</dt>" in text
 
 
+def test_runs_of_another_block_design_are_told_apart_and_named_as_left_out_of_the_law(planted):
+    runs, *rest = planted.tables(**FEW)
+    other = runs["model"] == "B/4"
+    runs.loc[other, "block"] = "in-context"
+    text = report_html(assemble(runs, *rest))
+    named = "; ".join(f"{run} (block in-context, not adaln-zero)" for run in runs.loc[other, "run_id"])
+    assert f"<dt>Left out</dt><dd>{named}</dd>" in text
+    assert text.count("<td>in-context</td>") == other.sum()
+
+
 def test_what_failed_is_shown_as_text(page):
     text = page.read_text(encoding="utf-8")
     assert "NonFiniteLossError: &lt;b&gt;x&lt;/b&gt;" in text
@@ -133,7 +143,7 @@ def test_settings_part_what_is_shared_from_what_varies(planted):
 
 
 def test_a_store_in_a_bucket_has_a_report_too(bucket, planted):
-    where = planted.store(f"{bucket}/grid", noise=0.1, **FEW)
+    where = planted.store("gs://bucket/grid", noise=0.1, **FEW)
     assert data_of(report_html(load(where)))["plots"][0]["series"]
     assert read_history(where, load(where).runs["run_id"]).attempts == 4
 

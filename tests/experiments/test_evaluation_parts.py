@@ -39,9 +39,13 @@ if len(sys.argv) > 3:
     jax.distributed.initialize(sys.argv[3], num_processes=2, process_id=int(sys.argv[4]))
 import numpy as np
 from dit_grid.experiments.evaluate import own_part
+from dit_grid.experiments.gang import by_all
 from dit_grid.experiments.image_evaluation import ImageEvaluation
+from dit_grid.experiments.partial_evaluation import Measured, PartialEvaluation, StoppedError
 from dit_grid.experiments.sharding import device_mesh, own_rows
 from dit_grid.experiments.spec.run import EvalSetting
+from dit_grid.experiments.store import Store
+from dit_grid.experiments.store.partials import partials_of
 
 names = ["fid", "sfid", "is", "precision", "recall", "kid", "cmmd"]
 setting = EvalSetting(metrics=names, samples=90, features="parts:make", reference="ref")
@@ -49,14 +53,47 @@ evaluation = ImageEvaluation((setting,), {"ref": sys.argv[1] + "/ref.npz"}, late
 samples = np.random.default_rng(3).uniform(-1, 1, (90, 8, 8, 3)).astype(np.float32)
 found = []
 for chunk in map(int, sys.argv[2].split(",")):
-    chunks = (samples[i : i + chunk] for i in range(0, 90, chunk))
-    scored = evaluation.score(setting, own_part(chunks), keep=4)
+    chunks = ((i, samples[i : i + chunk]) for i in range(0, 90, chunk))
+    scored = evaluation.score(setting, own_part(chunks), evaluation.seen(setting, keep=4))
     found.append(list(scored.values.values()))
 samples[70] = np.nan
 try:
-    evaluation.score(setting, own_part(samples[i : i + 30] for i in range(0, 90, 30)))
+    chunks = ((i, samples[i : i + 30]) for i in range(0, 90, 30))
+    evaluation.score(setting, own_part(chunks), evaluation.seen(setting))
 except Exception as error:
     found.append(f"{type(error).__name__}: {error}")
+store = Store.create(sys.argv[1] + f"/store{jax.process_count()}")
+samples[70] = 0
+
+def kept(stopped_by):
+    # the scores of an evaluation whose state is kept after every chunk of ten, and how many chunks were drawn for it
+    asked, drawn = [], []
+
+    def stop():
+        asked.append(None)
+        return jax.process_index() == stopped_by and len(asked) == 5
+
+    partial = PartialEvaluation(Measured(store, "run", 1, 1), stop, every_s=0.0)
+    partial.take_up({})
+    seen = evaluation.seen(setting)
+
+    def draw(start):
+        for i in range(start, 90, 10):
+            drawn.append(10)
+            yield samples[i : i + 10]
+
+    try:
+        chunks = partial.drawn(draw, seen, seen.watch)
+        return list(evaluation.score(setting, own_part(chunks), seen).values.values()), len(drawn)
+    except StoppedError:
+        return "stopped", len(drawn)
+
+found.append(kept(None))
+by_all(lambda: store.files.delete_folder("samples") if jax.process_index() == 0 else None)
+found.append(kept(jax.process_count() - 1))
+last = [p.name for p in partials_of(store.files, "run") if p.rank == 0 and p.chunks == 5]
+by_all(lambda: store.files.delete(last[0]) if jax.process_index() == 0 else None)
+found.append(kept(None))
 sheet = None if scored.sheet is None else scored.sheet.shape
 rows = own_rows(device_mesh(8), 8).indices(8)[:2]
 print(json.dumps({"devices": jax.device_count(), "found": found, "sheet": sheet, "rows": rows}), flush=True)
@@ -120,11 +157,20 @@ def test_chunks_of_any_length_give_the_same_scores(views):
 
 
 def test_a_sample_that_is_not_finite_ends_the_evaluation_of_all_hosts(views):
-    alone, *pair = (view["found"][-1] for view in views)
+    alone, *pair = (view["found"][-4] for view in views)
     assert "1 of 30 samples of a chunk hold NaN or infinity; did the training diverge?" in alone
     # The chunk is shared, so one of them sees it in its half and the other hears of it.
     assert "1 of 15 samples of a chunk hold NaN" in pair[0]
     assert "process 0 of 2 failed: SampleError: 1 of 15 samples" in pair[1]
+
+
+def test_hosts_go_on_together_from_the_newest_state_that_all_have(views):
+    """One process of two asked to stop after five chunks; then the newest state of process 0 is lost."""
+    for view in views:
+        (whole, _), stopped, (again, drawn) = view["found"][-3:]
+        assert stopped == ["stopped", 5]
+        assert (again, drawn) == (whole, 5), "the same bits, from the state after four of nine chunks"
+    assert views[1]["found"][-1] == views[2]["found"][-1]
 
 
 def test_moments_of_parts_merge_to_those_of_the_whole():

@@ -5,7 +5,7 @@ import pytest
 
 from dit_grid.experiments.data.dataset import DataError
 from dit_grid.experiments.data.image_arrays import image_chunks
-from dit_grid.experiments.sample_files import Job, made_how, parts_folder, write_samples
+from dit_grid.experiments.sample_files import Job, made_how, write_samples
 
 LABELS = np.arange(11, dtype=np.int32) % 3
 JOB = Job(LABELS, part=4, made={"seed": 0, "guidance": 1.5})
@@ -21,7 +21,7 @@ def draw(labels, numbers):
 
 def write(path, job=JOB, draw=draw, **share):
     heard: list = []
-    whole = write_samples(path, job, draw, drawn=lambda count, new: heard.append((count, new)), **share)
+    whole = write_samples(str(path), job, draw, drawn=lambda count, new: heard.append((count, new)), **share)
     return whole, heard
 
 
@@ -33,7 +33,7 @@ def test_the_file_is_adms_form_in_order(tmp_path):
         assert list(arrays["arr_0"][:, 1, 1, 1]) == list(range(11))
         assert list(arrays["arr_1"]) == list(arrays["arr_0"][:, 0, 0, 0]) == list(LABELS)
     assert sum(map(len, image_chunks(path, 3))) == 11
-    assert made_how(path) == JOB.text
+    assert made_how(str(path)) == JOB.text
     assert [entry.name for entry in tmp_path.iterdir()] == ["samples.npz"]
     assert write(path) == (True, [(11, False)])
 
@@ -77,4 +77,4 @@ def test_other_samples_under_the_same_name_are_refused_with_what_differs(tmp_pat
     np.savez(tmp_path / "foreign.npz", np.zeros((1, 2, 2, 3), np.uint8))
     with pytest.raises(DataError, match="was made by another program; choose another name"):
         write(tmp_path / "foreign.npz")
-    assert not parts_folder(tmp_path / "foreign.npz").exists()
+    assert not (tmp_path / "foreign.npz.parts").exists()

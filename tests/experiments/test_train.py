@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dit_grid.experiments import evaluate
 from dit_grid.experiments.checkpoint_list import checkpoint_folder, live_checkpoints
 from dit_grid.experiments.context import Context
 from dit_grid.experiments.data.dataset import DataError
@@ -13,6 +14,7 @@ from dit_grid.experiments.data.digits import digits
 from dit_grid.experiments.evaluate import Evaluation
 from dit_grid.experiments.spec.run import EvalSetting, RunSpec
 from dit_grid.experiments.store import Store, SupersededError
+from dit_grid.experiments.store.partials import partials_of
 from dit_grid.experiments.train import train
 from dit_grid.experiments.update import Program
 
@@ -90,8 +92,8 @@ def test_a_stopped_run_goes_on_from_where_it_was_and_ends_with_the_same_numbers(
 def test_a_run_killed_while_it_is_measured_loses_no_training_and_is_measured_again(whole, store, monkeypatch):
     rows = Evaluation.rows
 
-    def cut(self, step, state):
-        for row in rows(self, step, state):
+    def cut(self, step, *given):
+        for row in rows(self, step, *given):
             yield row
             if step == 40:
                 raise KeyboardInterrupt
@@ -103,6 +105,25 @@ def test_a_run_killed_while_it_is_measured_loses_no_training_and_is_measured_aga
     assert train(RUN, Context(store)).attempt == 2
     assert store.attempts(RUN.id)[1].attempt.resume_step == 40
     assert numbers(store) == numbers(whole)
+
+
+def test_a_run_stopped_while_it_draws_samples_draws_the_rest_when_it_goes_on(whole, store, monkeypatch):
+    monkeypatch.setattr(evaluate, "CHUNK", 30)
+    outcome = train(RUN, Context(store, stop_requested=StopAfter(3)))  # two windows, and a chunk
+    assert (outcome.kind, outcome.step, store.evals().num_rows) == ("interrupted", 20, 0)
+    (kept,) = partials_of(store.files, RUN.id)
+    assert (kept.attempt, kept.step, kept.chunks) == (1, 20, 2)
+    starts, chunks = [], Evaluation._chunks
+
+    def told(self, params, setting, start):
+        starts.append(start)
+        return chunks(self, params, setting, start)
+
+    monkeypatch.setattr(Evaluation, "_chunks", told)
+    outcome = train(RUN, Context(store))
+    assert (outcome.kind, outcome.step, starts) == ("done", 40, [60, 0])
+    assert numbers(store) == numbers(whole)
+    assert partials_of(store.files, RUN.id) == []
 
 
 def test_a_damaged_checkpoint_costs_only_the_way_from_the_one_before(whole, store):

@@ -44,7 +44,7 @@ def test_noising_and_the_posterior(case):
     np.testing.assert_allclose(jnp.broadcast_to(log_variance, mean.shape), expected, atol=1e-5)
 
 
-def test_training_losses(case):
+def test_training_losses_are_those_of_the_reference(case):
     file, diffusion = case
     terms, first = losses(file, diffusion), file["t"] == 0
     np.testing.assert_allclose(terms["mse"], file["loss.mse"], rtol=1e-6)
@@ -108,7 +108,7 @@ def test_likelihood_at_the_first_step_is_the_formula_in_float64_where_float32_di
 
 
 @pytest.mark.parametrize("clip", [0, 1])
-def test_steps(case, clip):
+def test_a_reverse_step_is_that_of_the_reference(case, clip):
     file, diffusion = case
     t, x_t, noise = file["t"], file["x_t"], file["step_noise"]
     output = jnp.asarray(file["model_out"])

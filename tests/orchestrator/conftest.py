@@ -1,11 +1,8 @@
-"""The miniature grid: two real models, twelve hundred real steps each, on real digits."""
+"""Small grids of two real models on real digits, and what of a launch must be the same whatever happened."""
 
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
-from pathlib import Path
 
 import pytest
 
@@ -39,6 +36,21 @@ execution:
 cluster: {{settle_s: 0.5, backoff_s: 0.2}}
 """
 
+SMALL = """
+name: miniature
+store: {store}
+grid: {{model.size: [S, B], model.patch: [4]}}
+sizes: {{S: {{width: 16, depth: 1, heads: 2}}, B: {{width: 24, depth: 1, heads: 2}}}}
+model: {{image_size: 8, channels: 1, classes: 10}}
+data: {{name: digits}}
+"""
+
+NUMBERS = {
+    "train": ["run_id", "step", "loss", "mse", "vb", "grad_norm", "param_norm", "learning_rate"],
+    "evals": ["run_id", "step", "metric", "protocol", "value", "samples", "weights", "seed"],
+}
+"""The columns that must not depend on what happened on the way; speeds and clocks do."""
+
 
 @pytest.fixture(scope="session")
 def miniature_spec():
@@ -52,6 +64,27 @@ def miniature_spec():
     return write
 
 
+@pytest.fixture(scope="session")
+def small_spec():
+    """A function that writes a spec of the two smallest models into a file, and returns it; the rest is given."""
+
+    def write(path, store, how):
+        path.write_text(SMALL.format(store=store) + how)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def numbers():
+    """A function that reads a store's NUMBERS, in order, by table."""
+
+    def read(store):
+        return {name: getattr(store, name)().select(columns).to_pylist() for name, columns in NUMBERS.items()}
+
+    return read
+
+
 @pytest.fixture(scope="module")
 def ray_folder():
     """A folder of its own for the Rays of a test module; their sockets allow only 107 characters of path."""
@@ -63,18 +96,3 @@ def ray_folder():
     else:
         os.environ["RAY_TMPDIR"] = before
     shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture
-def bucket(monkeypatch):
-    """An emulated bucket at gs://bucket for this test and the processes that it starts; its address."""
-    program = Path(__file__).parents[1] / "experiments" / "store" / "gcs_emulator.py"
-    with subprocess.Popen(
-        [sys.executable, str(program), "bucket"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as running:
-        assert running.stdin is not None
-        assert running.stdout is not None
-        address = running.stdout.readline().strip()
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
-        yield address
-        running.stdin.close()

@@ -3,6 +3,7 @@
 The networks are small where a file says its sizes, so that the whole path runs here; the FID network is full size.
 """
 
+import functools
 import json
 import sys
 import zlib
@@ -14,13 +15,18 @@ from flax import nnx
 from PIL import Image
 from safetensors.numpy import save_file
 
+from dit_grid.experiments import checkpoint_scores, evaluate
 from dit_grid.experiments.checkpoints import Checkpoints
+from dit_grid.experiments.data import remote
 from dit_grid.experiments.data.latents import LatentFolder
 from dit_grid.experiments.metrics.inception_weights import tensor_shapes as inception_shapes
 from dit_grid.experiments.metrics.reference import file_sha256
+from dit_grid.experiments.partial_evaluation import PartialEvaluation
 from dit_grid.experiments.spec import load_spec
+from dit_grid.experiments.spec.run import EvalSetting
 from dit_grid.experiments.store import Store
 from dit_grid.experiments.store.files import open_files
+from dit_grid.experiments.store.partials import partials_of
 from dit_grid.experiments.update import Program
 from dit_grid.experiments.vae.autoencoder import VAEConfig
 from dit_grid.experiments.vae.weights import tensor_shapes as vae_shapes
@@ -28,6 +34,7 @@ from dit_grid.model import DiT, DiTConfig
 from dit_grid.model.weights import to_tensors
 from dit_grid.orchestrator import cli
 from dit_grid.orchestrator.launch import record_runs
+from dit_grid.orchestrator.where import runs_matching
 
 DIT = DiTConfig(4, 2, 48, 2, 3, classes=3)
 VAE = VAEConfig(widths=(16, 32, 32, 32), layers=1, groups=8)
@@ -205,6 +212,116 @@ def test_encode_into_a_bucket_makes_what_a_folder_gets(files, tmp_path, dit_grid
     assert (code, "encoded differently: image_size is 32 there and 64 now" in err) == (2, True)
 
 
+def test_a_run_measured_by_hand_goes_on_where_the_process_was_killed(store, monkeypatch):
+    monkeypatch.setattr(evaluate, "CHUNK", 16)
+    often = functools.partial(PartialEvaluation, every_s=0.0)
+    monkeypatch.setattr(checkpoint_scores, "PartialEvaluation", often)
+    opened = Store.open(store)
+    (run_id,) = runs_matching(opened, ["B/4"])
+    settings = (EvalSetting(metrics=("fd_conv", "accuracy"), samples=70, sampler="ddim", steps=3),)
+
+    def values():
+        return [(row["metric"], row["value"]) for row in checkpoint_scores.measure(opened, run_id, 400, settings, {})]
+
+    whole, honest, starts = values(), evaluate.Evaluation._chunks, []
+
+    def cut(self, params, setting, start):
+        starts.append(start)
+        for place, chunk in enumerate(honest(self, params, setting, start)):
+            if len(starts) == 1 and place == 3:
+                raise KeyboardInterrupt
+            yield chunk
+
+    monkeypatch.setattr(evaluate.Evaluation, "_chunks", cut)
+    with pytest.raises(KeyboardInterrupt):
+        values()
+    assert len(partials_of(opened.files, run_id)) == 2
+    assert (values(), starts) == (whole, [0, 48])
+    assert partials_of(opened.files, run_id) == []
+
+
+@pytest.fixture
+def cloud(bucket, monkeypatch, tmp_path):
+    """The emulated bucket, for the files that a user names as well."""
+    monkeypatch.setenv("DIT_GRID_CACHE", str(tmp_path / "cache"))
+    remote._filesystem.cache_clear()
+    yield "gs://bucket"
+    remote._filesystem.cache_clear()
+
+
+def test_samples_and_sheets_go_to_a_bucket_and_are_scored_there(store, tmp_path, dit_grid, cloud):
+    command = ["sample", "S/4", "--where", store, "--count", 300, "--steps", 2, "--json", "--npz"]
+    place, local = f"{cloud}/drawn/samples.npz", tmp_path / "samples.npz"
+    assert not dit_grid.succeed(*command, place, "--host", "1/2")[0]["complete"]
+    assert dit_grid.succeed(*command, place)[0] == {**dit_grid.succeed(*command, local)[0], "file": place}
+    there = open_files(f"{cloud}/drawn")
+    assert there.read("samples.npz") == local.read_bytes()
+    assert [name.rpartition("/")[2] for name in there.sizes("")] == ["samples.npz"], "its parts are gone"
+    assert dit_grid.succeed(*command, place)[0]["complete"]
+    code, _, err = dit_grid(*command, place, "--seed", 5)
+    assert (code, f"{place}: is there already, made otherwise: seed is 0 there and 5 now" in err) == (2, True)
+
+    scores = [[(row["metric"], row["value"]) for row in dit_grid.succeed("evaluate", path, "--json")]
+              for path in (place, local)]  # fmt: skip
+    assert scores[0] == scores[1]
+    sheet = ["sample", "S/4", "--where", store, "--classes", "0-1", "--seeds", 2, "--steps", 2, "--json", "-o"]
+    written = dit_grid.succeed(*sheet, f"{cloud}/sheets")[0]["file"]
+    assert written.startswith(f"{cloud}/sheets/s-4-")
+    dit_grid.succeed(*sheet, tmp_path / "one.png")
+    assert open_files(f"{cloud}/sheets").read(written.rpartition("/")[2]) == (tmp_path / "one.png").read_bytes()
+    assert dit_grid.succeed(*sheet, f"{cloud}/one.png")[0]["file"] == f"{cloud}/one.png"
+
+
+def test_a_reference_in_a_bucket_is_that_of_a_disk(tmp_path, dit_grid, cloud, monkeypatch):
+    (tmp_path / "coarse_features.py").write_text(
+        "from dit_grid.experiments.metrics.image_scores import FeatureNetwork\n"
+        "def make(path):\n"
+        "    extract = lambda x: {'pool': x.reshape(len(x), -1)[:, ::24] / 128 - 1}\n"
+        "    return FeatureNetwork('coarse', 'ab' * 32, 'none', extract)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    draws = np.random.default_rng(0)
+    for name in ("real", "drawn"):
+        np.savez(tmp_path / f"{name}.npz", draws.integers(0, 256, (40, 8, 8, 3), dtype=np.uint8))
+        open_files(cloud).create(f"{name}.npz", (tmp_path / f"{name}.npz").read_bytes())
+
+    def both(command):
+        places = {"disk": str(tmp_path), "cloud": cloud}
+        return [dit_grid.succeed(*(part.format(place) for part in command)) for place in places.values()]
+
+    features = ["--features", "coarse_features:make", "--json"]
+    disk, bucket = both(["evaluate", "{}/real.npz", "--make-reference", "-o", "{}/ref.npz", *features])
+    assert bucket == disk | {"reference": f"{cloud}/ref.npz"}
+    assert open_files(cloud).read("ref.npz") == (tmp_path / "ref.npz").read_bytes()
+    disk, bucket = both(["evaluate", "{}/drawn.npz", "--reference", "{}/ref.npz", *features])
+    assert {row["metric"] for row in disk} == {"fd", "precision", "recall", "kid"}
+    assert bucket == disk
+    for target, message in (("none.npz", "none.npz: no such file"), ("images", "copy a folder to a disk first")):
+        code, _, err = dit_grid("evaluate", f"{cloud}/{target}", *features)
+        assert (code, message in err, len(err.splitlines())) == (2, True, 1)
+    code, _, err = dit_grid("evaluate", tmp_path / "real.npz", "--make-reference", "-o", "gs://none/ref.npz", *features)
+    assert (code, "gs://none/ref.npz: there is no such bucket" in err) == (2, True)
+
+
+def test_a_file_too_large_for_one_request_reaches_the_bucket_whole(cloud):
+    content = np.random.default_rng(0).bytes(6 * 2**20)
+    with remote.saved(f"{cloud}/large.npz") as path:
+        path.write_bytes(content)
+    assert open_files(cloud).read("large.npz") == content
+
+    def stopped():
+        with remote.saved(f"{cloud}/half.npz") as path:
+            path.write_bytes(content[:100])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert "half.npz" not in open_files(cloud).sizes("")
+    with remote.opened(f"{cloud}/large.npz") as file:
+        file.seek(5 * 2**20)
+        assert file.read(100) == content[5 * 2**20 :][:100]
+
+
 def sheet_pixels(path):
     with Image.open(path) as image:
         made = json.loads(image.text["dit-grid"])  # type: ignore[attr-defined]
@@ -288,6 +405,17 @@ def test_recorded_rows_count_once_and_only_finished_runs_take_them(store, dit_gr
         (["evaluate", "S/4", "--where", "{store}", "--steps", "2000"], "sampler steps 2000: "),
         (["sample", "S/4", "--where", "{store}", "--steps", "2000"], "sampler steps 2000: "),
         (["evaluate", "{torn}", "--features", "x"], "not a complete .npz file"),
+        (["evaluate", "{floats}", "--features", "digits"], "arr_0 is float64 (4, 8, 8, 3); expected uint8"),
+        (["evaluate", "{folder}/sizes", "--features", "digits"], "b.png: 8 x 8 pixels, but images before it have 6 x"),
+        (
+            ["evaluate", "{folder}/modes", "--features", "digits"],
+            "b.png: mode L, but images before it are RGB; convert",
+        ),
+        (["evaluate", "{folder}/classes", "--features", "digits"], "1 class folders without an image: empty"),
+        (["evaluate", "B/4", "--where", "{store}", "--step", "800"], "samples hold NaN or infinity; did the training"),
+        (["evaluate", "{rgb}", "--features", "{folder}/torn.safetensors"], "torn.safetensors: not a readable safetens"),
+        (["evaluate", "{rgb}", "--features", "{inception}", "--reference", "none.npz"], "none.npz: no such file"),
+        (["evaluate", "{rgb}", "--features", "{inception}", "--reference", "{rgb}"], "expected mu and sigma"),
         (["import-weights", "{files}/nan.safetensors"], "1 tensors hold NaN or infinity (pos_embed); is it damaged?"),
     ],
 )
@@ -295,10 +423,18 @@ def test_a_request_that_is_wrong_ends_in_a_line_and_status_2(files, store, tmp_p
     np.savez(tmp_path / "rgb.npz", np.zeros((4, 8, 8, 3), np.uint8))
     (tmp_path / "torn.npz").write_bytes((tmp_path / "rgb.npz").read_bytes()[:-9])
     save_file({"pos_embed": np.full(2, np.nan, np.float32)}, files / "nan.safetensors")
+    np.savez(tmp_path / "floats.npz", np.full((4, 8, 8, 3), np.nan))
+    for name, size, mode in (("sizes/a", (6, 4), "RGB"), ("sizes/b", (8, 8), "RGB"), ("modes/a", (6, 4), "RGB"),
+                             ("modes/b", (6, 4), "L"), ("classes/full/a", (6, 4), "RGB")):  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new(mode, size).save(tmp_path / f"{name}.png")
+    (tmp_path / "classes" / "empty").mkdir()
+    (tmp_path / "torn.safetensors").write_bytes((files / "DiT.safetensors").read_bytes()[:5000])
     vae = files / "sd-vae" / "diffusion_pytorch_model.safetensors"
-    places = {"files": files, "store": store, "vae": vae, "rgb": tmp_path / "rgb.npz"}
+    places = {"floats": tmp_path / "floats.npz", "folder": tmp_path, "inception": files / "inception.safetensors"}
+    places |= {"files": files, "store": store, "vae": vae, "rgb": tmp_path / "rgb.npz"}
     places["torn"] = tmp_path / "torn.npz"
     code, _, err = dit_grid(*(argument.format(**places) for argument in arguments))
     assert code == 2, err
-    assert message in err
-    assert len(err.strip().splitlines()) == 1
+    (line,) = [line for line in err.strip().splitlines() if not line.startswith("warning: ")]
+    assert message in line

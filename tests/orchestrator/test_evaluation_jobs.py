@@ -7,14 +7,17 @@ import sys
 
 import pytest
 
-from dit_grid.experiments.checkpoint_evaluation import _Measuring
+from dit_grid.experiments import evaluate
+from dit_grid.experiments.checkpoint_evaluation import _Measuring, evaluate_checkpoint
 from dit_grid.experiments.checkpoint_list import live_checkpoints
 from dit_grid.experiments.checkpoints import Checkpoints
 from dit_grid.experiments.context import Context
 from dit_grid.experiments.evaluation_jobs import evaluation_job, evaluation_steps, job_from_json, jobs_of, lacking
+from dit_grid.experiments.partial_evaluation import PartialEvaluation
 from dit_grid.experiments.spec import load_spec
 from dit_grid.experiments.store import Store
 from dit_grid.experiments.store.check import check
+from dit_grid.experiments.store.partials import partials_of
 from dit_grid.orchestrator import journal
 from dit_grid.orchestrator.backend import InProcess, attempt
 from dit_grid.orchestrator.core import Phase
@@ -128,6 +131,51 @@ def test_a_process_killed_while_it_measures_leaves_nothing_and_the_next_one_meas
     assert rows(store) == inside[0]
     assert [one.phase for one in state.in_order()] == [Phase.DONE] * 3
     assert store.states()[spec.runs[0].id].attempt == 1, "measuring began no attempt"
+
+
+def test_a_process_killed_between_chunks_of_samples_is_gone_on_from(inside, waiting, monkeypatch):
+    spec, store = waiting
+    program = (
+        "import sys, time\n"
+        "from dit_grid.experiments import checkpoint_evaluation, evaluate, partial_evaluation\n"
+        "from dit_grid.experiments.context import Context\n"
+        "from dit_grid.experiments.evaluation_jobs import job_from_json\n"
+        "from dit_grid.experiments.store import Store\n"
+        "evaluate.CHUNK = 16\n"
+        "chunks = []\n"
+        "def stop():\n"
+        "    chunks.append(None)\n"
+        "    if len(chunks) == 4:\n"
+        "        print('three chunks are kept', flush=True)\n"
+        "        time.sleep(600)\n"
+        "    return False\n"
+        "class Often(partial_evaluation.PartialEvaluation):\n"
+        "    def __init__(self, measured, stop_requested):\n"
+        "        super().__init__(measured, stop_requested, every_s=0.0)\n"
+        "checkpoint_evaluation.PartialEvaluation = Often\n"
+        "context = Context(Store.open(sys.argv[1]), stop_requested=stop)\n"
+        "checkpoint_evaluation.evaluate_checkpoint(job_from_json(sys.argv[2]), context)\n"
+    )
+    job = evaluation_job(spec.runs[0], 100)
+    command = [sys.executable, "-c", program, spec.store, job.model_dump_json()]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "three chunks are kept\n"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert rows(store) == []
+    assert sorted(part.chunks for part in partials_of(store.files, job.run_id)) == [2, 3]
+    monkeypatch.setattr(evaluate, "CHUNK", 16)
+    taken, honest = [], PartialEvaluation._go_on
+
+    def told(self, chunks, found):
+        taken.append(chunks)
+        honest(self, chunks, found)
+
+    monkeypatch.setattr(PartialEvaluation, "_go_on", told)
+    assert evaluate_checkpoint(job, Context(store)) == "done"
+    assert (rows(store), taken) == ([row for row in inside[0] if row["step"] == 100], [3])
+    assert partials_of(store.files, job.run_id) == []
 
 
 def test_one_that_was_thought_dead_and_writes_after_its_successor_doubles_nothing(inside, waiting):

@@ -19,16 +19,10 @@ from dit_grid.orchestrator.launch import drive, record_runs, unfinished
 
 pytestmark = pytest.mark.slow
 
-SPEC = """
-name: miniature
-store: {store}
-grid: {{model.size: [S, B], model.patch: [4]}}
-sizes: {{S: {{width: 16, depth: 1, heads: 2}}, B: {{width: 24, depth: 1, heads: 2}}}}
-model: {{image_size: 8, channels: 1, classes: 10}}
-data: {{name: digits}}
-train: {{steps: 40, batch: 16, log_every: 10}}
-evaluate: {{every: 40, settings: [{{metrics: [heldout_loss], samples: 40}}]}}
-execution: {{checkpoint_every: 20, steps_per_call: 10, flush_s: 0.001, keep_checkpoints: 2}}
+HOW = """
+train: {steps: 40, batch: 16, log_every: 10}
+evaluate: {every: 40, settings: [{metrics: [heldout_loss], samples: 40}]}
+execution: {checkpoint_every: 20, steps_per_call: 10, flush_s: 0.001, keep_checkpoints: 2}
 """
 FAULTS = [
     {"method": "POST", "kind": "503", "share": 0.1, "times": 3},
@@ -40,14 +34,6 @@ FAULTS = [
     {"method": "POST", "match": "evals/", "kind": "cut", "times": 1},
     {"method": "GET", "match": "prefix=", "kind": "slow", "seconds": 0.05, "share": 0.1, "times": 20},
 ]
-NUMBERS = {
-    "train": ["run_id", "step", "loss", "mse", "vb", "grad_norm", "param_norm", "learning_rate"],
-    "evals": ["run_id", "step", "metric", "protocol", "value", "samples", "weights", "seed"],
-}
-
-
-def numbers(store):
-    return {name: getattr(store, name)().select(columns).to_pylist() for name, columns in NUMBERS.items()}
 
 
 def launch(path):
@@ -58,11 +44,9 @@ def launch(path):
     return store
 
 
-def test_a_grid_on_gs_survives_failing_requests_and_a_kill_with_the_same_numbers(bucket, tmp_path):
-    local, remote = tmp_path / "local.yaml", tmp_path / "remote.yaml"
-    local.write_text(SPEC.format(store=tmp_path / "store"))
-    remote.write_text(SPEC.format(store="gs://bucket/miniature"))
-    expected = launch(local)
+def test_a_grid_on_gs_survives_failing_requests_and_a_kill_with_the_same_numbers(bucket, tmp_path, small_spec, numbers):
+    expected = launch(small_spec(tmp_path / "local.yaml", tmp_path / "store", HOW))
+    remote = small_spec(tmp_path / "remote.yaml", "gs://bucket/miniature", HOW)
     faults = urllib.request.Request(f"{bucket}/_faults", json.dumps(FAULTS).encode(), method="POST")
     urllib.request.urlopen(faults, timeout=10).close()
 

@@ -16,37 +16,18 @@ from dit_grid.experiments.store.check import check
 
 pytestmark = pytest.mark.slow
 
-SPEC = """
-name: miniature
-store: {store}
-grid: {{model.size: [S, B], model.patch: [4]}}
-sizes: {{S: {{width: 16, depth: 1, heads: 2}}, B: {{width: 24, depth: 1, heads: 2}}}}
-model: {{image_size: 8, channels: 1, classes: 10}}
-data: {{name: digits}}
-train: {{steps: 6000, batch: 16, log_every: 500}}
-evaluate: {{every: 6000, settings: [{{metrics: [heldout_loss], samples: 40}}]}}
-execution: {{resources: {{cpus: 1}}, checkpoint_every: 1000, steps_per_call: 100, keep_checkpoints: 2}}
-cluster: {{settle_s: 0.5, backoff_s: 0.2}}
+HOW = """
+train: {steps: 6000, batch: 16, log_every: 500}
+evaluate: {every: 6000, settings: [{metrics: [heldout_loss], samples: 40}]}
+execution: {resources: {cpus: 1}, checkpoint_every: 1000, steps_per_call: 100, keep_checkpoints: 2}
+cluster: {settle_s: 0.5, backoff_s: 0.2}
 """
 PATIENCE_S = 240
-NUMBERS = {
-    "train": ["run_id", "step", "loss", "mse", "vb", "grad_norm", "param_norm", "learning_rate"],
-    "evals": ["run_id", "step", "metric", "protocol", "value", "samples", "weights", "seed"],
-}
-
-
-def numbers(store):
-    return {name: getattr(store, name)().select(columns).to_pylist() for name, columns in NUMBERS.items()}
 
 
 def launching(path):
     command = [sys.executable, "-m", "dit_grid.orchestrator.cli", "launch", str(path)]
     return subprocess.Popen(command, cwd=path.parent)  # where the figures of a store on gs:// go
-
-
-def written(path, store):
-    path.write_text(SPEC.format(store=store))
-    return path
 
 
 def first_checkpoint(where, process):
@@ -63,16 +44,18 @@ def first_checkpoint(where, process):
     raise AssertionError("no checkpoint came")
 
 
-def test_a_killed_worker_of_a_launch_on_gs_loses_nothing_and_doubles_nothing(bucket, ray_folder, tmp_path):
+def test_a_killed_worker_of_a_launch_on_gs_loses_nothing_and_doubles_nothing(
+    bucket, ray_folder, tmp_path, small_spec, numbers
+):
     where = "gs://bucket/miniature"
-    process = launching(written(tmp_path / "remote.yaml", where))
+    process = launching(small_spec(tmp_path / "remote.yaml", where, HOW))
     try:
         run, pid = first_checkpoint(where, process)
         os.kill(pid, signal.SIGKILL)
         assert process.wait(PATIENCE_S) == 0
     finally:
         process.kill()
-    local = written(tmp_path / "local.yaml", tmp_path / "store")
+    local = small_spec(tmp_path / "local.yaml", tmp_path / "store", HOW)
     assert launching(local).wait(PATIENCE_S) == 0
 
     store = Store.open(where)

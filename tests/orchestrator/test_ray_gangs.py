@@ -62,11 +62,6 @@ drive(unfinished(spec), store, RayBackend(spec.store, sys.argv[2]))
 """
 
 
-def numbers(store):
-    columns = ["run_id", "step", "loss", "mse", "grad_norm", "param_norm"]
-    return store.train().select(columns).to_pylist(), store.evals().select(["run_id", "step", "value"]).to_pylist()
-
-
 def wait_for(condition, seconds=180):
     deadline = time.monotonic() + seconds
     while not condition():
@@ -208,12 +203,13 @@ def slice_of(store, run):
     return next(entry.decode().split("=")[1] for entry in environ if entry.startswith(b"TPU_NAME="))
 
 
-def test_a_run_trains_on_every_host_of_a_slice_and_another_on_a_v3_8(untouched):
+def test_a_run_trains_on_every_host_of_a_slice_and_another_on_a_v3_8(untouched, numbers):
     assert {run.phase for run in untouched.state.in_order()} == {Phase.DONE}
     assert untouched.store.attempts(untouched.gang)[-1].start["processes"] == 2
     assert untouched.store.attempts(untouched.single)[-1].start["processes"] == 1
-    assert [row["step"] for row in numbers(untouched.store)[0][:10]] == list(range(10, 110, 10))
-    assert len(numbers(untouched.store)[0]) == 2 * STEPS // 10
+    found = numbers(untouched.store)["train"]
+    assert [row["step"] for row in found[:10]] == list(range(10, 110, 10))
+    assert len(found) == 2 * STEPS // 10
 
 
 def test_each_process_has_a_log_of_its_own(untouched):
@@ -250,7 +246,7 @@ def test_a_killed_driver_is_followed_by_one_that_finds_the_gang_alive(battered):
     assert {run.phase for run in battered.state.in_order()} == {Phase.DONE}
 
 
-def test_the_numbers_are_those_of_a_launch_that_nothing_happened_to(untouched, battered):
+def test_the_numbers_are_those_of_a_launch_that_nothing_happened_to(untouched, battered, numbers):
     assert numbers(battered.store) == numbers(untouched.store)
 
 

@@ -167,6 +167,8 @@ def test_a_bucket_that_refuses_is_one_clear_line(emulator, where, rule, says):
 def test_a_place_that_is_no_store(emulator, where):
     with pytest.raises(StorageError, match="there is no bucket 'nowhere'"):
         Store.create("gs://nowhere/store")
+    with pytest.raises(StorageError, match="there is no bucket 'nowhere'"):
+        Store.open("gs://nowhere/store")
     with pytest.raises(NotAStoreError, match="no results store here"):
         Store.open(where)
     with pytest.raises(StoreError, match="give a bucket"):

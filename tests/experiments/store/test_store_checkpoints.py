@@ -36,6 +36,10 @@ def place(request, tmp_path):
     return store
 
 
+on_disk = pytest.mark.parametrize("place", ["disk"], indirect=True)
+on_gs = pytest.mark.parametrize("place", ["gs"], indirect=True)
+
+
 @pytest.fixture
 def checkpoints(place):
     opened = Checkpoints(place, RUN)
@@ -132,10 +136,9 @@ def test_a_state_of_another_shape_is_refused(place, checkpoints):
         checkpoints.restore(1, 10, {"step": jnp.int32(0), "weights": jnp.zeros((3, 3))})
 
 
-def test_a_bucket_that_fails_in_the_middle_of_a_checkpoint_loses_nothing(emulator, request):
-    store = Store.create(f"gs://bucket/{request.node.name}")
-    checkpoints = Checkpoints(store, RUN)
-    attempt = store.begin_attempt(RUN, 0)
+@on_gs
+def test_a_bucket_that_fails_in_the_middle_of_a_checkpoint_loses_nothing(place, checkpoints, emulator):
+    attempt = place.begin_attempt(RUN, 0)
     emulator.fail(
         {"method": "POST", "match": "checkpoints/", "kind": "503", "times": 2},
         {"method": "POST", "match": "checkpoints/", "kind": "429", "times": 1},
@@ -150,26 +153,22 @@ def test_a_bucket_that_fails_in_the_middle_of_a_checkpoint_loses_nothing(emulato
     restored = checkpoints.restore_newest(state(0))
     assert (restored.step, value_of(restored)) == (20, 20.0)
     assert checkpoints.live() == [(10, 1), (20, 1)]
-    checkpoints.close()
 
 
-def test_a_checkpoint_that_cannot_be_written_is_one_clear_line(tmp_path):
-    store = Store.create(str(tmp_path / "store"))
-    checkpoints = Checkpoints(store, RUN)
-    attempt = store.begin_attempt(RUN, 0)
-    Path(store.paths.full(f"checkpoints/{RUN}")).parent.mkdir()
-    Path(store.paths.full(f"checkpoints/{RUN}")).write_text("a file stands where the folder should be")
+@on_disk
+def test_a_checkpoint_that_cannot_be_written_is_one_clear_line(place, checkpoints):
+    attempt = place.begin_attempt(RUN, 0)
+    Path(place.paths.full(f"checkpoints/{RUN}")).parent.mkdir()
+    Path(place.paths.full(f"checkpoints/{RUN}")).write_text("a file stands where the folder should be")
 
     with pytest.raises(StorageError, match=r"cannot write .*/begun.json: a part of the path is a file") as caught:
         checkpoints.save(attempt, 10, state(10))
     assert "\n" not in str(caught.value)
-    checkpoints.close()
 
 
-def test_a_refusal_in_the_middle_of_a_checkpoint_is_told_by_the_next_wait(emulator, request):
-    store = Store.create(f"gs://bucket/{request.node.name}")
-    checkpoints = Checkpoints(store, RUN)
-    attempt = store.begin_attempt(RUN, 0)
+@on_gs
+def test_a_refusal_in_the_middle_of_a_checkpoint_is_told_by_the_next_wait(place, checkpoints, emulator):
+    attempt = place.begin_attempt(RUN, 0)
     emulator.fail({"method": "POST", "match": "/d/", "kind": "403"})
     checkpoints.save(attempt, 10, state(10))
     with pytest.raises(StorageError, match=r"cannot write checkpoint gs://.*s000000010: .*PERMISSION_DENIED") as caught:
@@ -180,16 +179,14 @@ def test_a_refusal_in_the_middle_of_a_checkpoint_is_told_by_the_next_wait(emulat
     checkpoints.save(attempt, 20, state(20))
     checkpoints.wait()
     assert checkpoints.live() == [(20, 1)]
-    checkpoints.close()
 
 
-def test_a_mark_names_the_files_it_vouches_for(tmp_path):
-    store = Store.create(str(tmp_path / "store"))
-    checkpoints = Checkpoints(store, RUN)
-    checkpoints.save(store.begin_attempt(RUN, 0), 10, state(10))
+@on_disk
+def test_a_mark_names_the_files_it_vouches_for(place, checkpoints):
+    checkpoints.save(place.begin_attempt(RUN, 0), 10, state(10))
     checkpoints.close()
-    mark = json.loads(store.files.read(f"checkpoints/{RUN}/whole.a000001.s000000010.json"))
-    folder = Path(checkpoint_folder(store, RUN, 1, 10))
+    mark = json.loads(place.files.read(f"checkpoints/{RUN}/whole.a000001.s000000010.json"))
+    folder = Path(checkpoint_folder(place, RUN, 1, 10))
     there = {str(file.relative_to(folder)): file.stat().st_size for file in folder.rglob("*") if file.is_file()}
     assert mark["files"] == there
     assert (mark["format"], mark["processes"]) == ("orbax", 1)
@@ -232,17 +229,15 @@ def test_a_run_of_an_older_store_goes_on_from_its_newest_checkpoint_that_can_be_
     checkpoints.close()
 
 
-def test_what_an_older_program_had_not_published_does_not_count(tmp_path):
-    store = Store.create(str(tmp_path / "store"))
-    checkpoints = Checkpoints(store, RUN)
-    checkpoints.save(store.begin_attempt(RUN, 0), 10, state(10))
+@on_disk
+def test_what_an_older_program_had_not_published_does_not_count(place, checkpoints):
+    checkpoints.save(place.begin_attempt(RUN, 0), 10, state(10))
     checkpoints.wait()
-    as_an_older_program_left_it(store, 1, 10)
+    as_an_older_program_left_it(place, 1, 10)
     assert checkpoints.live() == [(10, 1)]
-    folder = Path(checkpoint_folder(store, RUN, 1, 10))
+    folder = Path(checkpoint_folder(place, RUN, 1, 10))
     renamed = folder.rename(folder.with_name("s000000010.orbax-checkpoint-tmp"))
     assert checkpoints.live() == []
     renamed.rename(folder)
     (folder / "commit_success.txt").unlink()
     assert checkpoints.live() == []
-    checkpoints.close()

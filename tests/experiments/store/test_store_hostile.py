@@ -11,7 +11,8 @@ import pytest
 from dit_grid.experiments.records import TRAIN
 from dit_grid.experiments.store import DamagedFileError, Store, StoreError
 from dit_grid.experiments.store.check import check
-from dit_grid.experiments.store.encoding import decode
+from dit_grid.experiments.store.compaction import collect, compact
+from dit_grid.experiments.store.encoding import decode, encode
 
 RUN = "b-4-3f9c2a"
 SEGMENT = f"train/{RUN}/a000001-n00000000.parquet"
@@ -110,6 +111,14 @@ def test_a_flipped_bit_is_noticed_or_harmless(filled):
     assert noticed > len(data) / 3 / 3
 
 
+def test_a_file_of_no_rows_hides_none(filled):
+    expected = everything(filled)
+    filled.files.create(f"train/{RUN}/a000001-n00000003.parquet", encode(TRAIN.schema.empty_table()))
+    assert everything(filled) == expected
+    compact(filled)
+    assert everything(filled) == expected
+
+
 def test_rows_of_another_table_are_refused(filled):
     shutil.copy(f"{filled.paths.root}/runs/{RUN}.parquet", f"{filled.paths.root}/{SEGMENT}")
     with pytest.raises(DamagedFileError, match="holds no rows of the table 'train'"):
@@ -145,6 +154,17 @@ def test_check_finds_what_is_missing(filled):
         "runs/never-added.parquet",
         f"train/{RUN}/a000001-n00000001.parquet",
     ]
+
+
+def test_check_misses_the_history_of_a_run_whose_only_compaction_was_deleted(filled):
+    filled.end_attempt(filled.attempts(RUN)[0].attempt, "done", {"step": 30, "summary": {"loss": 0.5, "metrics": {}}})
+    compact(filled)
+    collect(filled, dry_run=False, grace_s=-60)
+    assert check(filled) == []
+    os.unlink(f"{filled.paths.root}/train/{RUN}/c000001.parquet")
+    (finding,) = check(filled)
+    assert (finding.name, finding.is_error) == (f"train/{RUN}", True)
+    assert "though the run ended with loss 0.5" in finding.problem
 
 
 @pytest.mark.parametrize(

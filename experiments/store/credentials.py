@@ -1,0 +1,66 @@
+"""Who this process is to Google Cloud Storage, found and tried once at the start.
+
+Making credentials is gcloud's business. gcsfs finds them by itself too, but passes over a broken file in silence and
+asks half a minute long for a token that it is refused.
+"""
+
+import os
+from typing import Any
+
+import google.auth
+import google.auth.exceptions
+import requests
+from google.auth.transport.requests import Request
+
+from dit_grid.experiments.store.errors import StorageError
+
+_NAMED = "GOOGLE_APPLICATION_CREDENTIALS"
+_SCOPE = "https://www.googleapis.com/auth/devstorage.full_control"
+_SIGN_IN = "run `gcloud auth application-default login`"
+
+
+def gcs_token() -> Any:
+    """What gcsfs takes as its `token`: credentials that were accepted, or "anon" where there are none.
+
+    An emulator and public buckets need none. Raises StorageError, at once, for a file named by
+    GOOGLE_APPLICATION_CREDENTIALS that is missing or broken, and for credentials that Google refuses;
+    google.auth.exceptions.TransportError where Google cannot be reached.
+    """
+    if os.environ.get("STORAGE_EMULATOR_HOST"):
+        return "anon"
+    with requests.Session() as session:
+        request = Request(session)
+        credentials = _found(request)
+        if credentials is None:
+            return "anon"
+        try:
+            credentials.refresh(request)
+        except google.auth.exceptions.RefreshError as error:
+            raise StorageError(
+                f"Google refuses the credentials{_source()} ({_first_line(error)}); {_SIGN_IN}, or correct them"
+            ) from error
+    return credentials
+
+
+def _found(request: Request) -> Any:
+    try:
+        return google.auth.default(scopes=[_SCOPE], request=request)[0]
+    except google.auth.exceptions.TransportError:
+        raise
+    # A file of JSON that is no object fails somewhere in google-auth, with whatever Python says there.
+    except (google.auth.exceptions.GoogleAuthError, OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        if not os.environ.get(_NAMED):
+            return None
+        raise StorageError(
+            f"no credentials for Google Cloud{_source()}: {_first_line(error)}; correct the variable, or unset it and "
+            f"{_SIGN_IN}"
+        ) from error
+
+
+def _source() -> str:
+    named = os.environ.get(_NAMED)
+    return f" in {named!r}, named by {_NAMED}" if named else ""
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
