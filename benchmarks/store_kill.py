@@ -1,7 +1,7 @@
 """A run whose trainer, and the compaction beside it, are killed at random moments, compared with one left in peace.
 
-    python benchmarks/store_kill.py                            100 kills; it says how long one took
-    python benchmarks/store_kill.py --kills 10                 2.4 minutes, on two cores busy with other work
+    python benchmarks/store_kill.py                            100 kills, about four minutes (1.6 s a kill)
+    python benchmarks/store_kill.py --kills 10                 a little more than a minute
 
 Goal: no reader error, and in the end a read view equal to that of an undisturbed run, bit for bit (apart from which
 attempt wrote a row, and when). After each kill the view must have no gap and no key twice.

@@ -2,7 +2,7 @@
 
     python benchmarks/store_read.py                            1 M rows in 2,000 segments, before and after compaction
     python benchmarks/store_read.py --runs 1000 --segments 20  10 M rows of 1,000 runs: 15 minutes to write, busy cores
-    python benchmarks/store_read.py … --folder FOLDER          keep the stores, 1.1 GB; read them again in two minutes
+    python benchmarks/store_read.py … --folder FOLDER          keep the stores, 1.1 GB; read them again in a minute
 
 Goals: 1 M rows to pandas, deduplicated, 1.5 s CPU, compacted 0.5 s; with 10 M rows status in 1 s, one run's history in
 50 ms compacted. Figures are CPU and wall-clock time, each the best of three; of the command, with Python's start.

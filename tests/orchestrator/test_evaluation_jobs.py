@@ -31,7 +31,7 @@ SAME = ["run_id", "step", "metric", "protocol", "value", "samples", "sampler", "
 def specified(miniature_spec, folder, apart):
     """One model of the miniature, evaluated inside its training, or on a core of its own; few steps."""
     path = miniature_spec(folder)
-    text = path.read_text().replace("[S, B]", "[S]").replace("1200", "200").replace("400", "100")
+    text = path.read_text().replace("[S, B]", "[S]").replace(": 1200", ": 200").replace(": 400", ": 100")
     own = "  evaluate_on: {cpus: 1}\n" if apart else ""
     path.write_text(text.replace("execution:\n", f"execution:\n  keep_checkpoints: 1\n{own}"))
     return load_spec(path)

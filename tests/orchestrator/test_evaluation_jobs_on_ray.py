@@ -53,7 +53,7 @@ def launched(path):
 
 def test_a_launch_killed_while_it_measures_goes_on_and_ends_with_the_same_rows(miniature_spec, ray_folder, tmp_path):
     path = miniature_spec(tmp_path)
-    inside = path.read_text().replace("[S, B]", "[S]").replace("1200", "300").replace("400", "100")
+    inside = path.read_text().replace("[S, B]", "[S]").replace(": 1200", ": 300").replace(": 400", ": 100")
     path.write_text(inside.replace(str(tmp_path / "store"), str(tmp_path / "inside")))
     assert launched(path).wait(300) == 0
     path.write_text(inside.replace("execution:\n", "execution:\n  evaluate_on: {cpus: 1}\n  keep_checkpoints: 1\n"))
