@@ -20,12 +20,13 @@ from dit_grid.experiments.update import Program
 
 def measure(
     store: Store, run_id: str, step: int | None, settings: tuple[EvalSetting, ...], files: Mapping[str, str],
-    heard: Callable[[dict[str, Any]], None] = lambda row: None,
+    heard: Callable[[dict[str, Any]], None] = lambda row: None, stop_requested: Callable[[], bool] = lambda: False,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Rows of `records.EVALS` for the newest live checkpoint, or the one at `step`; `heard` gets each as it comes.
 
     `files` adds to, or replaces, where the spec says that decoders, features and references lie. Raises StoreError
-    without such a checkpoint, and whatever a setting that does not fit raises, before anything is drawn.
+    without such a checkpoint, and whatever a setting that does not fit raises, before anything is drawn; StoppedError
+    once a stop was requested and what is measured so far is in the store.
     """
     run = run_spec(store, run_id)
     checkpoints = Checkpoints(store, run_id)
@@ -39,7 +40,7 @@ def measure(
         state = restored(checkpoints, attempt, step, program)
     finally:
         checkpoints.close()
-    partial, rows = PartialEvaluation(Measured(store, run_id, attempt, step)), []
+    partial, rows = PartialEvaluation(Measured(store, run_id, attempt, step), stop_requested), []
     for row in evaluation.rows(step, state, partial):
         rows.append(row)
         heard(row)

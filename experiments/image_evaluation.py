@@ -141,6 +141,10 @@ def _check_decoder(setting: EvalSetting, latents: bool) -> None:
 
 @cache
 def load_decoder(place: str) -> Decoder:
+    """The autoencoder in a file of weights, on a disk or at gs://, and the hash of its weights; read once a process.
+
+    Raises DataError where a bucket does not answer, VAEWeightsError for a file that is missing or no such network.
+    """
     from dit_grid.experiments.vae.autoencoder import compiled_decode
     from dit_grid.experiments.vae.weights import load_vae
 

@@ -271,10 +271,14 @@ def main() -> None:
     """Run the command line; a mistake of the user's is one line (or one a mistake) and exit status 2."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the driver fits twelve points; threads only cost start-up
     try:
-        cli()
-    except KeyboardInterrupt:
+        cli(standalone_mode=False)  # which would turn Ctrl-C into "Aborted!" and status 1
+        sys.exit(DONE)
+    except click.Abort:
         click.echo("interrupted", err=True)
         sys.exit(INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(DONE)

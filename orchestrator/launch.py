@@ -6,14 +6,10 @@ any instant loses nothing that was committed.
 
 import json
 import os
-import signal
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import FrameType
 
 from dit_grid.experiments.context import Progress, code_sha256
 from dit_grid.experiments.evaluation_jobs import (
@@ -32,6 +28,7 @@ from dit_grid.orchestrator import core, journal
 from dit_grid.orchestrator.backend import Backend, newest_checkpoint, now
 from dit_grid.orchestrator.errors import RequestError
 from dit_grid.orchestrator.plan import evaluation_macs_at, evaluation_s, usd_per_hour
+from dit_grid.orchestrator.signals import stop_signals
 from dit_grid.orchestrator.vocabulary import Asked, ClusterSeen, Event, RankEnded, Tick
 
 POLL_S = 0.5
@@ -269,28 +266,3 @@ def core_run(
         starts=starts,
         phase=core.Phase.DONE if trained else core.Phase.WAITING,
     )
-
-
-@contextmanager
-def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Turn the first SIGINT or SIGTERM into a wish that the loop asks for; the second raises KeyboardInterrupt.
-
-    Signals reach only the main thread; a controller drives from another, and is stopped by a request in the store.
-    """
-    asked = False
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

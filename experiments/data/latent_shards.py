@@ -87,26 +87,32 @@ class Manifest:
 
 
 def moments_name(index: int) -> str:
+    """Name of a shard's array of means and spreads."""
     return f"{index:05}.npy"
 
 
 def labels_name(index: int) -> str:
+    """Name of a shard's array of classes."""
     return f"{index:05}.labels.npy"
 
 
 def record_name(index: int) -> str:
+    """Name of the record that a shard is whole."""
     return f"{index:05}.json"
 
 
 def moments_path(folder: Path, index: int) -> Path:
+    """Where a shard's means and spreads lie in a folder on a disk."""
     return folder / moments_name(index)
 
 
 def labels_path(folder: Path, index: int) -> Path:
+    """Where a shard's classes lie in a folder on a disk."""
     return folder / labels_name(index)
 
 
 def record_path(folder: Path, index: int) -> Path:
+    """Where the record that a shard is whole lies in a folder on a disk."""
     return folder / record_name(index)
 
 

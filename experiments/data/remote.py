@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dit_grid.experiments.data.dataset import DataError
+from dit_grid.experiments.store.errors import StorageError
 
 SCHEME = "gs://"
 
@@ -127,8 +128,9 @@ def _filesystem() -> Any:
     # The class itself and not gcsfs.GCSFileSystem, for the reason that `store.bucket` gives.
     from gcsfs.core import GCSFileSystem
 
-    token = "anon" if os.environ.get("STORAGE_EMULATOR_HOST") else None
-    return GCSFileSystem(token=token, use_listings_cache=False, skip_instance_cache=True)
+    from dit_grid.experiments.store.credentials import gcs_token
+
+    return GCSFileSystem(token=gcs_token(), use_listings_cache=False, skip_instance_cache=True)
 
 
 @contextmanager
@@ -142,6 +144,8 @@ def _reported(place: str, missing_is_an_answer: bool = False, doing: str = "read
         raise DataError(f"{place}: {what}") from error
     except (DataError, KeyboardInterrupt):
         raise
+    except StorageError as error:  # what is wrong with the credentials
+        raise DataError(f"{place}: {error}") from error
     except Exception as error:  # gcsfs raises whatever the layer below raised
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(f"{place}: cannot be {doing} Google Cloud Storage ({reason})") from error

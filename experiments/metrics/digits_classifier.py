@@ -12,7 +12,7 @@ from scipy import linalg
 
 from dit_grid.experiments.data.dataset import array_sha256
 from dit_grid.experiments.data.digits import digits, to_ink
-from dit_grid.experiments.metrics.frechet import Distance, frechet_distance
+from dit_grid.experiments.metrics.frechet import Distance, Reference, reference_of, relative_distance
 
 CLASSIFIER_NAME = "kernel-ridge-ink-levels"
 
@@ -68,17 +68,12 @@ def classifier_distance(samples: np.ndarray) -> Distance:
 
     It sees what `digits_features` hardly does: classes that are missing, or asked for too often.
     """
-    mean, covariance = _reference()
-    found = class_scores(samples)
-    distance = frechet_distance(found.mean(axis=0), np.cov(found, rowvar=False), mean, covariance)
-    per_cent = 100 / float(np.trace(covariance))
-    return Distance(distance.value * per_cent, distance.error * per_cent)
+    return relative_distance(class_scores(samples), _reference())
 
 
 @cache
-def _reference() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    found = class_scores(digits().all().images)
-    return found.mean(axis=0), np.cov(found, rowvar=False)
+def _reference() -> Reference:
+    return reference_of(class_scores(digits().all().images))
 
 
 def accuracy(samples: np.ndarray, labels: np.ndarray) -> float:

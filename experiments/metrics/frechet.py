@@ -46,6 +46,25 @@ def frechet_distance(mean1: ArrayLike, cov1: ArrayLike, mean2: ArrayLike, cov2: 
     return Distance(rest - 2 * root.value, 2 * root.error + len(mu1) * EPSILON * rest)
 
 
+class Reference(NamedTuple):
+    """Mean (D,) and covariance (D, D) of the features that samples are held against."""
+
+    mean: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+
+
+def reference_of(features_ND: NDArray[np.float64]) -> Reference:
+    """The sample mean and unbiased covariance of features (N, D)."""
+    return Reference(features_ND.mean(axis=0), np.cov(features_ND, rowvar=False))
+
+
+def relative_distance(features_ND: NDArray[np.float64], reference: Reference) -> Distance:
+    """100 · Fréchet distance / tr Σ_reference: no unit, whatever the scale of the features (N, D)."""
+    distance = frechet_distance(*reference_of(features_ND), *reference)
+    per_cent = 100 / float(np.trace(reference.covariance))
+    return Distance(distance.value * per_cent, distance.error * per_cent)
+
+
 def _trace_of_root(sigma1: NDArray[np.float64], sigma2: NDArray[np.float64]) -> Distance:
     """Trace of (sigma1 sigma2)^½ = sum of the roots of the eigenvalues of Fᵀ sigma2 F, where sigma1 = F Fᵀ."""
     product, left_out = _congruent(sigma1, sigma2)

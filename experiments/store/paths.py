@@ -35,7 +35,6 @@ _CHECKPOINT = re.compile(r"checkpoints/([^/]+)/a(\d{6})/s(\d{9})")
 _CHECKPOINT_FILE = re.compile(r"(checkpoints/([^/]+)/a(\d{6})/s[^/]+)/.+")
 _CHECKPOINT_MARK = re.compile(r"checkpoints/([^/]+)/whole\.a(\d{6})\.s(\d{9})\.json")
 _PARTIAL = re.compile(r"samples/([^/]+)/a(\d{6})-s(\d{9})\.([0-9a-f]{8})-([0-9a-f]{8})\.r(\d{4})-n(\d{8})\.partial")
-_LOG_PIECE = re.compile(r"logs/([^/]+)/a(\d{6})(?:\.r\d{4})?-n(\d{8})\.log")
 
 CHECKPOINT_MARK_PREFIX = "whole."
 """How the names of marks begin, so that a listing of them need not list the checkpoints' own files."""
@@ -262,9 +261,3 @@ def parse_partial(name: str) -> Partial | None:
         return None
     run_id, attempt, step, asked, made_by, rank, chunks = found.groups()
     return Partial(name, run_id, int(attempt), int(step), asked, made_by, int(rank), int(chunks))
-
-
-def parse_log_piece(name: str) -> tuple[str, int, int] | None:
-    """(run_id, attempt, sequence) of a part of a log, or None for another file."""
-    found = _LOG_PIECE.fullmatch(name)
-    return (found[1], int(found[2]), int(found[3])) if found else None

@@ -99,6 +99,8 @@ def compiled_decode(network: AutoencoderKL) -> Callable[[np.ndarray | jax.Array]
 
 
 class Encoder(nnx.Module):
+    """Images (N, H, W, C) to moments (N, h, w, 2 latent channels); h = H / 2 to the power of (widths - 1)."""
+
     def __init__(self, config: VAEConfig, rngs: nnx.Rngs) -> None:
         widths = config.widths
         self.conv_in = _conv(config.channels, widths[0], 3, rngs)
@@ -119,6 +121,8 @@ class Encoder(nnx.Module):
 
 
 class Decoder(nnx.Module):
+    """Latents (N, h, w, latent channels) to images (N, H, W, C), the encoder's mirror with one more block a level."""
+
     def __init__(self, config: VAEConfig, rngs: nnx.Rngs) -> None:
         widths = config.widths[::-1]
         self.conv_in = _conv(config.latent_channels, widths[0], 3, rngs)
@@ -165,6 +169,8 @@ class UpBlock(nnx.Module):
 
 
 class MidBlock(nnx.Module):
+    """Residual block, attention, residual block, at the lowest resolution."""
+
     def __init__(self, width: int, groups: int, rngs: nnx.Rngs) -> None:
         self.resnets = _resnets(width, width, 2, groups, rngs)
         self.attentions = nnx.List([Attention(width, groups, rngs)])
@@ -174,6 +180,8 @@ class MidBlock(nnx.Module):
 
 
 class ResnetBlock(nnx.Module):
+    """Twice normalise, SiLU, 3×3 convolution; added to the input, which a 1×1 convolution brings to the width."""
+
     def __init__(self, before: int, after: int, groups: int, rngs: nnx.Rngs) -> None:
         self.norm1 = _norm(before, groups, rngs)
         self.conv1 = _conv(before, after, 3, rngs)

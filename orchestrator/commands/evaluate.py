@@ -151,8 +151,10 @@ def _score_run(
 ) -> None:  # fmt: skip
     from dit_grid.experiments.checkpoint_scores import check_recordable, measure
     from dit_grid.experiments.checkpoint_scores import record as record_rows
+    from dit_grid.experiments.partial_evaluation import StoppedError
     from dit_grid.experiments.sampling import run_spec
     from dit_grid.experiments.store import Store
+    from dit_grid.orchestrator.signals import stop_signals
     from dit_grid.orchestrator.where import runs_matching, store_of
 
     store = Store.open(store_of(where))
@@ -162,7 +164,11 @@ def _score_run(
         if record:
             check_recordable(store, run_id)
         settings, files = _settings(run_spec(store, run_id), asked, reference, features, vae, sampling)
-        found = measure(store, run_id, step, settings, files, _say(run_id))
+        with stop_signals(_say_stopping) as stop_requested:
+            try:
+                found = measure(store, run_id, step, settings, files, _say(run_id), stop_requested)
+            except StoppedError:
+                raise KeyboardInterrupt from None
         if record:
             attempt = record_rows(store, run_id, found)
             click.echo(f"{run_id}: {len(found)} rows recorded as attempt {attempt}", err=True)
@@ -202,6 +208,10 @@ def _refuse_run_options(given: dict[str, Any]) -> None:
 
 def _say(run_id: str) -> Callable[[dict[str, Any]], None]:
     return lambda row: click.echo(f"{run_id}: {row['metric']} {row['value']:.6g}", err=True)
+
+
+def _say_stopping() -> None:
+    click.echo("Stopping after this chunk of samples; what is done is kept. Once more to stop at once.", err=True)
 
 
 def _print(rows: list[dict[str, Any]], columns: dict[str, str], as_json: bool) -> None:

@@ -146,6 +146,7 @@ def _opened(where: str | None, spec_file: str | None, paper: bool) -> "tuple[Res
 
 
 def main_metric_of(results: "Results") -> str:
+    """The metric a law is drawn in when none is named. Raises RequestError where nothing was measured that has one."""
     from dit_grid.analysis import main_metric
 
     measured = set(results.evals["metric"])

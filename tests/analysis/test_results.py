@@ -23,6 +23,19 @@ def test_store_comes_back_as_the_frames_it_was_written_from(tmp_path, planted):
     assert list(results.runs["state"]) == list(expected.runs["state"]) == ["done"] * 11 + ["started"]
 
 
+def test_every_row_read_from_a_store_carries_what_its_run_costs(tmp_path, planted):
+    runs, train, evals, *_ = planted.tables()
+    results = analysis.load(planted.store(tmp_path))
+    written = {run["run_id"]: run for run in runs.to_dict("records")}
+    for frame, rows in ((results.train, train), (results.evals, evals)):
+        assert len(frame) == len(rows) > 0
+        for row in frame.to_dict("records"):
+            run = written[row["run_id"]]
+            assert [row["params"], row["tokens"]] == [18 * run["depth"] * run["width"] ** 2, (8 // run["patch"]) ** 2]
+            assert row["forward_macs"] == 12 * run["depth"] * row["tokens"] * run["width"] ** 2
+            assert row["train_gmacs"] == pytest.approx(3 * row["forward_macs"] * 128 * row["step"] / 1e9, rel=1e-12)
+
+
 def test_runs_stand_in_the_order_of_the_papers_table_4(planted):
     models = list(planted.results().runs["model"])
     assert models == [f"{s}/{p}" for s in ("S", "B", "L", "XL") for p in (8, 4, 2)]

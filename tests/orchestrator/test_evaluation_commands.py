@@ -5,6 +5,7 @@ The networks are small where a file says its sizes, so that the whole path runs 
 
 import functools
 import json
+import signal
 import sys
 import zlib
 
@@ -238,6 +239,35 @@ def test_a_run_measured_by_hand_goes_on_where_the_process_was_killed(store, monk
     assert len(partials_of(opened.files, run_id)) == 2
     assert (values(), starts) == (whole, [0, 48])
     assert partials_of(opened.files, run_id) == []
+
+
+def test_ctrl_c_keeps_what_is_measured_and_the_same_command_goes_on(store, dit_grid, monkeypatch):
+    monkeypatch.setattr(evaluate, "CHUNK", 16)
+    request = ("evaluate", "B/4", "--where", store, "--step", "400", "--samples", "70", "--steps", "3", "--json")
+    whole, honest, starts = dit_grid.succeed(*request), evaluate.Evaluation._chunks, []
+
+    def pressed(self, params, setting, start):
+        starts.append(start)
+        for chunk in honest(self, params, setting, start):
+            if len(starts) == 1:
+                signal.raise_signal(signal.SIGINT)
+                monkeypatch.setattr(evaluate.Evaluation, "_chunks", counted)
+            yield chunk
+
+    def counted(self, params, setting, start):
+        starts.append(start)
+        return honest(self, params, setting, start)
+
+    monkeypatch.setattr(evaluate.Evaluation, "_chunks", pressed)
+    code, out, err = dit_grid(*request)
+    assert (code, out) == (130, "")
+    assert "what is done is kept" in err
+
+    def values(rows):
+        return [(row["metric"], row["value"]) for row in rows]
+
+    assert values(dit_grid.succeed(*request)) == values(whole)
+    assert starts == [0, 16]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -12,7 +13,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from dit_grid.experiments.data.dataset import DataError
+from dit_grid.experiments.data.remote import exists
 from dit_grid.experiments.store import StorageError, Store
+from dit_grid.experiments.store.credentials import accepted_credentials
 
 ENVIRONMENT = ("STORAGE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS")
 
@@ -37,10 +41,24 @@ def test_a_missing_or_broken_key_file_is_named(outside, monkeypatch, tmp_path, c
     assert "\n" not in str(error.value)
 
 
-def test_without_any_credentials_a_public_bucket_can_still_be_read(outside):
-    from dit_grid.experiments.store.credentials import gcs_token
+def test_weights_and_samples_in_a_bucket_are_asked_for_with_the_same_credentials(outside, monkeypatch, tmp_path):
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
+    with pytest.raises(DataError, match=r"^gs://bucket/vae\.npz: no credentials .*GOOGLE_APPLICATION_CREDENTIALS"):
+        exists("gs://bucket/vae.npz")
 
-    assert gcs_token() == "anon"
+
+def test_without_any_credentials_a_public_bucket_can_still_be_read(outside):
+    assert accepted_credentials() is None
+
+
+def test_where_nothing_answers_that_is_said_within_seconds(outside, monkeypatch):
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        began = time.monotonic()
+        with pytest.raises(StorageError, match=r"127\.0\.0\.1:\d+ does not answer .*online"):
+            Store.open("gs://bucket/store")
+        assert time.monotonic() - began < 10
 
 
 class _Refusing(BaseHTTPRequestHandler):
