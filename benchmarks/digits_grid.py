@@ -3,7 +3,7 @@
     uv run python benchmarks/digits_grid.py            three seeds, about a quarter of an hour on two idle cores
     uv run python benchmarks/digits_grid.py --seeds 1 --first 2
     uv run python benchmarks/digits_grid.py --folder seeds     keeps the stores, as seeds/seed-0 and so on
-    uv run python benchmarks/digits_grid.py --seeds 1 --steps 10   a minute, to see that it works: no law to speak of
+    uv run python benchmarks/digits_grid.py --seeds 1 --steps 10   to see that it works: no law to speak of
 
 Prints a row a seed: seconds from the command to its end and to the first update of any model, the correlation of log
 distance with log GMACs, whether the distance falls with every size at each patch, and the distance of the smallest and

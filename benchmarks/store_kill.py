@@ -1,6 +1,6 @@
 """A run whose trainer, and the compaction beside it, are killed at random moments, compared with one left in peace.
 
-    python benchmarks/store_kill.py                            100 kills, about four minutes (1.6 s a kill)
+    python benchmarks/store_kill.py                            100 kills
     python benchmarks/store_kill.py --kills 10                 a little more than a minute
 
 Goal: no reader error, and in the end a read view equal to that of an undisturbed run, bit for bit (apart from which
