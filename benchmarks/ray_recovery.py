@@ -155,9 +155,9 @@ def dit_grid(cluster, folder):
 
     threading.Thread(target=kill, daemon=True).start()
     said = heard(spec, cluster.address, new_step)
-    lost = next(event for _, event in said if isinstance(event, RankLost) and event.cause == "host")
+    causes = sorted({event.cause for _, event in said if isinstance(event, RankLost)})
     gone = next(at for at, event in said if isinstance(event, GangGone))
-    print(f"host SIGKILL to gang stopped: {gone - moment[0]:.1f} s, {lost.cause} lost (goal 5)")
+    print(f"host SIGKILL to gang stopped: {gone - moment[0]:.1f} s, lost: {', '.join(causes)} (goal 5)")
     ours = said[-1][0] - moment[0]
     print(f"host SIGKILL to first new steps on the spare slice: {ours:.1f} s")
     return on, ours

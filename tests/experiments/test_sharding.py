@@ -22,7 +22,7 @@ from dit_grid.experiments.update import Program
 run = RunSpec.model_validate_json(sys.argv[1])
 program, data, found = Program(run), digits(), []
 state = program.init()
-for step in range(12):
+for step in range(8):
     batch = data.batch(0, step, run.train.batch)
     state, losses = program.advance(state, batch.images[None], batch.labels[None])
     found.append([float(losses.loss), float(losses.grad_norm)])
@@ -38,7 +38,7 @@ TOLERANCE = 1e-5
 
 def run_spec(sharding="replicated", accumulate=1):
     return {
-        "model": {"size": "T", "patch": 4, "image_size": 8, "channels": 1, "classes": 10, "width": 32, "depth": 2,
+        "model": {"size": "T", "patch": 4, "image_size": 8, "channels": 1, "classes": 10, "width": 32, "depth": 1,
                   "heads": 2},
         "data": {"name": "digits"},
         "train": {"steps": 10, "batch": 16, "accumulate": accumulate, "log_every": 10,
