@@ -24,7 +24,7 @@ from dit_grid.experiments.store import Store
 from dit_grid.orchestrator.launch import drive, record_runs
 from dit_grid.orchestrator.ray_backend import RayBackend
 from dit_grid.orchestrator.ray_backend.fake_slices import fake_cluster
-from dit_grid.orchestrator.vocabulary import GangGone, GangStarted, Progressed, RankLost
+from dit_grid.orchestrator.vocabulary import GangGone, GangStarted, Progressed
 
 SPEC = """
 name: recovery
@@ -111,15 +111,15 @@ def driver(path, address):
 
 
 def heard(spec, address, last):
-    """Drive the spec here until `last` is said, and return all that was said with its time."""
-    backend = Heard(spec.store, address, last)
+    """Drive the spec here until `last` is said; return all that was said with its time, and the run as it stood."""
+    backend, runs, (one,) = Heard(spec.store, address, last), [], spec.runs
     try:
-        drive(list(spec.runs), Store.open(spec.store), backend)
+        drive([one], Store.open(spec.store), backend, lambda grid: runs.append(grid.state.runs[one.id]))
     except EnoughError:
         pass
     finally:
         backend.detach() if last is first_adoption else backend.close()
-    return backend.said
+    return backend.said, runs[-1] if runs else None
 
 
 def first_adoption(event):
@@ -140,7 +140,7 @@ def dit_grid(cluster, folder):
     first.kill()
     first.wait()
     killed = time.time()
-    said = heard(spec, cluster.address, first_adoption)
+    said, _ = heard(spec, cluster.address, first_adoption)
     print(f"driver SIGKILL to taken over: {said[-1][0] - killed:.1f} s (goal 10)")
 
     import threading
@@ -154,10 +154,11 @@ def dit_grid(cluster, folder):
         cluster.kill_host(on, 1)
 
     threading.Thread(target=kill, daemon=True).start()
-    said = heard(spec, cluster.address, new_step)
-    causes = sorted({event.cause for _, event in said if isinstance(event, RankLost)})
+    said, run = heard(spec, cluster.address, new_step)
+    judged = run.past[-1].outcome
     gone = next(at for at, event in said if isinstance(event, GangGone))
-    print(f"host SIGKILL to gang stopped: {gone - moment[0]:.1f} s, lost: {', '.join(causes)} (goal 5)")
+    print(f"host SIGKILL to gang stopped: {gone - moment[0]:.1f} s (goal 5)")
+    print(f"classed as {judged} (goal: preempted), {run.fruitless} retries spent")
     ours = said[-1][0] - moment[0]
     print(f"host SIGKILL to first new steps on the spare slice: {ours:.1f} s")
     return on, ours

@@ -24,9 +24,13 @@ from dit_grid.experiments.store.compaction import collect, compact
 
 RUN = "b-4-3f9c2a"
 CHECKPOINT_EVERY = 50
+GRACE_S = 0.2
+"""Longer than a file is half-written, and far shorter than the hour after which a user's clean-up takes it."""
+STEP_S = 0.004
+"""An update takes so long that the run is not over before the last kill."""
 
 
-def train(where: str, last: int, begun: Event | None = None) -> None:
+def train(where: str, last: int, begun: Event | None = None, step_s: float = STEP_S) -> None:
     """Train as a trainer does: rows are a function of the step, flushed before each checkpoint (an empty folder)."""
     store = Store.open(where)
     root = Path(store.paths.full(store.paths.checkpoints(RUN)))
@@ -37,6 +41,7 @@ def train(where: str, last: int, begun: Event | None = None) -> None:
     if begun:
         begun.set()
     for step in range(attempt.resume_step + 1, last + 1):
+        time.sleep(step_s)
         writer.train({"step": step, "loss": 1.0 / step})
         if step % 10 == 0:
             writer.eval({"step": step, "metric": "fid", "protocol": "p", "value": 100.0 / step})
@@ -47,12 +52,12 @@ def train(where: str, last: int, begun: Event | None = None) -> None:
 
 
 def tidy(where: str, last: int, begun: Event) -> None:
-    """Compact and clean up without end, without any grace for readers; `last` is of no interest here."""
+    """Compact and clean up without end, with little grace for readers; `last` is of no interest here."""
     store = Store.open(where)
     begun.set()
     while True:
         compact(store)
-        collect(store, dry_run=False, grace_s=-1.0)
+        collect(store, dry_run=False, grace_s=GRACE_S)
 
 
 def view(store: Store) -> list[pa.Table]:
@@ -104,7 +109,7 @@ def main() -> None:
         wall_s = time.monotonic() - began
         attempts = disturbed.states()[RUN].attempt
         for store in (disturbed, peaceful):
-            train(store.paths.root, args.last)
+            train(store.paths.root, args.last, step_s=0.0)
         same = all(a.equals(b) for a, b in zip(view(disturbed), view(peaceful), strict=True))
         print(
             f"{args.kills} kills, at work the trainer {killed['trainer']} and the compaction {killed['compaction']} "

@@ -3,6 +3,7 @@
 Only what the failing process itself can know is here; lost workers and hosts are the orchestrator's to recognise.
 """
 
+import re
 import traceback
 from typing import Any
 
@@ -18,6 +19,13 @@ NAN, OUT_OF_MEMORY, BAD_INPUT, STORAGE, SUPERSEDED, ERROR = FAILURE_CLASSES = (
     "error",
 )
 """What a failing attempt can say of itself; "error" is everything that the code or its user must mend."""
+
+
+_STATUS = re.compile(
+    r"(UNKNOWN|INTERNAL|UNAVAILABLE|ABORTED|CANCELLED|DEADLINE_EXCEEDED|FAILED_PRECONDITION|INVALID_ARGUMENT"
+    r"|RESOURCE_EXHAUSTED|DATA_LOSS|UNIMPLEMENTED|OUT_OF_RANGE): "
+)
+"""How the text of an error of XLA's runtime begins (the canonical codes of absl::Status)."""
 
 
 class NonFiniteLossError(FloatingPointError):
@@ -42,7 +50,7 @@ def classify(error: BaseException) -> str:
         return SUPERSEDED
     if isinstance(error, StoreError | OSError):
         return STORAGE
-    if isinstance(error, DataError | ValueError) and not _from_jax(error):
+    if isinstance(error, DataError | ValueError) and not _from_the_device(error):
         return BAD_INPUT
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
         return OUT_OF_MEMORY
@@ -60,6 +68,7 @@ def failure_detail(error: BaseException, step: int | None = None) -> dict[str, A
     }
 
 
-def _from_jax(error: BaseException) -> bool:
-    """jaxlib's runtime error is a ValueError in some versions; the device's complaint is no bad input."""
-    return type(error).__module__.startswith(("jax", "jaxlib"))
+def _from_the_device(error: BaseException) -> bool:
+    """Whether the runtime complains, not our code: its error is a ValueError of its own in some versions, and a plain
+    ValueError that begins with a status where the array of a failed step is read."""
+    return type(error).__module__.startswith(("jax", "jaxlib")) or _STATUS.match(str(error)) is not None

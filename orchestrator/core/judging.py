@@ -47,7 +47,8 @@ POLICIES = {
 """Class -> policy. A NaN, a bad input or an error in the code comes back the same every time."""
 
 OWN = (failures.NAN, failures.OUT_OF_MEMORY, failures.BAD_INPUT, failures.SUPERSEDED)
-"""What a rank can only say of itself: no dying sibling makes a loss infinite. In the order in which one is believed."""
+"""What a rank says of itself: no dying sibling makes a loss infinite. In the order in which one is believed; what sounds
+like the words of a rank that lost a sibling is not, whatever its class."""
 
 HOST_LOSS = ("lost-host", "lost-drain")
 PROCESS_LOSS = ("lost-process", "lost-unreachable", "lost")
@@ -77,7 +78,8 @@ def judge(attempt: Attempt, now: float, slice_usable: bool, options: ClusterSpec
     if attempt.stop == "drain" or not slice_usable:
         return Verdict(PREEMPTED, f"slice {attempt.slice} is being taken away")
     for outcome in OWN:
-        if own := _first(seen, outcome):
+        own = _first(seen, outcome)
+        if own and not (attempt.ranks > 1 and is_of_a_peer(own.message)):
             return Verdict(outcome, own.message)
     if attempt.stop in ("cancel", "pause", "resume", "stop", "budget"):
         return Verdict(INTERRUPTED)
@@ -104,9 +106,9 @@ def _settled(attempt: Attempt) -> Verdict:
     for item in seen:
         if item.what == failures.ERROR and not is_of_a_peer(item.message):
             return Verdict(failures.ERROR, item.message)
-    for outcome in (failures.STORAGE, BAD_CHECKPOINT, *PROCESS_LOSS, failures.ERROR):
+    for outcome in (failures.STORAGE, BAD_CHECKPOINT, *PROCESS_LOSS, failures.ERROR, *OWN):
         if found := _first(seen, outcome):
-            known = outcome in (failures.STORAGE, BAD_CHECKPOINT)
+            known = outcome in (failures.STORAGE, BAD_CHECKPOINT) and not is_of_a_peer(found.message)
             return Verdict(outcome if known else LOST, found.message or outcome.replace("-", " "))
     if stopped := _first(seen, INTERRUPTED):
         return Verdict(INTERRUPTED, stopped.message or "stopped by itself")

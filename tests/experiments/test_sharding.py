@@ -72,7 +72,9 @@ def one_device():
     return losses
 
 
-@pytest.mark.parametrize(("devices", "sharding"), [(8, "replicated"), (8, "fsdp")])
+@pytest.mark.parametrize(
+    ("devices", "sharding"), [(2, "replicated"), pytest.param(8, "fsdp", marks=pytest.mark.slow)]
+)  # two hosts below share their parameters out too
 def test_several_devices_give_the_losses_of_one(one_device, devices, sharding):
     found = result(start(run_spec(sharding), devices))
     assert found["devices"] == devices

@@ -78,6 +78,17 @@ def test_a_lost_host_is_a_preemption_although_the_survivor_says_error_first():
     assert grid.run().past[0].outcome == "preempted"
 
 
+@pytest.mark.parametrize("said", ["bad-input", "storage", "out-of-memory"])
+def test_words_of_a_lost_peer_are_believed_of_no_class(said):
+    grid = Grid(one())
+    grid.up(X1)
+    grid.tell(RankEnded(0.8, X1, 0, said, 10, "ValueError: UNKNOWN: Gloo all-reduce failed: Read error"))
+    grid.tell(GangGone(1.0, X1, 0))
+    assert grid.run().phase is Phase.RUNNING  # open until the settle window ends
+    grid.wait(4)
+    assert (grid.run().phase, grid.run().past[0].outcome) == (Phase.WAITING, "infrastructure")
+
+
 def test_a_host_missing_from_the_cluster_is_evidence_too():
     grid = Grid(one(max_retries=0))
     grid.up(X1)
