@@ -47,8 +47,8 @@ POLICIES = {
 """Class -> policy. A NaN, a bad input or an error in the code comes back the same every time."""
 
 OWN = (failures.NAN, failures.OUT_OF_MEMORY, failures.BAD_INPUT, failures.SUPERSEDED)
-"""What a rank says of itself: no dying sibling makes a loss infinite. In the order in which one is believed; what sounds
-like the words of a rank that lost a sibling is not, whatever its class."""
+"""What a rank says of itself: no dying sibling makes a loss infinite. In the order in which one is believed; words of a
+rank that lost a sibling are believed of none of them."""
 
 HOST_LOSS = ("lost-host", "lost-drain")
 PROCESS_LOSS = ("lost-process", "lost-unreachable", "lost")
@@ -108,7 +108,7 @@ def _settled(attempt: Attempt) -> Verdict:
             return Verdict(failures.ERROR, item.message)
     for outcome in (failures.STORAGE, BAD_CHECKPOINT, *PROCESS_LOSS, failures.ERROR, *OWN):
         if found := _first(seen, outcome):
-            known = outcome in (failures.STORAGE, BAD_CHECKPOINT) and not is_of_a_peer(found.message)
+            known = outcome in (failures.STORAGE, BAD_CHECKPOINT)
             return Verdict(outcome if known else LOST, found.message or outcome.replace("-", " "))
     if stopped := _first(seen, INTERRUPTED):
         return Verdict(INTERRUPTED, stopped.message or "stopped by itself")
