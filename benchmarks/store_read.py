@@ -29,7 +29,7 @@ VALUES = ("loss", "mse", "vb", "grad_norm", "param_norm", "learning_rate", "step
 
 
 def fill(store: Store, runs: int, segments: int, rows: int) -> None:
-    """Write the rows as trainers do, a segment a flush; every run is done."""
+    """Write the rows as trainers do, a segment a flush; every run is done, and its end says where it stands."""
     numbers = np.random.default_rng(0).normal(size=(rows, len(VALUES))).tolist()
     for run in range(runs):
         store.add_run({"run_id": f"run-{run}", "spec": "{}"})
@@ -38,7 +38,9 @@ def fill(store: Store, runs: int, segments: int, rows: int) -> None:
             for segment in range(segments):
                 for row, values in enumerate(numbers):
                     writer.train({"step": segment * rows + row + 1, **dict(zip(VALUES, values, strict=True))})
-        store.end_attempt(attempt, "done")
+        last = {"step": segments * rows, "steps_per_s": 1.0, "mfu": None, "loss": numbers[-1][0]}
+        said = {"model": "S/2", "steps": segments * rows, "metrics": {}, "device": "cpu", **last}
+        store.end_attempt(attempt, "done", {"step": segments * rows, "summary": said})
 
 
 def cpu_s() -> float:
@@ -60,11 +62,11 @@ def read(where: str, when: str) -> None:
     """Measure the three reads of the store as it is."""
     command = [sys.executable, "-m", "dit_grid.orchestrator.cli", "status", where, "--json"]
     measure(
-        f"{when}: `dit-grid status`, start-up included",
+        f"{when}: `dit-grid status`, start included",
         lambda: subprocess.run(command, capture_output=True, check=True),
     )
     measure(f"{when}: train() to pandas", lambda: Store.open(where).train().to_pandas())
-    measure(f"{when}: status (states, runs, latest_train)", lambda: status(Store.open(where)))
+    measure(f"{when}: status, were all at work", lambda: status(Store.open(where)))
     measure(f"{when}: one run's history to pandas", lambda: Store.open(where).train(["run-0"]).to_pandas())
 
 
