@@ -6,7 +6,7 @@ at is outside the network (`LATENT_SCALE`). Source: Rombach et al. 2022; definit
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from flax import nnx
 
 from dit_grid.experiments.data.latents import LATENT_SCALE
 from dit_grid.experiments.metrics.local_devices import copied, spread
+from dit_grid.experiments.winograd import conv_3x3
 
 NORM_EPSILON = 1e-6
 LOG_VARIANCE_RANGE = (-30.0, 20.0)
@@ -212,6 +213,14 @@ class Attention(nnx.Module):
         return x_NHWC + self.to_out[0](values_NTC).reshape(N, H, W, C)
 
 
+class Conv3x3(nnx.Conv):
+    """A 3×3 convolution at stride 1 with its bias, with fewer products on CPUs."""
+
+    def __call__(self, inputs: jax.Array, *_: Any) -> jax.Array:
+        assert self.bias is not None, "_conv makes it with a bias"
+        return conv_3x3(inputs, self.kernel[...]) + self.bias[...]
+
+
 class Downsample(nnx.Module):
     """A strided convolution that pads one row and column at the bottom and right alone."""
 
@@ -256,7 +265,8 @@ def _resnets(before: int, after: int, count: int, groups: int, rngs: nnx.Rngs) -
 
 
 def _conv(before: int, after: int, side: int, rngs: nnx.Rngs) -> nnx.Conv:
-    return nnx.Conv(before, after, (side, side), padding="SAME", precision="highest", rngs=rngs)
+    kind = Conv3x3 if side == 3 else nnx.Conv
+    return kind(before, after, (side, side), padding="SAME", precision="highest", rngs=rngs)
 
 
 def _linear(width: int, rngs: nnx.Rngs) -> nnx.Linear:

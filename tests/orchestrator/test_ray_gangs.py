@@ -15,8 +15,8 @@ import pytest
 from dit_grid.experiments.checkpoint_list import live_checkpoints
 from dit_grid.experiments.spec import load_spec
 from dit_grid.experiments.store import Store
-from dit_grid.orchestrator import doctor
-from dit_grid.orchestrator.core import Phase
+from dit_grid.orchestrator import doctor, journal
+from dit_grid.orchestrator.core import Phase, advance
 from dit_grid.orchestrator.launch import drive, record_runs, unfinished
 from dit_grid.orchestrator.processes import birth
 from dit_grid.orchestrator.sentinel import drain_with_ray, stand_guard
@@ -91,6 +91,16 @@ def driven(spec, address):
 def events(store, name):
     """What the journal says of each event or action of that name."""
     return [json.loads(row["detail"]) for row in store.events().to_pylist() if row["kind"] == name]
+
+
+def first_driver(store):
+    """What the first of a store's drivers held for true when it died, by its journal."""
+    rows = store.events().to_pylist()
+    first = min(rows, key=lambda row: row["wall_unix_s"])["journal"]
+    state, told = journal.read([row for row in rows if row["journal"] == first])
+    for event, _ in told:
+        state, _ = advance(state, event)
+    return state
 
 
 def reservations(address):
@@ -235,9 +245,10 @@ def test_a_killed_host_ends_the_gang_and_the_run_goes_on_from_its_checkpoint_on_
     assert battered.slices[2] != battered.slices[1]
     third = battered.store.attempts(battered.gang)[2]
     assert third.attempt.resume_step >= 20
-    lost = events(battered.store, "RankLost")
-    assert "host" in {detail["cause"] for detail in lost}
-    assert battered.state.runs[battered.gang].fruitless == 0  # none of it counts against the run
+    # Ray may tell of the host before or after the surviving rank tells of its broken collective: the class is the same.
+    run = first_driver(battered.store).runs[battered.gang]
+    assert [attempt.outcome for attempt in run.past] == ["preempted", "preempted"]
+    assert run.fruitless == 0  # none of it counts against the run
 
 
 def test_a_killed_driver_is_followed_by_one_that_finds_the_gang_alive(battered):
