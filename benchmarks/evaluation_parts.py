@@ -1,6 +1,6 @@
 """Encoding images to latents, and where the time of one evaluation goes: sampling, decoding, features, statistics.
 
-    python benchmarks/evaluation_parts.py                               S/2 at 256 pixels, 8 samples: about 4 minutes
+    python benchmarks/evaluation_parts.py                               S/2 at 256 pixels, 4 samples: about 10 minutes
     python benchmarks/evaluation_parts.py --model S/8 --steps 50        less sampling a sample
 
 Weights are random but of the published names, shapes and sizes: the VAE of 83.7 million parameters, the FID network of
@@ -55,7 +55,7 @@ def main() -> None:
     """Make the files, encode, evaluate, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="S/2")
-    parser.add_argument("--samples", type=int, default=8)
+    parser.add_argument("--samples", type=int, default=4)
     parser.add_argument("--steps", type=int, default=250)
     asked = parser.parse_args()
     size, patch = asked.model.split("/")
