@@ -333,6 +333,14 @@ def test_a_reference_in_a_bucket_is_that_of_a_disk(tmp_path, dit_grid, cloud, mo
     assert (code, "gs://none/ref.npz: there is no such bucket" in err) == (2, True)
 
 
+def test_a_file_that_is_replaced_in_a_bucket_is_read_anew(cloud):
+    files = open_files(cloud)
+    for content in (b"old", b"new"):
+        files.delete("ref.npz")
+        files.create("ref.npz", content)
+        assert remote.local_copy(f"{cloud}/ref.npz").read_bytes() == content
+
+
 def test_a_file_too_large_for_one_request_reaches_the_bucket_whole(cloud):
     content = np.random.default_rng(0).bytes(6 * 2**20)
     with remote.saved(f"{cloud}/large.npz") as path:
