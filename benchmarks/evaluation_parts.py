@@ -114,7 +114,7 @@ def encoding(folder: Path) -> None:
 
 
 def dit_grid(*arguments: str) -> str:
-    """What the command prints; an error ends the benchmark with its own words."""
+    """What the command prints on standard output; what it says on the other, errors too, goes to the screen."""
     command = [str(Path(sys.executable).with_name("dit-grid")), *arguments]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
