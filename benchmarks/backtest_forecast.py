@@ -28,11 +28,11 @@ import pandas as pd
 from dit_grid.analysis import Results, law, load, main_metric
 from dit_grid.analysis.fits import FORMS, CannotFitError, PowerLaw
 from dit_grid.analysis.fits.comparison import AnyLaw
-from dit_grid.analysis.paper.report import twelve
-from dit_grid.analysis.prediction import costlier_than_cheapest, forecast, held_out
-from dit_grid.analysis.results import assemble
-from dit_grid.analysis.target import ENOUGH, parse_target, standing
-from dit_grid.experiments.records import EVALS, EVENTS, RUNS, TRAIN
+from dit_grid.analysis.forecasting.prediction import costlier_than_cheapest, forecast, held_out
+from dit_grid.analysis.forecasting.target import ENOUGH, parse_target, standing
+from dit_grid.analysis.paper.selections import twelve
+from dit_grid.analysis.results.frames import assemble
+from dit_grid.experiments.store.records import EVALS, EVENTS, RUNS, TRAIN
 from dit_grid.orchestrator.advice.until import until
 
 RANDOM_ORDERS = 8

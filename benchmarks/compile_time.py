@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from dit_grid.experiments.spec.run import RunSpec
-from dit_grid.experiments.update import Program
+from dit_grid.experiments.training.update import Program
 from dit_grid.model import SIZES
 
 

@@ -30,8 +30,8 @@ from dit_grid.analysis.fits import (
     iso_flop,
     prediction_interval,
 )
+from dit_grid.analysis.forecasting.prediction import best_form
 from dit_grid.analysis.paper import paper_law
-from dit_grid.analysis.prediction import best_form
 
 Held = Mapping[str, bool]
 Trial = Callable[[np.random.Generator], Held]

@@ -62,7 +62,7 @@ def launch(store: Path, seed: int, steps: int | None, scratch: Path) -> float:
     spec = scratch / SPEC.name
     spec.write_text(yaml.safe_dump(text))
     environment = os.environ | {"XDG_CACHE_HOME": str(scratch / "cache")}
-    command = [sys.executable, "-m", "dit_grid.orchestrator.cli", "launch", str(spec)]
+    command = [sys.executable, "-m", "dit_grid.orchestrator", "launch", str(spec)]
     started = time.monotonic()
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
     return time.monotonic() - started

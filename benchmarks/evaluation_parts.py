@@ -23,9 +23,9 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from dit_grid.analysis import load
-from dit_grid.experiments.metrics.inception_weights import tensor_shapes as inception_shapes
-from dit_grid.experiments.vae.autoencoder import VAEConfig
-from dit_grid.experiments.vae.weights import tensor_shapes as vae_shapes
+from dit_grid.experiments.networks.autoencoder import VAEConfig
+from dit_grid.experiments.networks.autoencoder_weights import tensor_shapes as vae_shapes
+from dit_grid.experiments.networks.inception_weights import tensor_shapes as inception_shapes
 
 SPEC = """
 name: parts

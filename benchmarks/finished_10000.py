@@ -21,7 +21,7 @@ from pathlib import Path
 from dit_grid.experiments.spec import load_spec
 from dit_grid.experiments.store import Store
 from dit_grid.experiments.store.compaction import collect, compact
-from dit_grid.orchestrator.launch import record_runs
+from dit_grid.orchestrator.planning.work import record_runs
 
 DIGITS = Path(__file__).parents[1] / "experiments" / "digits.yaml"
 MODELS = 12
@@ -74,7 +74,7 @@ def finished(folder: Path, seeds: int) -> None:
 def timed(arguments: list[str]) -> tuple[float, float]:
     """Return the seconds that the command takes, by the clock and of CPU."""
     started, before = time.monotonic(), os.times()
-    command = [sys.executable, "-m", "dit_grid.orchestrator.cli", *arguments]
+    command = [sys.executable, "-m", "dit_grid.orchestrator", *arguments]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     after = os.times()
     spent = after.children_user + after.children_system - before.children_user - before.children_system

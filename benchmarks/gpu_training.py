@@ -20,7 +20,7 @@ import numpy as np
 from flax import nnx
 
 from dit_grid.experiments.spec.run import RunSpec
-from dit_grid.experiments.update import Program
+from dit_grid.experiments.training.update import Program
 from dit_grid.model import SIZES, Diffusion, DiT, Schedule, accounting, sample_chunks
 
 TINY = {"depth": 2, "width": 64, "heads": 4}

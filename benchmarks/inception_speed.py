@@ -46,7 +46,7 @@ def ours(batches: list[int], repeats: int) -> dict[str, tuple[float, float]]:
     import numpy as np
     from flax import nnx
 
-    from dit_grid.experiments.metrics.inception import Inception, features
+    from dit_grid.experiments.networks.inception import Inception, features
 
     network = Inception(nnx.Rngs(0))
     found = {}

@@ -29,7 +29,7 @@ from pathlib import Path
 from dit_grid.experiments.spec import load_spec
 from dit_grid.experiments.store import NotAStoreError, Store
 from dit_grid.experiments.store.check import check
-from dit_grid.orchestrator.ray_backend.fake_slices import fake_cluster
+from dit_grid.orchestrator.backends.ray.fake_slices import fake_cluster
 
 SPEC = """
 name: faults
@@ -80,7 +80,7 @@ class Grid:
 
     def launch(self):
         """Start the launching command."""
-        command = [sys.executable, "-m", "dit_grid.orchestrator.cli", "launch", str(self.path)]
+        command = [sys.executable, "-m", "dit_grid.orchestrator", "launch", str(self.path)]
         self.launches += 1
         with (self.folder / "launch.log").open("a") as log:
             self.process = subprocess.Popen([*command, "--address", self.cluster.address], stdout=log, stderr=log)

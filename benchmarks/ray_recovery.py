@@ -18,13 +18,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from dit_grid.experiments.checkpoint_list import live_checkpoints
 from dit_grid.experiments.spec import load_spec
 from dit_grid.experiments.store import Store
-from dit_grid.orchestrator.launch import drive, record_runs
-from dit_grid.orchestrator.ray_backend import RayBackend
-from dit_grid.orchestrator.ray_backend.fake_slices import fake_cluster
-from dit_grid.orchestrator.vocabulary import GangGone, GangStarted, Progressed
+from dit_grid.experiments.training.checkpoint_list import live_checkpoints
+from dit_grid.orchestrator.backends.ray import RayBackend
+from dit_grid.orchestrator.backends.ray.fake_slices import fake_cluster
+from dit_grid.orchestrator.core.events import GangGone, GangStarted, Progressed
+from dit_grid.orchestrator.driving.loop import drive
+from dit_grid.orchestrator.planning.work import record_runs
 
 SPEC = """
 name: recovery
@@ -42,8 +43,8 @@ DRIVER = """
 import sys
 from dit_grid.experiments.spec import load_spec
 from dit_grid.experiments.store import Store
-from dit_grid.orchestrator.launch import drive
-from dit_grid.orchestrator.ray_backend import RayBackend
+from dit_grid.orchestrator.driving.loop import drive
+from dit_grid.orchestrator.backends.ray import RayBackend
 spec = load_spec(sys.argv[1])
 drive(list(spec.runs), Store.open(spec.store), RayBackend(spec.store, sys.argv[2]))
 """
@@ -171,7 +172,7 @@ def jax_trainer(cluster, folder):
     process = subprocess.Popen([sys.executable, str(script), str(folder / "spec.yaml"), cluster.address])
     try:
         on = slice_of(trained(spec, 1))
-        from dit_grid.orchestrator.sentinel import drain_with_ray
+        from dit_grid.orchestrator.clusters.sentinel import drain_with_ray
 
         drain_with_ray(cluster.address, cluster.hosts[on][1].node_id)("preempted", 1.0)
         killed = time.time()

@@ -11,10 +11,10 @@ from dit_grid.experiments.spec import load_spec
 
 def loop(settings):
     """Train the run as JaxTrainer's workers do: jax.distributed is up, the store has the checkpoints."""
-    from dit_grid.experiments.context import Context
+    from dit_grid.experiments.running.training_run import train
     from dit_grid.experiments.spec.run import RunSpec
     from dit_grid.experiments.store import Store
-    from dit_grid.experiments.train import train
+    from dit_grid.experiments.training.context import Context
 
     train(RunSpec.model_validate_json(settings["run"]), Context(Store.open(settings["store"])))
 

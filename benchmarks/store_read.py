@@ -60,7 +60,7 @@ def measure(what: str, action: Callable[[], object], times: int = 3) -> None:
 
 def read(where: str, when: str) -> None:
     """Measure the three reads of the store as it is."""
-    command = [sys.executable, "-m", "dit_grid.orchestrator.cli", "status", where, "--json"]
+    command = [sys.executable, "-m", "dit_grid.orchestrator", "status", where, "--json"]
     measure(
         f"{when}: `dit-grid status`, start included",
         lambda: subprocess.run(command, capture_output=True, check=True),

@@ -18,8 +18,8 @@ import jax
 import numpy as np
 import torch
 
-from dit_grid.experiments.vae.autoencoder import VAEConfig, compiled_decode, compiled_encode
-from dit_grid.experiments.vae.weights import tensor_shapes, vae_of
+from dit_grid.experiments.networks.autoencoder import VAEConfig, compiled_decode, compiled_encode
+from dit_grid.experiments.networks.autoencoder_weights import tensor_shapes, vae_of
 
 SCALE = 0.18215
 

@@ -1,1 +1,4 @@
-"""Many runs on a cluster: the scheduler, Ray, plans, status, and the command line over all four rooms."""
+"""Many runs on a cluster: what is left to do and costs, who drives, what is decided, where it executes, what is shown.
+
+A single run is `dit_grid.experiments`, and needs nothing from here.
+"""

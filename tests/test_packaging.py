@@ -60,9 +60,9 @@ def modules_after(statement):
         ("import dit_grid.analysis; dit_grid.analysis.load", {"jax", "ray"}),
         ("import dit_grid.experiments.store", {"jax", "ray", "pandas", "gcsfs"}),
         ("import dit_grid.experiments.spec", {"jax", "ray", "pandas", "numpy"}),
-        ("import dit_grid.experiments.train", {"ray"}),
-        ("import dit_grid.orchestrator.status", {"jax", "ray", "pandas"}),
-        ("import dit_grid.orchestrator.cli", {"jax", "ray", "pandas", "numpy", "pydantic", "rich"}),
+        ("import dit_grid.experiments.running.training_run", {"ray"}),
+        ("import dit_grid.orchestrator.screen.status", {"jax", "ray", "pandas"}),
+        ("import dit_grid.orchestrator.commands.cli", {"jax", "ray", "pandas", "numpy", "pydantic", "rich"}),
     ],
 )
 def test_imports_stay_light(statement, unwanted):

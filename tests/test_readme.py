@@ -19,7 +19,7 @@ def lines_that_start_with(prefix):
 
 
 def run(line):
-    command = [sys.executable, "-m", "dit_grid.orchestrator.cli", *shlex.split(line)[1:]]
+    command = [sys.executable, "-m", "dit_grid.orchestrator", *shlex.split(line)[1:]]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, env=dict(os.environ))
 
 

@@ -9,7 +9,7 @@ from matplotlib.ticker import ScalarFormatter
 from dit_grid.analysis.figures.axes import step_ticks
 from dit_grid.analysis.figures.chart import Chart, drawing, headline, new_chart
 from dit_grid.analysis.figures.curves import reads
-from dit_grid.analysis.results import NotMeasuredError, Results, metric_rows
+from dit_grid.analysis.results.frames import NotMeasuredError, Results, metric_rows
 
 BLOCKS = {
     "in-context": ("#e8a33d", "D"),

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dit_grid.analysis.families import main_family
 from dit_grid.analysis.figures.blocks import blocks_against_steps
 from dit_grid.analysis.figures.bubbles import compute_bubbles
 from dit_grid.analysis.figures.chart import Chart
@@ -29,9 +28,10 @@ from dit_grid.analysis.figures.samples import sample_sheet
 from dit_grid.analysis.figures.sampling_compute import metric_against_sampling_compute, sampling_rows
 from dit_grid.analysis.figures.steps import metric_against_steps
 from dit_grid.analysis.figures.training_compute import metrics_against_training_compute
-from dit_grid.analysis.metrics import main_metric, metric_named
-from dit_grid.analysis.results import NotMeasuredError, Results
-from dit_grid.analysis.scaling import ScalingLaw, law
+from dit_grid.analysis.laws.scaling import ScalingLaw, law
+from dit_grid.analysis.results.families import main_family
+from dit_grid.analysis.results.frames import NotMeasuredError, Results
+from dit_grid.analysis.results.metric_names import main_metric, metric_named
 
 PAPER_METRICS = ("fid", "sfid", "is", "precision", "recall")
 """The five metrics of the paper's Figure 12, in its order."""

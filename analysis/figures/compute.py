@@ -14,8 +14,8 @@ from dit_grid.analysis.figures.axes import GMACS, log_x, plain_ticks
 from dit_grid.analysis.figures.chart import FAINT, INK, Chart, drawing, headline, new_chart
 from dit_grid.analysis.figures.curves import reads
 from dit_grid.analysis.figures.style import legends, patch_handles, patch_marker, size_colours, size_handles
-from dit_grid.analysis.metrics import metric_named
-from dit_grid.analysis.scaling import ScalingLaw
+from dit_grid.analysis.laws.scaling import ScalingLaw
+from dit_grid.analysis.results.metric_names import metric_named
 
 
 def metric_against_compute(law: ScalingLaw, published: pd.DataFrame | None = None, log_y: bool | None = None) -> Chart:

@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from dit_grid.analysis.figures.style import patch_dashes, patch_marker
-from dit_grid.analysis.metrics import metric_named
-from dit_grid.analysis.results import in_grid_order
+from dit_grid.analysis.results.frames import in_grid_order
+from dit_grid.analysis.results.metric_names import metric_named
 
 LINE = ("model", "size", "patch", "params", "step")
 

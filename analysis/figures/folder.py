@@ -10,8 +10,8 @@ from pathlib import Path
 
 from dit_grid.analysis.figures.catalog import HEADLINE, Entry, drawn
 from dit_grid.analysis.figures.chart import Chart, save
-from dit_grid.analysis.results import Results, load
-from dit_grid.analysis.sheets import load_samples
+from dit_grid.analysis.results.frames import Results, load
+from dit_grid.analysis.results.sample_sheets import load_samples
 
 GALLERY = "index.html"
 

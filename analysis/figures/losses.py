@@ -11,7 +11,7 @@ from dit_grid.analysis.figures.axes import step_ticks
 from dit_grid.analysis.figures.chart import Chart, drawing, new_chart
 from dit_grid.analysis.figures.curves import without_a_line
 from dit_grid.analysis.figures.style import legends, patch_dashes, patch_handles, size_colours, size_handles
-from dit_grid.analysis.results import NotMeasuredError, Results, in_grid_order
+from dit_grid.analysis.results.frames import NotMeasuredError, Results, in_grid_order
 
 EARLY = 0.15
 """Share of the longest run that the second panel enlarges, but three points at least."""

@@ -1,6 +1,6 @@
 """Several metrics at the end of training against forward compute, a panel each: the paper's Figure 12, right.
 
-What is here draws laws made by `dit_grid.analysis.scaling`, one a metric, with the correlation that the paper prints.
+What is here draws laws made by `laws.scaling`, one a metric, with the correlation that the paper prints.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,8 +13,8 @@ from dit_grid.analysis.figures.axes import GMACS, log_x, plain_ticks
 from dit_grid.analysis.figures.chart import INK, Chart, drawing, headline, new_chart, x_title
 from dit_grid.analysis.figures.style import legends, patch_handles, patch_marker, size_colours, size_handles
 from dit_grid.analysis.fits import CannotFitError, LogLinear, correlate
-from dit_grid.analysis.metrics import metric_named
-from dit_grid.analysis.scaling import ScalingLaw
+from dit_grid.analysis.laws.scaling import ScalingLaw
+from dit_grid.analysis.results.metric_names import metric_named
 
 
 def panel_grid(chart: Chart, count: int, columns: int = 2) -> Iterator[Axes]:

@@ -5,8 +5,10 @@ What is here selects from Table 4 and Table 2; other metrics and other data have
 
 import pandas as pd
 
-from dit_grid.analysis.results import Results, final_rows
-from dit_grid.analysis.scaling import ScalingLaw
+from dit_grid.analysis.laws.scaling import ScalingLaw
+from dit_grid.analysis.paper.selections import other_methods, twelve
+from dit_grid.analysis.paper.tables import paper_results
+from dit_grid.analysis.results.frames import Results, final_rows
 
 
 def of_the_papers_kind(results: Results, metric: str) -> bool:
@@ -18,16 +20,12 @@ def of_the_papers_kind(results: Results, metric: str) -> bool:
 
 def published_points() -> pd.DataFrame:
     """The twelve models at 400K steps: model, size, patch, gmacs, step, train_gmacs, value."""
-    from dit_grid.analysis.paper.report import twelve
-
     rows = final_rows(twelve(), "fid")
     return rows[["model", "size", "patch", "gmacs", "step", "train_gmacs", "value"]].reset_index(drop=True)
 
 
 def published_blocks() -> pd.DataFrame:
     """The four block designs of XL/2 at 400K steps: block, step, value."""
-    from dit_grid.analysis.paper.tables import paper_results
-
     rows = final_rows(paper_results(), "fid")
     chosen = rows[(rows["model"] == "XL/2") & (rows["step"] == 400_000) & (rows["image_size"] == 32)]
     return chosen[["block", "step", "value"]]
@@ -35,8 +33,6 @@ def published_blocks() -> pd.DataFrame:
 
 def methods_beside(law: ScalingLaw, results: Results) -> pd.DataFrame:
     """Figure 2 right: the published methods (name, gmacs, value, own False) and own best, guided too if measured."""
-    from dit_grid.analysis.paper.report import other_methods
-
     best = law.points.sort_values("value").iloc[0]
     rows = [{"name": f"{best['model']} here", "value": best["value"], "gmacs": best["gmacs"], "own": True}]
     evals = results.evals

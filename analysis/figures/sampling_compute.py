@@ -10,8 +10,8 @@ from dit_grid.analysis.figures.axes import SAMPLE_GMACS, log_x, plain_ticks
 from dit_grid.analysis.figures.chart import FAINT, Chart, drawing, headline, new_chart
 from dit_grid.analysis.figures.curves import draw_curve, reads
 from dit_grid.analysis.figures.style import legends, patch_handles, size_colours, size_handles
-from dit_grid.analysis.metrics import metric_named
-from dit_grid.analysis.results import NotMeasuredError, Results, in_grid_order
+from dit_grid.analysis.results.frames import NotMeasuredError, Results, in_grid_order
+from dit_grid.analysis.results.metric_names import metric_named
 
 SAME = ("samples", "sampler", "guidance", "guidance_channels", "weights", "decoder", "seed", "reference", "features")
 """Settings of an evaluation that must be equal for its values to be compared over sampler steps."""

@@ -14,8 +14,8 @@ from dit_grid.analysis.figures.axes import plain_ticks, step_ticks
 from dit_grid.analysis.figures.chart import Chart, drawing, new_chart, x_title
 from dit_grid.analysis.figures.curves import curves, draw_curve, draw_published, without_a_line
 from dit_grid.analysis.figures.style import few, legends, patch_handles, size_colours, size_handles
-from dit_grid.analysis.metrics import metric_named
-from dit_grid.analysis.results import Results, metric_rows
+from dit_grid.analysis.results.frames import Results, metric_rows
+from dit_grid.analysis.results.metric_names import metric_named
 
 MOST_PANELS = 6
 """Panels in a row; of more sizes or patch sizes, as many evenly chosen ones get a panel."""

@@ -14,8 +14,8 @@ from dit_grid.analysis.figures.chart import Chart, drawing, headline, new_chart,
 from dit_grid.analysis.figures.curves import curves, draw_curve, draw_published, without_a_line
 from dit_grid.analysis.figures.panels import panel_grid
 from dit_grid.analysis.figures.style import legends, patch_handles, size_colours, size_handles
-from dit_grid.analysis.metrics import metric_named
-from dit_grid.analysis.results import Results, metric_rows
+from dit_grid.analysis.results.frames import Results, metric_rows
+from dit_grid.analysis.results.metric_names import metric_named
 
 
 def metrics_against_training_compute(

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize import OptimizeResult
-from scipy.optimize import least_squares as search_least_squares
+from scipy.optimize import OptimizeResult, least_squares as search_least_squares
 
 from dit_grid.analysis.fits.levenberg import huber
 from dit_grid.analysis.fits.linear import least_squares

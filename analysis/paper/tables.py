@@ -7,8 +7,8 @@ from importlib.resources import files
 
 import pandas as pd
 
-from dit_grid.analysis.results import Results, assemble
-from dit_grid.experiments.records import EVALS, EVENTS, RUNS, TRAIN
+from dit_grid.analysis.results.frames import Results, assemble
+from dit_grid.experiments.store.records import EVALS, EVENTS, RUNS, TRAIN
 
 VAE_FACTOR = 8
 """A latent's side is the image's divided by this (section 3.1: a 256 px image gives a 32 x 32 latent)."""

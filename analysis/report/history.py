@@ -1,6 +1,6 @@
 """What happened to the runs, from the store's attempts: outcomes, errors, versions, machines.
 
-What is here reads small JSON records; numbers of runs are `dit_grid.analysis.results`.
+What is here reads small JSON records; numbers of runs are `dit_grid.analysis.results.frames`.
 """
 
 import json

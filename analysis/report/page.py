@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dit_grid.analysis.figures.catalog import Material
 from dit_grid.analysis.figures.style import size_colours
+from dit_grid.analysis.laws.scaling import ScalingLaw
 from dit_grid.analysis.report.cells import Cells, table_html
 from dit_grid.analysis.report.history import History, read_history
 from dit_grid.analysis.report.pictures import sample_grid
@@ -22,9 +23,8 @@ from dit_grid.analysis.report.plots import plots
 from dit_grid.analysis.report.settings import settings
 from dit_grid.analysis.report.tables import coefficient_table, forms_table, metrics_table, runs_table
 from dit_grid.analysis.report.words import checklist, facts, headline
-from dit_grid.analysis.results import NotMeasuredError, Results, load
-from dit_grid.analysis.scaling import ScalingLaw
-from dit_grid.analysis.sheets import load_samples
+from dit_grid.analysis.results.frames import NotMeasuredError, Results, load
+from dit_grid.analysis.results.sample_sheets import load_samples
 
 ON_DARK = ("#b8652c", "#cf6d4d", "#d97a6c", "#da84a0", "#d493cf", "#bfa9ea", "#c9d6ff")
 """Colours of sizes on a dark page, dark to light with size: the order of the light page, mirrored."""

@@ -1,6 +1,6 @@
 """Sample pictures of each model as small PNGs inside the page, in the paper's order: patches down, sizes across.
 
-What is here encodes; which pictures there are is `dit_grid.analysis.sheets`.
+What is here encodes; which pictures there are is `dit_grid.analysis.results.sample_sheets`.
 """
 
 import base64

@@ -12,8 +12,8 @@ from dit_grid.analysis.figures.axes import GMACS
 from dit_grid.analysis.figures.catalog import Material
 from dit_grid.analysis.figures.curves import curves, reads
 from dit_grid.analysis.figures.losses import APART, loss_lines
-from dit_grid.analysis.metrics import metric_named
-from dit_grid.analysis.results import final_rows, in_grid_order, metric_rows
+from dit_grid.analysis.results.frames import final_rows, in_grid_order, metric_rows
+from dit_grid.analysis.results.metric_names import metric_named
 
 Plot = dict[str, Any]
 

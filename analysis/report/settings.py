@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from dit_grid.analysis.results import Results
+from dit_grid.analysis.results.frames import Results
 
 NAMED = 6
 """Values of a setting that are listed; of more, their number."""

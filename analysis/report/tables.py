@@ -7,13 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from dit_grid.analysis.families import main_family
 from dit_grid.analysis.fits import CannotFitError, LogLinear, compare, correlate
-from dit_grid.analysis.metrics import metric_named
+from dit_grid.analysis.laws.scaling import ScalingLaw, law as law_of
 from dit_grid.analysis.report.cells import Cells, cells_of
-from dit_grid.analysis.results import Results, results_table
-from dit_grid.analysis.scaling import ScalingLaw
-from dit_grid.analysis.scaling import law as law_of
+from dit_grid.analysis.results.families import main_family
+from dit_grid.analysis.results.frames import Results, results_table
+from dit_grid.analysis.results.metric_names import metric_named
 
 R = "r(log GMACs, value)"
 """Heads the column of correlations, the paper's: of the values themselves, also where the law is in their logs."""

@@ -7,8 +7,8 @@ import numpy as np
 
 from dit_grid.analysis.fits import FitResult
 from dit_grid.analysis.fits.result import Status
-from dit_grid.analysis.metrics import metric_named
-from dit_grid.analysis.scaling import ScalingLaw
+from dit_grid.analysis.laws.scaling import ScalingLaw
+from dit_grid.analysis.results.metric_names import metric_named
 
 Item = tuple[str, str]
 

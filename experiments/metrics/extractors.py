@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from dit_grid.experiments.data.dataset import DataError
 from dit_grid.experiments.data.image_arrays import image_chunks
 from dit_grid.experiments.data.remote import cache_folder, replacing
-from dit_grid.experiments.metrics.image_scores import FeatureNetwork, collect
+from dit_grid.experiments.metrics.image_scores import collect
 from dit_grid.experiments.metrics.names import INCEPTION
 from dit_grid.experiments.metrics.reference import Reference, holds_images, read_rows
+from dit_grid.experiments.networks.features import FeatureNetwork
 
 DINOV2 = "dinov2"
 
@@ -64,13 +65,13 @@ def reference_rows(path: Path, reference: Reference, network: FeatureNetwork, ba
 
 
 def _inception(weights: Path) -> FeatureNetwork:
-    from dit_grid.experiments.metrics.inception_weights import load_inception
+    from dit_grid.experiments.networks.inception_weights import load_inception
 
     return load_inception(weights)
 
 
 def _dinov2(weights: Path) -> FeatureNetwork:
-    from dit_grid.experiments.metrics.dinov2_weights import load_dinov2
+    from dit_grid.experiments.networks.dinov2_weights import load_dinov2
 
     return load_dinov2(weights)
 

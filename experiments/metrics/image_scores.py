@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from dit_grid.experiments.metrics.frechet import frechet_distance
 from dit_grid.experiments.metrics.inception_score import inception_score
@@ -20,30 +20,15 @@ from dit_grid.experiments.metrics.moments import Moments
 from dit_grid.experiments.metrics.names import IMAGES, INCEPTION
 from dit_grid.experiments.metrics.neighbours import density_coverage, precision_recall
 from dit_grid.experiments.metrics.reference import Gaussian, MismatchError, Provenance, Reference, check_comparable
-from dit_grid.experiments.stopwatch import Stopwatch
+from dit_grid.experiments.metrics.stopwatch import Stopwatch
+from dit_grid.experiments.networks.features import POOL, SPATIAL, FeatureNetwork
 
-POOL, SPATIAL = "pool", "spatial"
 FEATURES, STATISTICS = "features", "statistics"
 """Parts of the time that scoring takes."""
 
 
 class ImageScoreError(ValueError):
     """Images that cannot be scored as asked; the message says what is missing."""
-
-
-@dataclass(frozen=True)
-class FeatureNetwork:
-    """Any function from uint8 images (B, H, W, 3) to named features (B, D), of which one must be `pool`.
-
-    `preparation` names crop and resize, for the record. `classify`, from pool features (B, D) to logits, is what an
-    Inception Score needs. Scores are called fid, sfid … for the network named `inception`, else fd-NAME.
-    """
-
-    name: str
-    sha256: str
-    preparation: str
-    extract: Callable[[NDArray[np.uint8]], Mapping[str, ArrayLike]]
-    classify: Callable[[NDArray[np.float32]], np.ndarray] | None = None
 
 
 @dataclass(frozen=True)

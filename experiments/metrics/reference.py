@@ -3,7 +3,6 @@
 Computing features is not here. A published file says nothing of how it was made beyond its own hash; ours do.
 """
 
-import hashlib
 import json
 import zipfile
 from dataclasses import asdict, dataclass
@@ -12,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dit_grid.experiments.networks.weight_files import file_sha256
 
 POOL_NAMES = (("mu", "sigma"), ("ref_mu", "ref_sigma"))
 """Arrays that hold mean and covariance: of ADM, pytorch-fid, EDM and clean-fid; of MeanFlow."""
@@ -131,12 +132,6 @@ def check_comparable(reference: Reference, samples: Provenance, features: int) -
     ]
     if differing:
         raise MismatchError(f"samples cannot be compared with reference {reference.name}: " + "; ".join(differing))
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 in hex of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _provenance(text: str) -> Provenance:

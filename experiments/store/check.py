@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dit_grid.experiments.records import EVALS, EVENTS, RUNS, TRAIN, Table
 from dit_grid.experiments.store.attempts import Fences
 from dit_grid.experiments.store.checkpoint_marks import damaged
 from dit_grid.experiments.store.encoding import decode
 from dit_grid.experiments.store.errors import StoreError
 from dit_grid.experiments.store.paths import START, Compacted, Segment, StorePaths, parse_attempt, parse_rows, parse_run
 from dit_grid.experiments.store.reading import Listing, listings
+from dit_grid.experiments.store.records import EVALS, EVENTS, RUNS, TRAIN, Table
 from dit_grid.experiments.store.store import Store
 
 _Started = Mapping[str, Mapping[int, set[str]]]

@@ -15,7 +15,6 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from dit_grid.experiments.records import EVALS, EVENTS, TRAIN, Table
 from dit_grid.experiments.store.attempts import Fences
 from dit_grid.experiments.store.checkpoint_marks import unmarked_folders
 from dit_grid.experiments.store.encoding import encode
@@ -23,6 +22,7 @@ from dit_grid.experiments.store.files import Files
 from dit_grid.experiments.store.partials import abandoned
 from dit_grid.experiments.store.paths import Compacted, Segment, StorePaths
 from dit_grid.experiments.store.reading import Listing, covered_by, fetch, listings, undisturbed
+from dit_grid.experiments.store.records import EVALS, EVENTS, TRAIN, Table
 from dit_grid.experiments.store.store import Store
 from dit_grid.experiments.store.views import exactly_once
 

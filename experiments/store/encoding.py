@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dit_grid.experiments.records import SCHEMA_VERSION, TABLES, Table
 from dit_grid.experiments.store.errors import DamagedFileError, NewerVersionError, StoreError
+from dit_grid.experiments.store.records import SCHEMA_VERSION, TABLES, Table
 
 _COVERS = b"dit_grid.covers"
 _ROW_GROUP = 4096

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dit_grid.experiments.records import TRAIN
 from dit_grid.experiments.store.errors import StorageError, StoreError
+from dit_grid.experiments.store.records import TRAIN
 from dit_grid.experiments.store.store import Store
 
 TENSORBOARD = "tensorboard"

@@ -19,11 +19,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dit_grid.experiments.records import EVALS, RUNS, TRAIN, Table
 from dit_grid.experiments.store.encoding import checked_row
 from dit_grid.experiments.store.errors import StoreError
 from dit_grid.experiments.store.paths import checked_id
 from dit_grid.experiments.store.provenance import protocol
+from dit_grid.experiments.store.records import EVALS, RUNS, TRAIN, Table
 from dit_grid.experiments.store.store import Store
 
 Row = dict[str, Any]

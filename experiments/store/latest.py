@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping
 
 import pyarrow as pa
 
-from dit_grid.experiments.records import Table
 from dit_grid.experiments.store.attempts import Fences
 from dit_grid.experiments.store.files import Files
 from dit_grid.experiments.store.reading import Listing, Rows, fetch, listings
+from dit_grid.experiments.store.records import Table
 from dit_grid.experiments.store.views import exactly_once
 
 

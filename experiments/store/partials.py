@@ -1,6 +1,6 @@
 """States of evaluations under way: which there are of a run, and which are of no use any more.
 
-What they hold, and who goes on from them, is `dit_grid.experiments.partial_evaluation`.
+What they hold, and who goes on from them, is `dit_grid.experiments.evaluation.partial_state`.
 """
 
 import contextlib

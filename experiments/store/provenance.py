@@ -10,8 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from dit_grid.experiments.records import EVALS
 from dit_grid.experiments.store.errors import StoreError
+from dit_grid.experiments.store.records import EVALS
 
 _TIMES = {"seconds", "sampling_s", "decoding_s", "features_s", "statistics_s", "wall_unix_s"}
 

@@ -10,11 +10,11 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from dit_grid.experiments.records import Table
 from dit_grid.experiments.store.encoding import decode, decode_together
 from dit_grid.experiments.store.errors import StorageError
 from dit_grid.experiments.store.files import Files
 from dit_grid.experiments.store.paths import Compacted, Segment, StorePaths, checked_id, parse_rows
+from dit_grid.experiments.store.records import Table
 
 _Found = TypeVar("_Found")
 _TRIES = 5

@@ -13,7 +13,6 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from dit_grid.experiments.records import EVALS, EVENTS, RUNS, TRAIN, Table
 from dit_grid.experiments.store.attempts import Attempt, AttemptRecord, Fences, RunState
 from dit_grid.experiments.store.encoding import checked_row, decode, encode, table_of
 from dit_grid.experiments.store.errors import NewerVersionError, NotAStoreError, RunConflictError, StoreError
@@ -22,6 +21,7 @@ from dit_grid.experiments.store.latest import latest_rows
 from dit_grid.experiments.store.liveness import live_limit
 from dit_grid.experiments.store.paths import FORMAT, StorePaths, checked_id, parse_run
 from dit_grid.experiments.store.reading import fetch, listings, undisturbed
+from dit_grid.experiments.store.records import EVALS, EVENTS, RUNS, TRAIN, Table
 from dit_grid.experiments.store.views import exactly_once
 from dit_grid.experiments.store.watch import Watch
 from dit_grid.experiments.store.writer import EventWriter, RowWriter

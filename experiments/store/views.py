@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from dit_grid.experiments.records import Table
 from dit_grid.experiments.store.liveness import live_limit
+from dit_grid.experiments.store.records import Table
 
 
 def exactly_once(table: Table, parts: Sequence[pa.Table], resume_steps: Mapping[int, int]) -> pa.Table:

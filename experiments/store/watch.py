@@ -8,12 +8,12 @@ from functools import partial
 
 import pyarrow as pa
 
-from dit_grid.experiments.records import EVALS, EVENTS, TRAIN, Table
 from dit_grid.experiments.store.attempts import Fences, RunState
 from dit_grid.experiments.store.files import Files
 from dit_grid.experiments.store.liveness import is_live
 from dit_grid.experiments.store.paths import Compacted, Segment
 from dit_grid.experiments.store.reading import Listing, Rows, fetch, listings, undisturbed
+from dit_grid.experiments.store.records import EVALS, EVENTS, TRAIN, Table
 from dit_grid.experiments.store.views import exactly_once
 
 

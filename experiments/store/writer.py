@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from dit_grid.experiments.records import EVALS, EVENTS, TRAIN, Table
 from dit_grid.experiments.store.attempts import Attempt
 from dit_grid.experiments.store.encoding import checked_row, encode, table_of
 from dit_grid.experiments.store.errors import StoreError, SupersededError
 from dit_grid.experiments.store.files import Files
 from dit_grid.experiments.store.paths import Segment, StorePaths
 from dit_grid.experiments.store.reading import next_sequence
+from dit_grid.experiments.store.records import EVALS, EVENTS, TRAIN, Table
 
 Row = Mapping[str, Any]
 

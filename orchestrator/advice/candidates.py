@@ -1,6 +1,6 @@
 """Runs that could be bought next: the cells of a spec, other seeds, named models; each with what `plan` says it costs.
 
-What they would teach is `dit_grid.analysis.design`; nothing is started here.
+What they would teach is `dit_grid.analysis.forecasting.design`; nothing is started here.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from dit_grid.experiments.spec import ExperimentSpec, RunSpec
 from dit_grid.model import accounting
-from dit_grid.orchestrator.calibrate import measured_speeds
-from dit_grid.orchestrator.plan import PlanRow, plan
+from dit_grid.orchestrator.planning.calibrate import measured_speeds
+from dit_grid.orchestrator.planning.plan import PlanRow, plan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +21,7 @@ def spec_frame(spec: ExperimentSpec, runs: Iterable[RunSpec]) -> "pd.DataFrame":
     """Return a row a run with the columns of `Results.runs`, as the store will hold it; costs from `accounting`."""
     import pandas as pd
 
-    from dit_grid.orchestrator.launch import run_row
+    from dit_grid.orchestrator.planning.work import run_row
 
     rows = [run_row(spec, run) for run in runs]
     return pd.DataFrame([row | {"run_seed": row["seed"], "gmacs": row["forward_macs"] / 1e9} for row in rows])  # type: ignore[operator]
@@ -29,7 +29,7 @@ def spec_frame(spec: ExperimentSpec, runs: Iterable[RunSpec]) -> "pd.DataFrame":
 
 def in_family(frame: "pd.DataFrame", results: "Results", points: "pd.DataFrame") -> "pd.DataFrame":
     """Return the rows that belong to the law with these points: runs of another block or length tell nothing."""
-    from dit_grid.analysis.families import FAMILY
+    from dit_grid.analysis.results.families import FAMILY
 
     family = results.runs[results.runs["model"].isin(points["model"])][list(FAMILY)].mode()
     return frame[(frame[list(FAMILY)] == family.iloc[0]).all(axis=1)] if len(family) else frame

@@ -52,7 +52,7 @@ def _from_store(spec: ExperimentSpec) -> dict[str, Expectation]:
         return {}  # no law of so few; and a plan need not wait for pandas to say so
     from dit_grid.analysis import load, main_metric
     from dit_grid.analysis.fits import CannotFitError
-    from dit_grid.analysis.results import NotMeasuredError
+    from dit_grid.analysis.results.frames import NotMeasuredError
 
     results = load(spec.store)
     metric = main_metric(set(results.evals["metric"]))
@@ -89,8 +89,8 @@ def _is_papers(run: RunSpec) -> bool:
 def _from_paper(runs: list[RunSpec]) -> dict[str, Expectation]:
     """What Table 4 printed, where the network is the paper's; else its law."""
     from dit_grid.analysis import forecast
-    from dit_grid.analysis.candidates import named_models
-    from dit_grid.analysis.paper.report import twelve
+    from dit_grid.analysis.forecasting.candidates import named_models
+    from dit_grid.analysis.paper.selections import twelve
     from dit_grid.model.config import SIZES
 
     results, found = twelve(), {}

@@ -1,6 +1,6 @@
 """What to run next for a budget: candidates of a spec ranked by what they teach, and the YAML that launches the chosen.
 
-The ranking is `dit_grid.analysis.design`, prices are `plan`'s; nothing is started here.
+The ranking is `dit_grid.analysis.forecasting.design`, prices are `plan`'s; nothing is started here.
 """
 
 import re
@@ -13,15 +13,15 @@ import yaml
 from dit_grid.experiments.spec import ExperimentSpec, RunSpec
 from dit_grid.model import accounting
 from dit_grid.orchestrator.advice.candidates import changed, in_family, named_runs, next_seeds, priced, spec_frame
-from dit_grid.orchestrator.errors import RequestError
-from dit_grid.orchestrator.plan import PlanRow, evaluation_macs
+from dit_grid.orchestrator.core.errors import RequestError
+from dit_grid.orchestrator.planning.plan import PlanRow, evaluation_macs
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from dit_grid.analysis import Results
-    from dit_grid.analysis.design import Design
-    from dit_grid.analysis.target import Target
+    from dit_grid.analysis.forecasting.design import Design
+    from dit_grid.analysis.forecasting.target import Target
 
 UNITS = {"usd": "usd", "h": "hours", "flops": "flops"}
 
@@ -80,9 +80,9 @@ def suggest(
     """
     import pandas as pd
 
-    from dit_grid.analysis.design import choose, design_for, rank
     from dit_grid.analysis.fits import CannotFitError
-    from dit_grid.analysis.results import NotMeasuredError
+    from dit_grid.analysis.forecasting.design import choose, design_for, rank
+    from dit_grid.analysis.results.frames import NotMeasuredError
 
     table, runs = _candidates(spec, results, target, metric, models)
     table["cost"] = _costs(table, budget, spec)
@@ -109,9 +109,9 @@ def _candidates(
     import pandas as pd
 
     from dit_grid.analysis import law
-    from dit_grid.analysis.candidates import named_models
-    from dit_grid.analysis.design import ANOTHER_SEED, NEW_MODEL
-    from dit_grid.analysis.results import NotMeasuredError
+    from dit_grid.analysis.forecasting.candidates import named_models
+    from dit_grid.analysis.forecasting.design import ANOTHER_SEED, NEW_MODEL
+    from dit_grid.analysis.results.frames import NotMeasuredError
 
     try:
         points = law(results, metric).points
@@ -157,7 +157,7 @@ def _more_samples(spec: ExperimentSpec, runs: Sequence[RunSpec]) -> "pd.DataFram
     """One candidate: every measured model evaluated once more, at its end, with SAMPLES_FACTOR times the samples."""
     import pandas as pd
 
-    from dit_grid.analysis.design import MORE_SAMPLES
+    from dit_grid.analysis.forecasting.design import MORE_SAMPLES
 
     if not runs:
         return pd.DataFrame()
@@ -211,7 +211,7 @@ def _noise(design: "Design") -> str:
 
 
 def _notes(design: "Design", reached: "Design", bought: "pd.DataFrame", table: "pd.DataFrame") -> tuple[str, ...]:
-    from dit_grid.analysis.design import MORE_SAMPLES, choose
+    from dit_grid.analysis.forecasting.design import MORE_SAMPLES, choose
 
     target, notes = design.target, []
     if bought.empty:

@@ -1,6 +1,6 @@
 """A grid that stops when it knows enough: after each result, which waiting runs come first and whether to start more.
 
-What is here advises; the scheduler core decides what runs. The statistics are `dit_grid.analysis.target` and `design`.
+What is here advises; the scheduler core decides what runs. The statistics are `analysis.forecasting`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 from dit_grid.experiments.spec import ExperimentSpec, UntilSpec
 from dit_grid.experiments.store import Store
 from dit_grid.model import accounting
-from dit_grid.orchestrator.backend import now
-from dit_grid.orchestrator.errors import RequestError
-from dit_grid.orchestrator.plan import evaluation_macs
-from dit_grid.orchestrator.vocabulary import Reordered
+from dit_grid.orchestrator.backends.contract import now
+from dit_grid.orchestrator.core.errors import RequestError
+from dit_grid.orchestrator.core.events import Reordered
+from dit_grid.orchestrator.planning.plan import evaluation_macs
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from dit_grid.analysis import Results
-    from dit_grid.analysis.target import Target
+    from dit_grid.analysis.forecasting.target import Target
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def asked_until(spec: ExperimentSpec, target: str | None, metric: str | None, ru
     )
     if chosen is None:
         return spec
-    from dit_grid.analysis.target import TargetError, check_metric, parse_target
+    from dit_grid.analysis.forecasting.target import TargetError, check_metric, parse_target
 
     try:
         check_metric(parse_target(chosen.target, with_width=True), chosen.metric or "fid")
@@ -95,7 +95,7 @@ def until(text: str, costs: Mapping[str, float], metric: str | None = None) -> P
 
     Raises RequestError for a target that cannot be read.
     """
-    from dit_grid.analysis.target import TargetError, parse_target
+    from dit_grid.analysis.forecasting.target import TargetError, parse_target
 
     try:
         target = parse_target(text, with_width=True)
@@ -110,7 +110,7 @@ def until(text: str, costs: Mapping[str, float], metric: str | None = None) -> P
 
 def _advice(results: "Results", target: "Target", costs: Mapping[str, float], metric: str | None) -> Advice:
     from dit_grid.analysis import main_metric
-    from dit_grid.analysis.target import standing
+    from dit_grid.analysis.forecasting.target import standing
 
     chosen = metric or main_metric(set(results.evals["metric"]))
     if chosen is None:
@@ -130,9 +130,9 @@ def _in_order(run_ids: Sequence[str]) -> dict[str, int]:
 
 def _by_gain(results: "Results", target: "Target", metric: str, costs: Mapping[str, float]) -> list[str]:
     """Run ids, the one with the most expected narrowing per cost first; empty where no law can be fitted yet."""
-    from dit_grid.analysis.design import design_for, rank
     from dit_grid.analysis.fits import CannotFitError
-    from dit_grid.analysis.results import NotMeasuredError
+    from dit_grid.analysis.forecasting.design import design_for, rank
+    from dit_grid.analysis.results.frames import NotMeasuredError
 
     try:
         design = design_for(results, target, metric)
@@ -148,7 +148,7 @@ def _by_gain(results: "Results", target: "Target", metric: str, costs: Mapping[s
 
 def _candidates(results: "Results", measured: Sequence[str], costs: Mapping[str, float]) -> "pd.DataFrame":
     """The runs of the grid that are not done, each a new model or another seed of one that was measured."""
-    from dit_grid.analysis.design import ANOTHER_SEED, NEW_MODEL
+    from dit_grid.analysis.forecasting.design import ANOTHER_SEED, NEW_MODEL
 
     runs = results.runs[results.runs["run_id"].isin(costs) & (results.runs["state"] != "done")]
     kinds = [ANOTHER_SEED if model in measured else NEW_MODEL for model in runs["model"]]

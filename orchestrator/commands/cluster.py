@@ -26,7 +26,7 @@ def cluster(kind: str, slice_type: str, slices: int, project: str, zone: str, im
     dit-grid cluster gcp-v3-preemptible --project my-project --zone europe-west4-a --slice v3-32 --slices 4
     dit-grid cluster kuberay-v3 --image europe-docker.pkg.dev/my-project/images/dit-grid --slice v3-32 --slices 4
     """
-    from dit_grid.orchestrator.cluster_files import Cluster, write_cluster
+    from dit_grid.orchestrator.clusters.files import Cluster, write_cluster
 
     wanted = Cluster(kind, slice_type, slices, project, zone, image, name)
     for path in write_cluster(wanted, Path(out)):

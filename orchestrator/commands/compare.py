@@ -1,6 +1,6 @@
 """`dit-grid compare`: own results beside the paper's, or one store beside another, run by run.
 
-The verdicts are `dit_grid.analysis.reproduction`; here are only the request and what is printed.
+The verdicts are `dit_grid.analysis.paper.reproduction`; here are only the request and what is printed.
 """
 
 import click
@@ -28,11 +28,11 @@ def compare(where: str | None, other: str | None, metric: str | None, anyway: bo
     from dataclasses import asdict
 
     from dit_grid.analysis import load
-    from dit_grid.analysis.reproduction import compare_stores, compare_with_paper
+    from dit_grid.analysis.paper.reproduction import compare_stores, compare_with_paper
     from dit_grid.orchestrator.commands.forecast import main_metric_of
-    from dit_grid.orchestrator.errors import RequestError
-    from dit_grid.orchestrator.tables import print_json, print_rows
-    from dit_grid.orchestrator.where import store_of
+    from dit_grid.orchestrator.commands.where import store_of
+    from dit_grid.orchestrator.core.errors import RequestError
+    from dit_grid.orchestrator.screen.tables import print_json, print_rows
 
     own = load(store_of(where))
     if other is None and metric not in (None, "fid"):

@@ -70,10 +70,10 @@ COMMANDS = (cancel, pause, resume, retry)
 
 def _ask(what: str, patterns: tuple[str, ...], where: str | None) -> None:
     from dit_grid.experiments.store import Store
-    from dit_grid.orchestrator.lease import Held, Watcher
-    from dit_grid.orchestrator.requests import ask
-    from dit_grid.orchestrator.status import without_pandas
-    from dit_grid.orchestrator.where import runs_matching, store_of
+    from dit_grid.orchestrator.commands.where import runs_matching, store_of
+    from dit_grid.orchestrator.control.lease import Held, Watcher
+    from dit_grid.orchestrator.control.requests import ask
+    from dit_grid.orchestrator.screen.status import without_pandas
 
     without_pandas()
     store = Store.open(store_of(where))

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dit_grid.orchestrator.errors import RequestError
+from dit_grid.orchestrator.core.errors import RequestError
 
 if TYPE_CHECKING:
     from dit_grid.experiments.data.latent_shards import Encoding, Manifest
-    from dit_grid.experiments.vae.autoencoder import AutoencoderKL
+    from dit_grid.experiments.networks.autoencoder import AutoencoderKL
 
 SHOWN = 10
 """Unreadable images that are named; the manifest names all."""
@@ -44,12 +44,12 @@ def encode(
     from dit_grid.experiments.data.encode import encode_shards, encoding_of, finish
     from dit_grid.experiments.data.image_folder import list_images
     from dit_grid.experiments.data.latent_shards import Making
+    from dit_grid.experiments.networks.autoencoder import compiled_encode
+    from dit_grid.experiments.networks.autoencoder_weights import load_vae
+    from dit_grid.experiments.networks.weight_files import weights_sha256
     from dit_grid.experiments.store.files import open_files
-    from dit_grid.experiments.vae.autoencoder import compiled_encode
-    from dit_grid.experiments.vae.weights import load_vae
-    from dit_grid.experiments.weight_files import weights_sha256
-    from dit_grid.orchestrator.hosts import share
-    from dit_grid.orchestrator.shown import progress
+    from dit_grid.orchestrator.commands.hosts import share
+    from dit_grid.orchestrator.screen.notices import progress
 
     mine = share(host, os.environ)
     files, listing = open_files(out), list_images(folder)
@@ -106,7 +106,7 @@ def _summary(encoding: "Encoding", manifest: "Manifest | None", root: str, new: 
 
 def _print(summary: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        from dit_grid.orchestrator.tables import print_json
+        from dit_grid.orchestrator.screen.tables import print_json
 
         print_json(summary)
         return

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dit_grid.orchestrator.commands.sample import changed, sampling_options
-from dit_grid.orchestrator.errors import RequestError
+from dit_grid.orchestrator.core.errors import RequestError
 
 if TYPE_CHECKING:
-    from dit_grid.experiments.image_sets import ImageSet
-    from dit_grid.experiments.metrics.image_scores import FeatureNetwork
+    from dit_grid.experiments.evaluation.image_sets import ImageSet
+    from dit_grid.experiments.networks.features import FeatureNetwork
     from dit_grid.experiments.spec.run import EvalSetting, RunSpec
 
 DIGITS = "digits"
@@ -55,7 +55,7 @@ def evaluate(
     are read.
     """
     from dit_grid.experiments.data.remote import is_remote
-    from dit_grid.orchestrator.shown import plain_warnings
+    from dit_grid.orchestrator.screen.notices import plain_warnings
 
     if target is None:
         raise RequestError("name what to score: an .npz of samples, a folder of images, or a RUN, e.g. XL/2")
@@ -74,10 +74,10 @@ def _make_reference(
     path: Path, features: str | None, image_size: int | None, out: str | None, as_json: bool
 ) -> None:  # fmt: skip
     from dit_grid.experiments.data.remote import saved
-    from dit_grid.experiments.image_sets import image_set
-    from dit_grid.experiments.scoring import make_reference, summary
-    from dit_grid.orchestrator.shown import progress
-    from dit_grid.orchestrator.tables import print_json
+    from dit_grid.experiments.evaluation.image_set_scores import make_reference, summary
+    from dit_grid.experiments.evaluation.image_sets import image_set
+    from dit_grid.orchestrator.screen.notices import progress
+    from dit_grid.orchestrator.screen.tables import print_json
 
     if out is None or not out.endswith(".npz"):
         raise RequestError(f"-o {out or ''}: name the file for the reference, ending in .npz, e.g. -o reference.npz")
@@ -96,9 +96,9 @@ def _score_file(
     as_json: bool,
 ) -> None:  # fmt: skip
     from dit_grid.experiments.data.remote import local_copy
-    from dit_grid.experiments.image_sets import image_set
-    from dit_grid.experiments.scoring import score_digits, score_images
-    from dit_grid.orchestrator.shown import progress
+    from dit_grid.experiments.evaluation.image_set_scores import score_digits, score_images
+    from dit_grid.experiments.evaluation.image_sets import image_set
+    from dit_grid.orchestrator.screen.notices import progress
 
     images = image_set(path, image_size)
     network = None if features == DIGITS or (features is None and _are_digits(images)) else _network(features)
@@ -127,7 +127,7 @@ def _are_digits(images: "ImageSet") -> bool:
 def _network(features: str | None) -> "FeatureNetwork":
     from dit_grid.experiments.data.remote import local_copy
     from dit_grid.experiments.metrics.extractors import feature_network
-    from dit_grid.experiments.metrics.inception_weights import PUBLISHED_SHA256, WHERE
+    from dit_grid.experiments.networks.inception_weights import PUBLISHED_SHA256, WHERE
 
     if features is None:
         raise RequestError(
@@ -149,13 +149,12 @@ def _score_run(
     target: str, reference: str | None, features: str | None, asked: tuple[str, ...], as_json: bool, *,
     where: str | None, step: int | None, record: bool, vae: str | None, raw: bool | None, **sampling: Any,
 ) -> None:  # fmt: skip
-    from dit_grid.experiments.checkpoint_scores import check_recordable, measure
-    from dit_grid.experiments.checkpoint_scores import record as record_rows
-    from dit_grid.experiments.partial_evaluation import StoppedError
-    from dit_grid.experiments.sampling import run_spec
+    from dit_grid.experiments.evaluation.partial_state import StoppedError
+    from dit_grid.experiments.running.checkpoint_scores import check_recordable, measure, record as record_rows
+    from dit_grid.experiments.sampling.pictures import run_spec
     from dit_grid.experiments.store import Store
-    from dit_grid.orchestrator.signals import stop_signals
-    from dit_grid.orchestrator.where import runs_matching, store_of
+    from dit_grid.orchestrator.commands.where import runs_matching, store_of
+    from dit_grid.orchestrator.control.signals import stop_signals
 
     store = Store.open(store_of(where))
     sampling["weights"] = "raw" if raw else None
@@ -182,7 +181,7 @@ def _settings(
 ) -> "tuple[tuple[EvalSetting, ...], dict[str, str]]":  # fmt: skip
     """The spec's own settings, or, where anything is asked for, the one by which it samples with that changed; and
     where the files that were asked for lie, by the names that settings use."""
-    from dit_grid.experiments.sampling import default_setting
+    from dit_grid.experiments.sampling.pictures import default_setting
 
     changes, files = dict(sampling), {}
     for field, path in (("reference", reference), ("decoder", vae)):
@@ -215,7 +214,7 @@ def _say_stopping() -> None:
 
 
 def _print(rows: list[dict[str, Any]], columns: dict[str, str], as_json: bool) -> None:
-    from dit_grid.orchestrator.tables import print_json, print_rows
+    from dit_grid.orchestrator.screen.tables import print_json, print_rows
 
     if as_json:
         print_json(rows)

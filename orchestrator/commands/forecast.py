@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dit_grid.orchestrator.errors import RequestError
+from dit_grid.orchestrator.core.errors import RequestError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +55,7 @@ def forecast(
     Without --models: the runs that are unfinished. A model that was measured is kept out of the fit and its value shown
     beside the prediction. Needs six measured models.
     """
-    from dit_grid.analysis.prediction import forecast as predict
+    from dit_grid.analysis.forecasting.prediction import forecast as predict
 
     results, spec = _opened(where, spec_file, paper)
     chosen = metric or main_metric_of(results)
@@ -100,9 +100,8 @@ def suggest(
     four times the samples. Expected is the half of the 95 % interval, from the law's Jacobian and the noise; it does
     not depend on what the runs will find.
     """
-    from dit_grid.analysis.target import parse_target
-    from dit_grid.orchestrator.advice.suggest import parse_budget, spec_yaml
-    from dit_grid.orchestrator.advice.suggest import suggest as suggested
+    from dit_grid.analysis.forecasting.target import parse_target
+    from dit_grid.orchestrator.advice.suggest import parse_budget, spec_yaml, suggest as suggested
 
     wanted, spending = parse_target(target), parse_budget(budget)
     results, spec = _opened(where, spec_file, paper=False)
@@ -132,10 +131,10 @@ def _opened(where: str | None, spec_file: str | None, paper: bool) -> "tuple[Res
     """The results and, where one is named, the spec; without a store yet the results are those of no run."""
     from dit_grid.analysis import load
     from dit_grid.experiments.spec import load_spec
-    from dit_grid.orchestrator.where import store_of
+    from dit_grid.orchestrator.commands.where import store_of
 
     if paper:
-        from dit_grid.analysis.paper.report import twelve
+        from dit_grid.analysis.paper.selections import twelve
 
         if where:
             raise RequestError(f"--paper works on the printed table; leave out {where!r}, or --paper")
@@ -164,8 +163,8 @@ def _asked(
     import pandas as pd
 
     from dit_grid.analysis import law
-    from dit_grid.analysis.candidates import named_models
-    from dit_grid.analysis.prediction import costlier_than_cheapest, unfinished
+    from dit_grid.analysis.forecasting.candidates import named_models
+    from dit_grid.analysis.forecasting.prediction import costlier_than_cheapest, unfinished
 
     points = law(results, metric).points
     if models and cheapest:
@@ -216,7 +215,7 @@ def _with_costs(
 
 
 def _print_json(found: "Forecast", rows: list[dict[str, Any]]) -> None:
-    from dit_grid.orchestrator.tables import print_json
+    from dit_grid.orchestrator.screen.tables import print_json
 
     finite = (
         found.scores.drop(columns="equation").astype(object).where(lambda f: f.notna() & ~f.isin([float("inf")]), None)
@@ -230,7 +229,7 @@ def _print_json(found: "Forecast", rows: list[dict[str, Any]]) -> None:
 
 
 def _print_table(found: "Forecast", rows: list[dict[str, Any]]) -> None:
-    from dit_grid.orchestrator.tables import print_rows
+    from dit_grid.orchestrator.screen.tables import print_rows
 
     for line in found.heading():
         click.echo(line)
@@ -253,7 +252,7 @@ def _print_table(found: "Forecast", rows: list[dict[str, Any]]) -> None:
 
 
 def _print_suggestion(found: "Suggestion", as_json: bool) -> None:
-    from dit_grid.orchestrator.tables import print_json, print_rows
+    from dit_grid.orchestrator.screen.tables import print_json, print_rows
 
     target = found.target
     keys = [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from dit_grid.experiments.published import Imported
+    from dit_grid.experiments.networks.published import Imported
 
 LATENT_PIXELS = 8
 """Pixels a side of one latent of the VAE that every published DiT uses."""
@@ -36,8 +36,8 @@ def import_weights(
     Takes the original checkpoints (.pt, .ckpt, .pth), diffusers' safetensors and ADM's TensorFlow graph (.pb), without
     torch or TensorFlow, and runs nothing that they contain. Every name and shape is checked before anything is written.
     """
-    from dit_grid.experiments.published import import_weights as imported
-    from dit_grid.orchestrator.shown import plain_warnings
+    from dit_grid.experiments.networks.published import import_weights as imported
+    from dit_grid.orchestrator.screen.notices import plain_warnings
 
     latents = None if image_size is None else _latents(image_size)
     with plain_warnings():
@@ -46,7 +46,7 @@ def import_weights(
     if as_json:
         from dataclasses import asdict
 
-        from dit_grid.orchestrator.tables import print_json
+        from dit_grid.orchestrator.screen.tables import print_json
 
         print_json([asdict(one) for one in done])
         return
@@ -56,7 +56,7 @@ def import_weights(
 
 
 def _latents(pixels: int) -> int:
-    from dit_grid.orchestrator.errors import RequestError
+    from dit_grid.orchestrator.core.errors import RequestError
 
     if pixels < LATENT_PIXELS or pixels % LATENT_PIXELS:
         raise RequestError(f"--image-size {pixels}: pixels of the images, a multiple of {LATENT_PIXELS}, as 256 or 512")

@@ -22,8 +22,8 @@ def report(where: str | None, out: str | None) -> None:
     The page needs no network. While runs go on it shows what is there; write it again for more.
     """
     from dit_grid.analysis.report import write_report
-    from dit_grid.orchestrator.errors import RequestError
-    from dit_grid.orchestrator.where import store_of
+    from dit_grid.orchestrator.commands.where import store_of
+    from dit_grid.orchestrator.core.errors import RequestError
 
     store = store_of(where)
     if out is None and "://" in store:
@@ -58,7 +58,7 @@ def fit(table: str, y: str, x: str, form: str, delta: float | None, replicates: 
     found = law_named(form, columns, y, delta).fit(points)
     spread = bootstrap(found, points, replicates) if replicates else None
     if as_json:
-        from dit_grid.orchestrator.tables import print_json
+        from dit_grid.orchestrator.screen.tables import print_json
 
         print_json(_fit_record(found, spread))
         return

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dit_grid.orchestrator.errors import RequestError
+from dit_grid.orchestrator.core.errors import RequestError
 
 if TYPE_CHECKING:
-    from dit_grid.experiments.sampling import Source
+    from dit_grid.experiments.sampling.pictures import Source
     from dit_grid.experiments.spec.run import EvalSetting
-    from dit_grid.orchestrator.hosts import Share
+    from dit_grid.orchestrator.commands.hosts import Share
 
 SHEET_CLASSES = 8
 """Classes of a sheet where the data have more than ten and none were asked for."""
@@ -79,7 +79,7 @@ def sample(
 
     Interrupted, a --npz goes on where it was; hosts that share a disk share the work.
     """
-    from dit_grid.orchestrator.shown import plain_warnings
+    from dit_grid.orchestrator.screen.notices import plain_warnings
 
     if bool(runs) == bool(weights):
         raise RequestError("name a RUN of the store, e.g. XL/2, or give a file of weights with --weights; not both")
@@ -115,7 +115,7 @@ def changed(setting: "EvalSetting", asked: dict[str, Any]) -> "EvalSetting":
 
 
 def _of_file(path: Path, vae: str | None, raw: bool, model: str | None, latents: int | None) -> "Source":
-    from dit_grid.experiments.sampling import source_of_file
+    from dit_grid.experiments.sampling.pictures import source_of_file
 
     return source_of_file(path, vae, "raw" if raw else "ema", model, latents)
 
@@ -123,9 +123,9 @@ def _of_file(path: Path, vae: str | None, raw: bool, model: str | None, latents:
 def _of_runs(
     runs: tuple[str, ...], where: str | None, step: int | None, raw: bool, vae: str | None
 ) -> "dict[str, Callable[[], Source]]":
-    from dit_grid.experiments.sampling import source_of_run
+    from dit_grid.experiments.sampling.pictures import source_of_run
     from dit_grid.experiments.store import Store
-    from dit_grid.orchestrator.where import runs_matching, store_of
+    from dit_grid.orchestrator.commands.where import runs_matching, store_of
 
     store = Store.open(store_of(where))
     return {
@@ -141,9 +141,9 @@ def _sheet(source: "Source", place: str, classes: str | None, seeds: int, asked:
     from PIL.PngImagePlugin import PngInfo
 
     from dit_grid.experiments.data.remote import saved
-    from dit_grid.experiments.sampling import described, draw
-    from dit_grid.experiments.sheets import draw_sheet
-    from dit_grid.orchestrator.shown import progress
+    from dit_grid.experiments.sampling.pictures import described, draw
+    from dit_grid.experiments.sampling.sheets import draw_sheet
+    from dit_grid.orchestrator.screen.notices import progress
 
     setting, rows = changed(source.setting, asked), _classes(classes, source.classes)
     made = described(source, setting) | {"classes": rows, "seeds": seeds}
@@ -169,10 +169,10 @@ def _npz(
     named: "dict[str, Callable[[], Source]]", place: str, count: int, labels: str | None, host: str | None,
     asked: dict[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
-    from dit_grid.experiments.sample_files import Job, write_samples
-    from dit_grid.experiments.sampling import asked_labels, chunk_size, described, draw
-    from dit_grid.orchestrator.hosts import share
-    from dit_grid.orchestrator.shown import progress
+    from dit_grid.experiments.sampling.pictures import asked_labels, chunk_size, described, draw
+    from dit_grid.experiments.sampling.sample_files import Job, write_samples
+    from dit_grid.orchestrator.commands.hosts import share
+    from dit_grid.orchestrator.screen.notices import progress
 
     if len(named) > 1:
         raise RequestError(f"--npz takes one run, not {len(named)}: {', '.join(named)}")
@@ -230,7 +230,7 @@ def _caption(title: str, made: dict[str, Any]) -> str:
 
 def _print(written: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
-        from dit_grid.orchestrator.tables import print_json
+        from dit_grid.orchestrator.screen.tables import print_json
 
         print_json(written)
         return

@@ -17,7 +17,7 @@ def sentinel(address: str, node_id: str | None, metadata: str | None) -> None:
     \b
     nohup dit-grid sentinel > sentinel.log 2>&1 &
     """
-    from dit_grid.orchestrator.sentinel import METADATA, drain_with_ray, stand_guard
+    from dit_grid.orchestrator.clusters.sentinel import METADATA, drain_with_ray, stand_guard
 
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
     head, node = _joined(address, node_id)
@@ -30,8 +30,8 @@ def _joined(address: str, node_id: str | None) -> tuple[str, str]:
     """Return the cluster's GCS address and this host's node; RequestError if either is not there."""
     from ray._private import services
 
-    from dit_grid.orchestrator.errors import RequestError
-    from dit_grid.orchestrator.sentinel import this_node
+    from dit_grid.orchestrator.clusters.sentinel import this_node
+    from dit_grid.orchestrator.core.errors import RequestError
 
     try:
         head = services.canonicalize_bootstrap_address_or_die(address)

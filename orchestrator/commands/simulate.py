@@ -48,12 +48,12 @@ def simulate(
     from dataclasses import asdict, replace
 
     from dit_grid.experiments.spec import load_spec
-    from dit_grid.orchestrator.calibrate import measured_speeds
-    from dit_grid.orchestrator.shown import progress
+    from dit_grid.orchestrator.planning.calibrate import measured_speeds
+    from dit_grid.orchestrator.screen.notices import progress
+    from dit_grid.orchestrator.screen.tables import print_json
     from dit_grid.orchestrator.simulation.campaign import Lines
     from dit_grid.orchestrator.simulation.faults import Faults
     from dit_grid.orchestrator.simulation.of_spec import campaign
-    from dit_grid.orchestrator.tables import print_json
 
     loaded = load_spec(spec, groups)
     there = counts(slices)
@@ -80,7 +80,7 @@ COMMANDS = (simulate,)
 def counts(slices: tuple[str, ...]) -> dict[str, int]:
     """Return type -> number from `v3-32=4,v3-128=1`. Raises RequestError for an unknown type or no number."""
     from dit_grid.experiments.spec.slices import slice_mistake
-    from dit_grid.orchestrator.errors import RequestError
+    from dit_grid.orchestrator.core.errors import RequestError
 
     found: dict[str, int] = {}
     for item in (part for text in slices for part in text.split(",")):
@@ -94,7 +94,7 @@ def counts(slices: tuple[str, ...]) -> dict[str, int]:
 
 def rate(option: str, text: str) -> float:
     """Return events an hour from `0.1/h`, `2/d` or a plain number. Raises RequestError."""
-    from dit_grid.orchestrator.errors import RequestError
+    from dit_grid.orchestrator.core.errors import RequestError
 
     match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)(?:/(h|d))?", text.strip())
     if match is None:
@@ -104,7 +104,7 @@ def rate(option: str, text: str) -> float:
 
 def fault_rates(faults: tuple[str, ...]) -> dict[str, float]:
     """Return fields of `Faults` from `kill=0.1/h`. Raises RequestError for an unknown kind."""
-    from dit_grid.orchestrator.errors import RequestError
+    from dit_grid.orchestrator.core.errors import RequestError
     from dit_grid.orchestrator.simulation.faults import PER_SLICE
 
     shares, found = ("nan", "out_of_memory"), {}
@@ -121,7 +121,7 @@ def fault_rates(faults: tuple[str, ...]) -> dict[str, float]:
 
 def _print(found: "Sequence[Outcome]", runs: int, has_price: object) -> None:
     """Print each quantity's mean and the range of nine tenths of the campaigns."""
-    from dit_grid.orchestrator.tables import print_rows
+    from dit_grid.orchestrator.screen.tables import print_rows
 
     quantities = {
         "makespan, hours": [one.makespan_h for one in found],

@@ -30,7 +30,7 @@ def check(where: str | None, as_json: bool) -> None:
     from dataclasses import asdict
 
     from dit_grid.experiments.store.check import check as inspect
-    from dit_grid.orchestrator.tables import print_json
+    from dit_grid.orchestrator.screen.tables import print_json
 
     store = _open(where)
     findings = inspect(store)
@@ -119,7 +119,7 @@ def import_command(log: str, where: str, mapping: str) -> None:
 
 def _open(where: str | None) -> Any:
     from dit_grid.experiments.store import Store
-    from dit_grid.orchestrator.where import store_of
+    from dit_grid.orchestrator.commands.where import store_of
 
     return Store.open(store_of(where))
 

@@ -8,10 +8,7 @@ from dataclasses import replace
 
 from dit_grid.orchestrator.core import gangs
 from dit_grid.orchestrator.core.draft import BUDGET, RUN, SLICE, Draft
-from dit_grid.orchestrator.core.ledger import FALSE_ALARM_S
-from dit_grid.orchestrator.core.placement import place
-from dit_grid.orchestrator.core.state import FINAL, Phase, Run, State, reordered, without_checkpoint
-from dit_grid.orchestrator.vocabulary import (
+from dit_grid.orchestrator.core.events import (
     Action,
     Asked,
     ClusterSeen,
@@ -26,6 +23,9 @@ from dit_grid.orchestrator.vocabulary import (
     StartFailed,
     Tick,
 )
+from dit_grid.orchestrator.core.ledger import FALSE_ALARM_S
+from dit_grid.orchestrator.core.placement import place
+from dit_grid.orchestrator.core.state import FINAL, Phase, Run, State, reordered, without_checkpoint
 
 
 def advance(state: State, event: Event) -> tuple[State, tuple[Action, ...]]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from immutables import Map
 
 from dit_grid.experiments.spec.cluster import ClusterSpec
+from dit_grid.orchestrator.core.events import Action, CheckpointAndStop, Gang, Kill, Start
 from dit_grid.orchestrator.core.state import (
     FINAL,
     Attempt,
@@ -19,7 +20,6 @@ from dit_grid.orchestrator.core.state import (
     has_its_checkpoint,
     without_checkpoint,
 )
-from dit_grid.orchestrator.vocabulary import Action, CheckpointAndStop, Gang, Kill, Start
 
 RUN, SLICE, BUDGET = "run", "slice", "budget"
 

@@ -6,6 +6,16 @@ News of a gang that is not its run's present one changes nothing but the books o
 from dataclasses import replace
 
 from dit_grid.orchestrator.core.draft import Draft
+from dit_grid.orchestrator.core.events import (
+    Gang,
+    GangGone,
+    GangStarted,
+    Kill,
+    Progressed,
+    RankEnded,
+    RankLost,
+    StartFailed,
+)
 from dit_grid.orchestrator.core.judging import (
     DONE,
     PERMANENT,
@@ -18,16 +28,6 @@ from dit_grid.orchestrator.core.judging import (
     watchdog_due,
 )
 from dit_grid.orchestrator.core.state import Attempt, Evidence, GangPhase, Phase, Run, without_checkpoint
-from dit_grid.orchestrator.vocabulary import (
-    Gang,
-    GangGone,
-    GangStarted,
-    Kill,
-    Progressed,
-    RankEnded,
-    RankLost,
-    StartFailed,
-)
 
 TIMES_KEPT = 100
 """Step times that the watchdog's percentile is taken of."""

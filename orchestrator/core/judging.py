@@ -6,8 +6,8 @@ error in the code, and comes first. So evidence is gathered for a settle window,
 
 from typing import NamedTuple
 
-from dit_grid.experiments import failures
 from dit_grid.experiments.spec.cluster import ClusterSpec
+from dit_grid.experiments.training import failures
 from dit_grid.orchestrator.core.state import Attempt, Evidence, GangPhase, Run
 
 DONE, INTERRUPTED = "done", "interrupted"

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from immutables import Map
 
-from dit_grid.orchestrator.vocabulary import ClusterSeen, Gang, SliceSeen
+from dit_grid.orchestrator.core.events import ClusterSeen, Gang, SliceSeen
 
 FALSE_ALARM_S = 60.0
 """So long after its deadline a preemption notice counts as void if the slice is still there."""

@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dit_grid.experiments.spec.cluster import ClusterSpec
-from dit_grid.orchestrator import core, journal
+from dit_grid.orchestrator import core
+from dit_grid.orchestrator.control import journal
+from dit_grid.orchestrator.core.events import Event, Tick
 from dit_grid.orchestrator.core.invariants import cheap, full
 from dit_grid.orchestrator.simulation.cluster import Pace, VirtualCluster
 from dit_grid.orchestrator.simulation.faults import Faults
-from dit_grid.orchestrator.vocabulary import Event, Tick
 
 HORIZON_S = 10 * 365 * 24 * 3600.0
 """A campaign that is not over in ten years will not be."""

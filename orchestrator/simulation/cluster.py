@@ -10,8 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from dit_grid.orchestrator.core import Run
-from dit_grid.orchestrator.simulation.faults import Faults
-from dit_grid.orchestrator.vocabulary import (
+from dit_grid.orchestrator.core.events import (
     Action,
     CheckpointAndStop,
     ClusterSeen,
@@ -27,6 +26,7 @@ from dit_grid.orchestrator.vocabulary import (
     Start,
     StartFailed,
 )
+from dit_grid.orchestrator.simulation.faults import Faults
 
 GLOO = "UNKNOWN: Gloo AllGather failed: connection reset by peer"
 

@@ -6,13 +6,13 @@ Raises RequestError where that says no speed, or where the virtual cluster has n
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dit_grid.experiments.evaluation_jobs import evaluation_job, evaluation_steps
+from dit_grid.experiments.running.owed_evaluations import evaluation_job, evaluation_steps
 from dit_grid.experiments.spec import ExperimentSpec, RunSpec
 from dit_grid.experiments.spec.slices import slice_hosts
 from dit_grid.orchestrator import core
-from dit_grid.orchestrator.errors import RequestError
-from dit_grid.orchestrator.launch import core_run
-from dit_grid.orchestrator.plan import PlanRow, Speed, evaluation_s, plan, times_evaluated
+from dit_grid.orchestrator.core.errors import RequestError
+from dit_grid.orchestrator.planning.plan import PlanRow, Speed, evaluation_s, plan, times_evaluated
+from dit_grid.orchestrator.planning.work import core_run
 from dit_grid.orchestrator.simulation.campaign import Lines, Outcome, simulate
 from dit_grid.orchestrator.simulation.cluster import Pace
 from dit_grid.orchestrator.simulation.faults import Faults

@@ -11,9 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from dit_grid.analysis.results import assemble
-from dit_grid.experiments import records
-from dit_grid.experiments.store import Store, StorePaths
+from dit_grid.analysis.results.frames import assemble
+from dit_grid.experiments.store import Store, StorePaths, records
 
 SIZES = {"S": (32, 2), "B": (48, 3), "L": (64, 4), "XL": (80, 5)}
 STEPS, EXPONENT, SCALE = 2000, -0.5, 0.2

@@ -13,8 +13,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from dit_grid.model.torch_files import TorchFileError, read_torch_file
 from dit_grid.model.weights import WeightsError, read_tensors

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from dit_grid.experiments.data.dataset import Batch, DataError, InMemoryDataset, batch_positions, epoch_order
 from dit_grid.experiments.data.registry import dataset_named

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from dit_grid.experiments.metrics.image_scores import FeatureNetwork, collect, scores
+from dit_grid.experiments.metrics.image_scores import collect, scores
 from dit_grid.experiments.metrics.inception_score import inception_score
 from dit_grid.experiments.metrics.neighbours import precision_recall
 from dit_grid.experiments.metrics.reference import MismatchError, read_reference, write_reference
+from dit_grid.experiments.networks.features import FeatureNetwork
 
 MIX = np.random.default_rng(5).standard_normal((48, 6))
 

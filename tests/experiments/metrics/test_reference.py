@@ -9,10 +9,10 @@ from dit_grid.experiments.metrics.reference import (
     Provenance,
     ReferenceFileError,
     check_comparable,
-    file_sha256,
     read_reference,
     write_reference,
 )
+from dit_grid.experiments.networks.weight_files import file_sha256
 
 MU, SIGMA = np.arange(3.0), np.eye(3, dtype=np.float32)
 MADE = Provenance("inception-fid", "ab" * 32, "center-crop-256", images=5, images_sha256="cd" * 32)

@@ -3,8 +3,7 @@
 import contextlib
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from dit_grid.experiments.spec import SpecError, load_spec
 

@@ -8,7 +8,7 @@ from dit_grid.experiments.data.dataset import DataError
 from dit_grid.experiments.data.feed import Feed
 from dit_grid.experiments.data.latent_shards import Making, Manifest, write_manifest, write_shard
 from dit_grid.experiments.data.registry import dataset_named
-from dit_grid.experiments.needed_files import check_needed_files
+from dit_grid.experiments.running.needed_files import check_needed_files
 from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.spec.source import SpecError
 from dit_grid.experiments.store.files import open_files

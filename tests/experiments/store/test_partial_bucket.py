@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from dit_grid.experiments.partial_evaluation import Measured, PartialEvaluation, StoppedError
-from dit_grid.experiments.stopwatch import Stopwatch
+from dit_grid.experiments.evaluation.partial_state import Measured, PartialEvaluation, StoppedError
+from dit_grid.experiments.metrics.stopwatch import Stopwatch
 from dit_grid.experiments.store import Store
 from dit_grid.experiments.store.partials import partials_of
 

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dit_grid.experiments.checkpoint_list import checkpoint_folder
-from dit_grid.experiments.checkpoints import BadCheckpointError, Checkpoints
 from dit_grid.experiments.store import StorageError, Store
 from dit_grid.experiments.store.check import check
 from dit_grid.experiments.store.compaction import collect
+from dit_grid.experiments.training.checkpoint_list import checkpoint_folder
+from dit_grid.experiments.training.checkpoints import BadCheckpointError, Checkpoints
 
 RUN = "b-4-3f9c2a"
 

@@ -111,7 +111,7 @@ def test_a_refused_account_is_told_at_once_and_not_after_half_a_minute_of_tries(
 )
 def test_a_command_ends_with_one_line_and_status_2(emulator, where, rules, says):
     emulator.fail(*rules)
-    command = [sys.executable, "-m", "dit_grid.orchestrator.cli", "status", where]
+    command = [sys.executable, "-m", "dit_grid.orchestrator", "status", where]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=100, env=dict(os.environ), check=False)
     assert ended.returncode == 2
     assert ended.stdout == ""

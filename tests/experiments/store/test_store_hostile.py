@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dit_grid.experiments.records import TRAIN
 from dit_grid.experiments.store import DamagedFileError, Store, StoreError
 from dit_grid.experiments.store.check import check
 from dit_grid.experiments.store.compaction import collect, compact
 from dit_grid.experiments.store.encoding import decode, encode
+from dit_grid.experiments.store.records import TRAIN
 
 RUN = "b-4-3f9c2a"
 SEGMENT = f"train/{RUN}/a000001-n00000000.parquet"

@@ -13,8 +13,7 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 
-from dit_grid.experiments import records
-from dit_grid.experiments.store import NewerVersionError, Store, StoreError, encoding
+from dit_grid.experiments.store import NewerVersionError, Store, StoreError, encoding, records
 from dit_grid.experiments.store.check import check
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "store_v1"

@@ -1,0 +1,197 @@
+"""The scaling law of a grid, as `launch` prints it: final distance against compute, and what is missing.
+
+What is here chooses which measurements are comparable and says so in text; the statistics are `dit_grid.analysis.fits`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+import pandas as pd
+
+from dit_grid.analysis.fits import (
+    CannotFitError,
+    Correlation,
+    FitResult,
+    LogLinear,
+    PowerLaw,
+    correlate,
+    fit_with_noise,
+    points_noise,
+    seed_noise,
+)
+from dit_grid.analysis.laws.sample_size import sample_size_warning
+from dit_grid.analysis.results.families import FAMILY as FAMILY, largest_family, specs_of
+from dit_grid.analysis.results.frames import Results, final_rows, in_grid_order
+from dit_grid.analysis.results.metric_names import metric_named
+
+POINT = ("model", "size", "patch", "gmacs", "params", "tokens")
+
+
+@dataclass(frozen=True)
+class ScalingLaw:
+    """One law: `points` (a row a model), the fit and correlation (None below three and four models), what is missing.
+
+    `seed_noise` is the standard deviation of ln value between seeds of one model, pooled, and its degrees of freedom.
+    `sample_size` warns where the number of samples biases the values or differs between them (see `sample_size`).
+    `monotone` says for each patch size whether the metric improves at every step from the smallest to the largest
+    size; `missing` and `left_out` name runs without a final value and models outside the family, each with the reason.
+    """
+
+    metric: str
+    setting: str
+    points: pd.DataFrame
+    fit: FitResult | None
+    correlation: Correlation | None
+    monotone: dict[int, bool]
+    missing: tuple[str, ...]
+    left_out: tuple[str, ...]
+    source: str = "this grid"
+    seed_noise: tuple[float, int] = (float("nan"), 0)
+    sample_size: str | None = None
+
+    def to_text(self) -> str:
+        """A few lines for the end of a launch."""
+        return "\n".join(_lines(self))
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+    def _repr_html_(self) -> str:
+        """What Jupyter shows: the text, the fit's coefficients, and the points."""
+        fit = self.fit._repr_html_() if self.fit is not None else ""
+        return (
+            f"<pre>{escape(self.to_text())}</pre>{fit}{self.points.to_html(index=False, float_format='{:.4g}'.format)}"
+        )
+
+
+def law(
+    results: Results,
+    metric: str = "fd_conv",
+    protocol: str | None = None,
+    form: PowerLaw | LogLinear | None = None,
+    noise: float | None = None,
+) -> ScalingLaw:
+    """The law of one metric over forward GMACs, from each run's evaluation at its last step under one protocol.
+
+    Seeds are replicates: a model is one point, the geometric mean of its seeds (arithmetic for metrics without a
+    log axis). The fit is `form`, or a power law for distances and losses and a line in log10 GMACs for other metrics.
+    `noise` is the standard deviation of one run's value (of its logarithm under a power law) where it is known, from
+    seeds or reruns (`fits.RERUN_NOISE` for FID): the fit then weighs points by their seeds and is never surer than it.
+
+    Raises:
+        NotMeasuredError: nothing of this metric was measured; the message lists what was.
+    """
+    rows = final_rows(results, metric, protocol)
+    log_y = metric_named(metric).log
+    family, left_out = largest_family(rows, specs_of(results))
+    points = _points(family, log_y)
+    fit, correlation = _fitted(points, form or (PowerLaw() if log_y else LogLinear()), noise)
+    return ScalingLaw(
+        metric=metric,
+        setting=_setting(family),
+        points=points,
+        fit=fit,
+        correlation=correlation,
+        monotone=_monotone(points, metric_named(metric).lower_is_better),
+        missing=_missing(results.runs, rows),
+        left_out=left_out,
+        seed_noise=seed_noise(family) if log_y and len(family) else (float("nan"), 0),
+        sample_size=sample_size_warning(family),
+    )
+
+
+def _fitted(
+    points: pd.DataFrame, form: PowerLaw | LogLinear, noise: float | None
+) -> tuple[FitResult | None, Correlation | None]:
+    try:
+        fit = form.fit(points) if noise is None else fit_with_noise(form, points, points_noise(points, noise))
+    except CannotFitError:
+        return None, None
+    return fit, correlate(points, form.x, form.y, log_y=form.log_y) if len(points) > 3 else None
+
+
+def _points(rows: pd.DataFrame, log_y: bool) -> pd.DataFrame:
+    """A row a model: `value` (mean over seeds), `seeds`, and `spread`, the largest over the smallest seed."""
+    to, back = (np.log, np.exp) if log_y else (np.asarray, np.asarray)
+    groups = rows.groupby(list(POINT))["value"]
+    points = groups.agg(
+        value=lambda v: float(back(np.mean(to(v)))), seeds="size", spread=lambda v: float(v.max() / v.min())
+    )
+    return in_grid_order(points.reset_index())
+
+
+def _setting(rows: pd.DataFrame) -> str:
+    if rows.empty:
+        return ""
+    row = rows.iloc[0]
+    sampled = (
+        f"{row['sampler']} {row['sampler_steps']:.0f} steps, guidance {row['guidance']:g}, "
+        if row["sampler"] and pd.notna(row["sampler"])
+        else ""
+    )
+    return f"step {row['step']:,}; {sampled}{row['samples']:,.0f} images, {row['weights']} weights"
+
+
+def _monotone(points: pd.DataFrame, lower_is_better: bool) -> dict[int, bool]:
+    sign = -1 if lower_is_better else 1
+    by_patch = points.sort_values("params").groupby("patch", sort=False)["value"]
+    found = {int(str(patch)): bool((sign * np.diff(v) > 0).all()) for patch, v in by_patch if len(v) > 1}
+    return dict(sorted(found.items(), reverse=True))
+
+
+def _missing(runs: pd.DataFrame, final: pd.DataFrame) -> tuple[str, ...]:
+    absent = runs[~runs["run_id"].isin(final["run_id"])]
+    return tuple(f"{row['model']} seed {row['run_seed']} ({row['state']})" for row in absent.to_dict("records"))
+
+
+def _lines(law: ScalingLaw) -> Iterator[str]:
+    n, total = len(law.points), len(law.points) + len(law.missing)
+    runs = int(law.points["seeds"].sum())
+    label = metric_named(law.metric).label
+    yield f"Scaling law: {label} ({law.metric}) against GMACs per forward pass (the paper's Gflops)"
+    if n:
+        yield f"  {n} models, {runs} runs; {law.setting}"
+    if law.fit is None:
+        yield f"  No fit: it needs 3 models with a final {law.metric}; {n} of {total} runs have one so far."
+    else:
+        yield from _fit_lines(law.fit, law.metric)
+    if law.correlation:
+        yield f"  {_readable(str(law.correlation), law.metric)}"
+    yield from _monotone_lines(law)
+    if law.fit and (law.points["seeds"] == 1).all():
+        yield "  One seed a model: intervals hold the scatter of models about the line, not that of seeds."
+    if law.seed_noise[1]:
+        spread, dof = law.seed_noise
+        yield f"  Seeds of one model differ by ×{np.exp(spread):.2f} (standard deviation, {dof} degrees of freedom)."
+    if law.sample_size:
+        yield f"  {law.sample_size}"
+    yield from _named("Missing", law.missing)
+    yield from _named("Left out", law.left_out)
+
+
+def _fit_lines(fit: FitResult, metric: str) -> Iterator[str]:
+    yield f"  {_readable(fit.law.equation(fit.theta), metric)}"
+    name = "exponent" if "exponent" in fit.params else "slope"
+    factor = f"a model is off the line by ×{np.exp(fit.sigma):.2f}" if fit.law.log_y else f"residual SD {fit.sigma:.3g}"
+    yield f"  {name} {fit.params[name]} (95 %, t with {fit.dof} degrees of freedom); {factor}; {fit.status}"
+
+
+def _readable(text: str, metric: str) -> str:
+    return text.replace("gmacs", "GMACs").replace("value", metric)
+
+
+def _monotone_lines(law: ScalingLaw) -> Iterator[str]:
+    held = [str(p) for p, good in law.monotone.items() if good]
+    broken = [str(p) for p, good in law.monotone.items() if not good]
+    if held:
+        yield f"  Better with every size at patch {', '.join(held)}."
+    if broken:
+        yield f"  NOT better with every size at patch {', '.join(broken)}."
+
+
+def _named(title: str, names: tuple[str, ...], shown: int = 6) -> Iterator[str]:
+    if names:
+        rest = f" and {len(names) - shown} more" if len(names) > shown else ""
+        yield f"  {title}: {', '.join(names[:shown])}{rest}"

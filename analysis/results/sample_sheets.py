@@ -1,0 +1,28 @@
+"""The sample pictures that runs left in a store, one array a model, for the sheet that compares models.
+
+What is here reads `samples/<run_id>/*.npz`; making samples is `dit_grid.experiments`, drawing them `figures.samples`.
+"""
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dit_grid.analysis.results.frames import Results
+
+
+def load_samples(where: str, results: Results) -> dict[str, NDArray[np.floating]]:
+    """Model name -> its newest pictures (n, H, W, C) in [-1, 1], in grid order, of the first seed that has any.
+
+    Files are taken in order of name, so the last step is the newest; each holds its pictures as `samples`.
+    """
+    from dit_grid.experiments.store import Store, StorePaths  # frames made elsewhere need no store
+
+    files = Store.open(where).files
+    found: dict[str, NDArray[np.floating]] = {}
+    for run_id, model in zip(results.runs["run_id"], results.runs["model"], strict=True):
+        names = sorted(name for name in files.walk(StorePaths.samples(run_id)) if name.endswith(".npz"))
+        if names and model not in found:
+            with np.load(io.BytesIO(files.read(names[-1]))) as arrays:
+                found[model] = arrays["samples"]
+    return found

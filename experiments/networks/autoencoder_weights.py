@@ -1,0 +1,155 @@
+"""AutoencoderKL's published weights into our network: diffusers' files, old and new, and the original checkpoints.
+
+Every tensor that belongs to the network is accounted for, or the file is refused; training state in a checkpoint is
+passed over. Which file a run uses, and caching, is the caller's.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from dit_grid.experiments.networks.autoencoder import AutoencoderKL, VAEConfig
+from dit_grid.experiments.networks.weight_files import read_header, tensor_faults
+from dit_grid.model.weights import read_tensors
+
+ORIGINAL_NAMES = (
+    (r"\.nin_shortcut\.", ".conv_shortcut."),
+    (r"\.down\.(\d+)\.block\.", r".down_blocks.\1.resnets."),
+    (r"\.down\.(\d+)\.downsample\.", r".down_blocks.\1.downsamplers.0."),
+    (r"\.mid\.block_1\.", ".mid_block.resnets.0."),
+    (r"\.mid\.block_2\.", ".mid_block.resnets.1."),
+    (r"\.mid\.attn_1\.norm\.", ".mid_block.attentions.0.group_norm."),
+    (r"\.mid\.attn_1\.([qkv])\.", r".mid_block.attentions.0.to_\1."),
+    (r"\.mid\.attn_1\.proj_out\.", ".mid_block.attentions.0.to_out.0."),
+    (r"\.norm_out\.", ".conv_norm_out."),
+)
+"""From the names of the original checkpoints to those of diffusers, apart from the decoder's blocks (`_rename`)."""
+
+OLDER_NAMES = (
+    (r"\.attentions\.0\.query\.", ".attentions.0.to_q."),
+    (r"\.attentions\.0\.key\.", ".attentions.0.to_k."),
+    (r"\.attentions\.0\.value\.", ".attentions.0.to_v."),
+    (r"\.attentions\.0\.proj_attn\.", ".attentions.0.to_out.0."),
+)
+"""From diffusers' names before 2023 to its present ones."""
+
+NETWORK = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")
+WITHIN = "first_stage_model."
+"""What the names begin with in a checkpoint of the whole of Stable Diffusion."""
+
+LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias"}
+WHERE = "diffusion_pytorch_model.safetensors of stabilityai/sd-vae-ft-ema or -mse (335 MB, 248 tensors)"
+
+
+class VAEWeightsError(ValueError):
+    """A file that does not hold this network; the message lists what differs and where to get the right one."""
+
+
+def load_vae(path: Path) -> AutoencoderKL:
+    """The network of a weight file; sizes come from its header or `config.json` beside it, or are Stable Diffusion's.
+
+    Raises VAEWeightsError for a missing file and for tensors that are missing, unexpected or of another shape.
+    """
+    if not path.is_file():
+        raise VAEWeightsError(f"{path}: no such file; the VAE is {WHERE}")
+    return vae_of(config_beside(path) or VAEConfig(), read_tensors(path), source=str(path))
+
+
+def config_beside(path: Path) -> VAEConfig | None:
+    """The sizes that an imported file's header holds, or diffusers' `config.json` beside it; None without either."""
+    if (header := read_header(path)) and header.kind == "vae":
+        return VAEConfig(**header.config | {"widths": tuple(header.config["widths"])})
+    beside = path.with_name("config.json")
+    return read_config(beside) if beside.is_file() else None
+
+
+def read_config(path: Path) -> VAEConfig:
+    """The sizes in diffusers' `config.json`; raises VAEWeightsError when one is missing."""
+    held = json.loads(path.read_text())
+    try:
+        return VAEConfig(
+            widths=tuple(held["block_out_channels"]),
+            layers=held["layers_per_block"],
+            groups=held["norm_num_groups"],
+            channels=held["in_channels"],
+            latent_channels=held["latent_channels"],
+        )
+    except KeyError as error:
+        raise VAEWeightsError(
+            f"{path}: no {error}: not the config.json of an AutoencoderKL; the VAE is {WHERE}"
+        ) from error
+
+
+def vae_of(config: VAEConfig, tensors: Mapping[str, np.ndarray], source: str = "weights") -> AutoencoderKL:
+    """The network with another implementation's tensors, float32; raises VAEWeightsError."""
+    named = network_tensors(config, tensors)
+    if not named:
+        names = ", ".join(sorted(tensors)[:3])
+        raise VAEWeightsError(
+            f"{source}: not this AutoencoderKL: no tensor of it ({names}); the published one is {WHERE}"
+        )
+    if faults := tensor_faults(tensor_shapes(config), named):
+        raise VAEWeightsError(f"{source}: not this AutoencoderKL: {faults}; the published one is {WHERE}")
+    definition, shapes = _skeleton(config)
+    return nnx.merge(definition, jax.tree.map_with_path(lambda path, _: _to_ours(named[_name(path)]), shapes))
+
+
+def tensor_shapes(config: VAEConfig) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor of the network in diffusers' present layout."""
+    leaves = jax.tree.leaves_with_path(_skeleton(config)[1])
+    return {_name(path): _their_shape(leaf.shape) for path, leaf in leaves}
+
+
+@cache
+def _skeleton(config: VAEConfig) -> tuple[nnx.GraphDef[AutoencoderKL], nnx.State]:
+    """The network without numbers."""
+    return nnx.split(nnx.eval_shape(lambda: AutoencoderKL(config, nnx.Rngs(0))))
+
+
+def network_tensors(config: VAEConfig, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Tensors of the network alone under diffusers' present names; attention's 1×1 convolutions as matrices."""
+    if any(name.startswith(WITHIN) for name in tensors):
+        tensors = {name.removeprefix(WITHIN): array for name, array in tensors.items() if name.startswith(WITHIN)}
+    renamed = {_rename(name, len(config.widths)): array for name, array in tensors.items()}
+    return {
+        name: array[:, :, 0, 0] if ".attentions." in name and array.ndim == 4 else array
+        for name, array in renamed.items()
+        if name.startswith(NETWORK)
+    }
+
+
+def _rename(name: str, levels: int) -> str:
+    for pattern, replacement in ORIGINAL_NAMES + OLDER_NAMES:
+        name = re.sub(pattern, replacement, name)
+    # The original numbers the decoder's blocks by resolution, diffusers in the order they run.
+    match = re.match(r"decoder\.up\.(\d+)\.(block|upsample)\.(.*)", name)
+    if not match:
+        return name
+    level, kind, rest = match.groups()
+    return f"decoder.up_blocks.{levels - 1 - int(level)}.{'resnets' if kind == 'block' else 'upsamplers.0'}.{rest}"
+
+
+def _to_ours(theirs: np.ndarray) -> jax.Array:
+    if theirs.ndim == 4:
+        theirs = theirs.transpose(2, 3, 1, 0)
+    elif theirs.ndim == 2:
+        theirs = theirs.T
+    return jnp.asarray(theirs, jnp.float32)
+
+
+def _their_shape(ours: tuple[int, ...]) -> tuple[int, ...]:
+    if len(ours) == 4:
+        return ours[3], ours[2], ours[0], ours[1]
+    return ours[::-1]
+
+
+def _name(path: tuple) -> str:
+    keys = [str(key.key) for key in path if hasattr(key, "key")]
+    return ".".join([*keys[:-1], LEAVES[keys[-1]]])

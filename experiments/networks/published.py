@@ -1,0 +1,188 @@
+"""Published weights, recognised and checked: which network a file holds, and its copy in the project's own format.
+
+Every key and shape is checked before anything is written. Running the networks is left to `model`, `vae`, `metrics`.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from flax import nnx
+
+from dit_grid.experiments.networks import inception_weights
+from dit_grid.experiments.networks.autoencoder import VAEConfig
+from dit_grid.experiments.networks.autoencoder_weights import config_beside, network_tensors, vae_of
+from dit_grid.experiments.networks.inception_weights import inception_of
+from dit_grid.experiments.networks.weight_files import Header, Kind, file_sha256, read_header, write_weights
+from dit_grid.model import DiT, DiTConfig
+from dit_grid.model.config import SIZES
+from dit_grid.model.weights import WeightsError, from_tensors, guess_layout, read_tensors
+
+WHERE = {
+    "dit": "DiT-XL-2-256x256.pt or DiT-XL-2-512x512.pt of facebookresearch/DiT, or the transformer folder of "
+    "facebook/DiT-XL-2-256 in diffusers' form",
+    "vae": "diffusion_pytorch_model.safetensors of stabilityai/sd-vae-ft-ema or sd-vae-ft-mse",
+    "inception": inception_weights.WHERE,
+}
+"""Where the files that a user may have are published."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What became of a file: the network it holds in words, its hash and what is known of that, and the copy."""
+
+    file: str
+    kind: Kind
+    network: str
+    tensors: int
+    parameters: int
+    sha256: str
+    published: bool | None  # is it the published hash; None where none is documented
+    written: str
+
+
+def import_weights(path: Path, folder: Path, weights: Literal["ema", "raw"] = "ema", **dit: Any) -> Imported:
+    """Copy a published file into `folder` in the project's format; `dit` is what a DiT file may not say of itself.
+
+    Raises WeightsError and its like for a file that is missing, unreadable, none of the three networks, or lacks
+    tensors, has others, or other shapes; nothing is written then.
+    """
+    tensors = read_published(path, weights)
+    _check_finite(tensors, path)
+    kind, sha256 = kind_of(tensors, str(path)), file_sha256(path)
+    if kind == "dit":
+        network = dit_config(tensors, path, **dit)
+        from_tensors(network, tensors, guess_layout(tensors), source=str(path))
+        name, words = f"dit-{_dit_name(network).lower().replace('/', '-')}", _dit_words(network)
+        config = asdict(network)
+    elif kind == "vae":
+        vae = config_beside(path) or VAEConfig()
+        tensors = network_tensors(vae, tensors)
+        vae_of(vae, tensors, source=str(path))
+        name, words, config = "vae", f"AutoencoderKL, {vae.downscale} pixels a latent", asdict(vae)
+    else:
+        tensors = {name: array for name, array in tensors.items() if not name.endswith("num_batches_tracked")}
+        inception_of(tensors, source=str(path))
+        name, words, config = "inception", "Inception-v3 of FID, 2015-12-05", {}
+    header = read_header(path) or Header(kind, config, path.name, sha256)
+    written = folder / f"{name}-{header.source_sha256[:8]}.safetensors"
+    write_weights(written, tensors, header)
+    parameters = sum(int(array.size) for array in tensors.values())
+    known = header.source_sha256.startswith(inception_weights.PUBLISHED_SHA256) if kind == "inception" else None
+    return Imported(str(path), kind, words, len(tensors), parameters, header.source_sha256, known, str(written))
+
+
+def read_published(path: Path, weights: Literal["ema", "raw"] = "ema") -> dict[str, np.ndarray]:
+    """The tensors of a safetensors file, a PyTorch file of any age, or a frozen TensorFlow graph, as they are named.
+
+    Raises WeightsError with where files are published when there is none, GraphError for a graph without the network.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file; published are: {'; '.join(WHERE.values())}")
+    if path.suffix == ".pb":
+        return inception_weights.read_graph(path)
+    return read_tensors(path, weights)
+
+
+def kind_of(tensors: Mapping[str, np.ndarray], source: str) -> Kind:
+    """Which network tensors of these names belong to. Raises WeightsError, with some names, for none of the three."""
+    if {"x_embedder.proj.weight", "pos_embed.proj.weight"} & tensors.keys():
+        return "dit"
+    if "Mixed_5b.branch1x1.conv.weight" in tensors:
+        return "inception"
+    if any(re.match(r"(first_stage_model\.)?(encoder|decoder)\.conv_in\.weight", name) for name in tensors):
+        return "vae"
+    raise WeightsError(
+        f"{source}: {len(tensors)} tensors, none of a DiT, the VAE or the FID network ({', '.join(sorted(tensors)[:3])}"
+        f", …); known are: {'; '.join(WHERE.values())}"
+    )
+
+
+def load_dit(path: Path, weights: Literal["ema", "raw"] = "ema", **asked: Any) -> DiT:
+    """The network of a published or imported file. Raises WeightsError, ConfigError; `asked` as for `dit_config`."""
+    tensors = read_published(path, weights)
+    if (kind := kind_of(tensors, str(path))) != "dit":
+        raise WeightsError(f"{path}: holds the {kind} network, not a DiT; a DiT is {WHERE['dit']}")
+    _check_finite(tensors, path)
+    config = dit_config(tensors, path, **asked)
+    definition, _ = nnx.split(nnx.eval_shape(lambda: DiT(config, nnx.Rngs(0))), nnx.Param)
+    return nnx.merge(definition, from_tensors(config, tensors, guess_layout(tensors), source=str(path)))
+
+
+def dit_config(
+    tensors: Mapping[str, np.ndarray], path: Path, model: str | None = None, image_size: int | None = None,
+    heads: int | None = None,
+) -> DiTConfig:  # fmt: skip
+    """The configuration of a DiT file from its header or its shapes.
+
+    `model`, as XL/2, `image_size`, in latents, and `heads` are what is asked for. Shapes do not say the last, which
+    sizes other than the paper's need, nor in diffusers' files the one before. Raises WeightsError for another network.
+    """
+    header = read_header(path)
+    if header and header.kind == "dit":
+        found = DiTConfig(**header.config)
+    else:
+        found = _config_of_shapes(tensors, path, image_size, heads)
+    if model is not None and model.removeprefix("DiT-") != _dit_name(found):
+        raise WeightsError(f"{path}: holds a DiT-{_dit_name(found)}, not {model}: ask for that, or give another file")
+    if image_size is not None and image_size != found.image_size:
+        raise WeightsError(
+            f"{path}: its images have {found.image_size} latents a side, {8 * found.image_size} pixels, not "
+            f"{8 * image_size}: ask for that, or give another file"
+        )
+    return found
+
+
+def _config_of_shapes(
+    tensors: Mapping[str, np.ndarray], path: Path, image_size: int | None, heads: int | None
+) -> DiTConfig:
+    diffusers = guess_layout(tensors) == "diffusers"
+    stem, blocks = ("pos_embed.proj", "transformer_blocks") if diffusers else ("x_embedder.proj", "blocks")
+    table = "transformer_blocks.0.norm1.emb.class_embedder.embedding_table.weight"
+    labels = _shape(tensors, table if diffusers else "y_embedder.embedding_table.weight", path)
+    width, channels, patch, _ = _shape(tensors, f"{stem}.weight", path)
+    depth = 1 + max((int(match[1]) for name in tensors if (match := re.match(rf"{blocks}\.(\d+)\.", name))), default=-1)
+    out = _shape(tensors, "proj_out_2.weight" if diffusers else "final_layer.linear.weight", path)[0]
+    positions = tensors.get("pos_embed.pos_embed" if diffusers else "pos_embed")
+    if positions is not None and positions.ndim == 3:
+        image_size = round(positions.shape[1] ** 0.5) * patch
+    if image_size is None:
+        raise WeightsError(f"{path}: diffusers' file does not say its image size; add --image-size 256, or 512")
+    heads = heads or {(size.depth, size.width): size.heads for size in SIZES.values()}.get((depth, width))
+    if heads is None:
+        raise WeightsError(
+            f"{path}: a DiT of depth {depth} and width {width}, none of the paper's ("
+            f"{', '.join(f'{name} {size.depth} x {size.width}' for name, size in SIZES.items())}): add --heads"
+        )
+    return DiTConfig(
+        image_size, patch, width, depth, heads, channels=channels, classes=labels[0] - 1,
+        learn_sigma=out == 2 * channels * patch * patch,
+    )  # fmt: skip
+
+
+def _check_finite(tensors: Mapping[str, np.ndarray], path: Path) -> None:
+    broken = [name for name, array in tensors.items() if not np.isfinite(array).all()]
+    if broken:
+        raise WeightsError(
+            f"{path}: {len(broken)} tensors hold NaN or infinity ({', '.join(broken[:3])}); is it damaged?"
+        )
+
+
+def _shape(tensors: Mapping[str, np.ndarray], name: str, path: Path) -> tuple[int, ...]:
+    if name not in tensors or tensors[name].ndim != (4 if name.endswith("proj.weight") else 2):
+        raise WeightsError(f"{path}: no tensor {name} of the expected rank: not a DiT; a DiT is {WHERE['dit']}")
+    return tensors[name].shape
+
+
+def _dit_name(config: DiTConfig) -> str:
+    names = {(size.depth, size.width): name for name, size in SIZES.items()}
+    size = names.get((config.depth, config.width), f"{config.depth}x{config.width}")
+    return f"{size}/{config.patch}"
+
+
+def _dit_words(config: DiTConfig) -> str:
+    side = config.image_size
+    return f"DiT-{_dit_name(config)}, {side} x {side} x {config.channels} latents, {config.classes} classes"

@@ -1,0 +1,190 @@
+"""One optimizer update of a DiT, and many of them as one compiled program: a pure function of (state, batches).
+
+Noise, timesteps and dropped labels are functions of (seed, step), never of history, so a resumed run repeats them.
+"""
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jax.sharding import NamedSharding, PartitionSpec
+
+from dit_grid.experiments.data.conditions import drop_conditions
+from dit_grid.experiments.spec.run import DiffusionSpec, RunSpec
+from dit_grid.experiments.training.optimizer import make_optimizer
+from dit_grid.experiments.training.sharding import batch_sharding, device_mesh, put_batch, state_sharding
+from dit_grid.model import Diffusion, DiT, Schedule, accounting
+from dit_grid.model.ema import ema_decay, ema_update
+
+QUICK_OPTIONS: dict[str, bool | int] = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
+
+INIT_STREAM, NOISE_STREAM = 0, 1
+"""Which branch of the run's key initialisation and noise are drawn from."""
+
+
+LONG_RUN_MACS = 2e12
+"""Training compute above which optimised code saves more time than it takes to make: on one CPU core 4 seconds more for
+a twentieth less each step, so about 80 seconds of training at 25 GMAC/s."""
+
+
+class TrainState(NamedTuple):
+    """Everything a checkpoint holds. `step` counts completed updates."""
+
+    step: jax.Array
+    params: Any
+    ema: Any
+    optimizer: Any
+
+
+TIMESTEP_BINS = 4
+"""Equal parts of the timesteps that the loss is also logged for, the least noisy first."""
+
+
+class Losses(NamedTuple):
+    """What updates report: means over them, and for each timestep bin the sum of its losses and how many there are.
+
+    `param_norm` is that of the parameters after the last of them.
+    """
+
+    loss: jax.Array
+    mse: jax.Array
+    vb: jax.Array
+    grad_norm: jax.Array
+    bin_sums: jax.Array
+    bin_counts: jax.Array
+    param_norm: jax.Array | None = None
+
+
+class Program:
+    """The compiled functions of one run over all devices of all its hosts, and the network evaluation samples from."""
+
+    def __init__(self, run: RunSpec) -> None:
+        self.run = run
+        self.key = jax.random.key(run.seed)
+        self.diffusion = make_diffusion(run.diffusion)
+        self.optimizer = make_optimizer(run.train.optimizer, run.train.steps)
+        self.graph, _ = nnx.split(nnx.eval_shape(self._network), nnx.Param)
+        self.mesh = device_mesh(run.train.batch // run.train.accumulate)
+        sharding = state_sharding(self.mesh, jax.eval_shape(self._init), run.execution.sharding)
+        self.init = jax.jit(self._init, out_shardings=sharding, compiler_options=quick_compile())
+        options = None if self._is_long() else quick_compile()
+        whole = NamedSharding(self.mesh, PartitionSpec())
+        self.step = jax.jit(self._advance, donate_argnums=0, out_shardings=(sharding, whole), compiler_options=options)
+
+    def advance(self, state: TrainState, images: np.ndarray, conditions: Any) -> tuple[TrainState, Losses]:
+        """Return the state after one update for each batch, and the losses over them.
+
+        Batches are stacked: images (K, B, H, W, C), and labels (K, B) or a Context (K, B, L, E). Every host gives the
+        whole global batches and keeps its part. The old state's memory is given up.
+        """
+        sharding = batch_sharding(self.mesh)
+        batches = jax.tree.map(lambda array: put_batch(array, sharding), (images, conditions))
+        return self.step(state, *batches)
+
+    def _is_long(self) -> bool:
+        train = self.run.train
+        return accounting.training_macs(self.run.network, train.batch, train.steps) > LONG_RUN_MACS
+
+    def network(self, params: Any) -> DiT:
+        """Return the network with these parameters."""
+        return nnx.merge(self.graph, params)
+
+    def _network(self) -> DiT:
+        train, execution = self.run.train, self.run.execution
+        rngs = nnx.Rngs(jax.random.fold_in(self.key, INIT_STREAM))
+        return DiT(self.run.network, rngs, dtype=train.dtype, remat=execution.remat, attention=execution.attention)
+
+    def _init(self) -> TrainState:
+        params = nnx.state(self._network(), nnx.Param)
+        return TrainState(jnp.zeros((), jnp.int32), params, params, self.optimizer.init(params))
+
+    def _advance(self, state: TrainState, images: jax.Array, conditions: Any) -> tuple[TrainState, Losses]:
+        state, losses = jax.lax.scan(lambda s, batch: self._update(s, *batch), state, (images, conditions))
+        sums = {"bin_sums": losses.bin_sums.sum(axis=0), "bin_counts": losses.bin_counts.sum(axis=0)}
+        return state, jax.tree.map(jnp.mean, losses)._replace(**sums, param_norm=optax.tree.norm(state.params))
+
+    def _update(self, state: TrainState, images: jax.Array, conditions: Any) -> tuple[TrainState, Losses]:
+        ema = self.run.train.ema
+        key = jax.random.fold_in(jax.random.fold_in(self.key, NOISE_STREAM), state.step)
+        grads, (means, bins) = self._gradient(state.params, key, images, conditions)
+        updates, optimizer = self.optimizer.update(grads, state.optimizer, state.params)
+        params = optax.apply_updates(state.params, updates)
+        average = ema_update(state.ema, params, ema_decay(state.step + 1, ema.decay, ema.warmup))
+        losses = Losses(**means, grad_norm=optax.tree.norm(grads), **bins)
+        return TrainState(state.step + 1, params, average, optimizer), losses
+
+    def _gradient(self, params: Any, key: jax.Array, images: jax.Array, conditions: Any) -> tuple[Any, Any]:
+        """Return the gradient of the mean loss, and the fields of Losses: those that are means, those by timestep bin.
+
+        With `accumulate` the batch goes through in as many parts; noise is drawn for the whole of it first.
+        """
+        parts = self.run.train.accumulate
+        noised = self._noised(key, images, conditions)
+        if parts == 1:
+            return self._part_gradient(params, noised)
+
+        def add(total: Any, part: Any) -> tuple[Any, None]:
+            return jax.tree.map(jnp.add, total, self._part_gradient(params, part)), None
+
+        noised = jax.tree.map(lambda array: array.reshape(parts, -1, *array.shape[1:]), noised)
+        zero = jax.tree.map(jnp.zeros_like, jax.eval_shape(self._part_gradient, params, _first(noised)))
+        (grads, (means, bins)), _ = jax.lax.scan(add, zero, noised)
+        grads, means = jax.tree.map(lambda value: value / parts, (grads, means))
+        return grads, (means, bins)
+
+    def _noised(self, key: jax.Array, images: jax.Array, conditions: Any) -> tuple[Any, ...]:
+        """Draw timesteps, noise and dropped conditions for the whole batch, however it is divided."""
+        t_key, noise_key, drop_key = jax.random.split(key, 3)
+        # 32 random bits modulo the timesteps: one draw where `randint` makes two, and off uniform by less than 1e-6.
+        t = (jax.random.bits(t_key, images.shape[:1]) % self.run.diffusion.timesteps).astype(jnp.int32)
+        noise = jax.random.normal(noise_key, images.shape)
+        return images, t, noise, drop_conditions(self.run, drop_key, conditions)
+
+    def _part_gradient(self, params: Any, part: tuple[Any, ...]) -> tuple[Any, Any]:
+        def loss(params: Any) -> tuple[jax.Array, Any]:
+            images, t, noise, condition = part
+            network = self.network(params)
+            terms = self.diffusion.training_losses(lambda x, t: network(x, t, condition), images, t, noise)
+            means = {name: jnp.mean(terms.get(name, 0.0)) for name in ("loss", "mse", "vb")}
+            return means["loss"], (means, self._by_timestep(t, terms["loss"]))
+
+        return jax.grad(loss, has_aux=True)(params)
+
+    def _by_timestep(self, t: jax.Array, losses: jax.Array) -> dict[str, jax.Array]:
+        """Return the sum of the losses in each timestep bin, and how many there are."""
+        member = jax.nn.one_hot(t * TIMESTEP_BINS // self.run.diffusion.timesteps, TIMESTEP_BINS, axis=0)
+        return {"bin_sums": (member * losses).sum(axis=1), "bin_counts": member.sum(axis=1)}
+
+
+def make_diffusion(spec: DiffusionSpec) -> Diffusion:
+    """Return the diffusion that the spec names, over its full schedule."""
+    schedule = {"linear": Schedule.linear, "cosine": Schedule.cosine}[spec.schedule](spec.timesteps)
+    return Diffusion(schedule, prediction=spec.prediction, variance=spec.variance)
+
+
+@cache
+def quick_compile() -> dict[str, bool | int] | None:
+    """Return compiler options for programs that run once or seldom.
+
+    On CPUs they compile in about half the time; the code they give is slower, by a tenth for a training step.
+    """
+    if jax.default_backend() != "cpu":
+        return None
+    return {name: value for name, value in QUICK_OPTIONS.items() if _is_known(name, value)}
+
+
+def _is_known(option: str, value: bool | int) -> bool:
+    """Return whether this XLA has the option: they come and go (0.11 has no switch for its fusion emitters)."""
+    try:
+        jax.jit(lambda: 0, compiler_options={option: value}).lower().compile()
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
+
+
+def _first(parts: Any) -> Any:
+    return jax.tree.map(lambda array: array[0], parts)

@@ -1,0 +1,118 @@
+"""A Ray of our own on this machine: cores given out one by one, worker processes used again, its death noticed.
+
+It ends with this process; a cluster that outlives its drivers is started with `ray start`.
+"""
+
+import atexit
+import contextlib
+import logging
+import os
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from dit_grid.orchestrator.backends import processes
+from dit_grid.orchestrator.core.errors import RequestError
+
+START_TRIES = 4
+
+SHUTDOWN_S = 10.0
+"""How long Ray may take to end in good order before its processes are killed."""
+
+
+@dataclass
+class Host:
+    """A worker process: its actor, the cores it is pinned to, and the variables it was started with."""
+
+    actor: Any
+    cores: tuple[int, ...]
+    variables: dict[str, str]
+
+
+class LocalRay:
+    """Starts Ray here. `take` and `give_back` are called from the threads of gangs."""
+
+    def __init__(self, namespace: str) -> None:
+        cores = _usable_cores()
+        _start_ray(len(cores), namespace)
+        self._free, self._idle = cores, list[Host]()
+        self._one_at_a_time = threading.Lock()
+        node: Any = ray._private.worker._global_node  # there is no public way to Ray's processes
+        self._ray = {
+            kind: [(info.process.pid, processes.birth(info.process.pid)) for info in infos]
+            for kind, infos in node.all_processes.items()
+        }
+
+    def take(self, count: int, variables: dict[str, str]) -> tuple[Host | None, tuple[int, ...]]:
+        """Return an idle process that fits, or None and the cores for a new one; idle ones in its way are ended."""
+        with self._one_at_a_time:
+            for host in self._idle:
+                if host.variables == variables and len(host.cores) == count:
+                    self._idle.remove(host)
+                    return host, host.cores
+            while self._idle:  # none fits; what they hold must be free for the new one
+                host = self._idle.pop()
+                ray.kill(host.actor)
+                self._free += host.cores
+            cores = tuple(self._free[:count])
+            del self._free[:count]
+            return None, cores
+
+    def give_back(self, host: Host, usable: bool) -> None:
+        """Take back a process whose run is over, or only its cores if the process is gone."""
+        with self._one_at_a_time:
+            if usable:
+                self._idle.append(host)
+            else:
+                self._free += host.cores
+
+    def dead(self) -> str:
+        """Return which part of Ray died, empty while all is well."""
+        for kind in ("raylet", "gcs_server"):
+            if not all(map(processes.alive, self._ray.get(kind, []))):
+                return kind
+        return ""
+
+    def close(self) -> None:
+        """End Ray; one that does not end in good order is killed."""
+        if self.dead():
+            atexit.unregister(ray.shutdown)  # it would wait for what is dead
+        else:
+            ending = threading.Thread(target=ray.shutdown, daemon=True)
+            ending.start()
+            ending.join(SHUTDOWN_S)
+        for everybody in self._ray.values():
+            with contextlib.suppress(OSError):
+                processes.end(everybody)
+
+
+def _start_ray(cores: int, namespace: str) -> None:
+    """Start Ray here. It gives its own processes 30 s, which a machine at work may need; then it is tried again."""
+    for _ in range(START_TRIES):
+        try:
+            ray.init(
+                num_cpus=cores,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                namespace=namespace,
+            )
+        except Exception as error:  # Ray raises a bare one
+            if "timed out during startup" not in str(error):
+                raise
+            ray.shutdown()
+        else:
+            return
+    raise RequestError(
+        f"Ray did not come up on this machine in {START_TRIES} tries of 30 s; is it very busy? Try again when it is "
+        "less so; its logs are in /tmp/ray/session_latest/logs"
+    )
+
+
+def _usable_cores() -> list[int]:
+    """Return the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))

@@ -1,0 +1,86 @@
+"""Files that bring up a Ray cluster with TPU v3 slices, filled in from the templates in `clusters/`.
+
+Nothing is started or asked for here: Ray's cluster launcher or Kubernetes reads what this writes.
+"""
+
+import re
+from dataclasses import asdict, dataclass
+from importlib import metadata, resources
+from pathlib import Path
+from string import Template
+
+from dit_grid.orchestrator.core.errors import RequestError
+
+KINDS = {"gcp-v3": "gcp-v3.yaml", "gcp-v3-preemptible": "gcp-v3.yaml", "kuberay-v3": "kuberay-v3.yaml"}
+
+TOPOLOGIES = {
+    "v3-8": "2x2", "v3-32": "4x4", "v3-64": "4x8", "v3-128": "8x8", "v3-256": "8x16", "v3-512": "16x16",
+    "v3-1024": "16x32", "v3-2048": "32x32",
+}  # fmt: skip
+"""Slice types of TPU v3 and their chips, by Google Cloud's table; a host has 4 chips."""
+
+CHIPS_A_HOST = 4
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What a person says of the cluster: its kind, name, slices; where, for the launcher; the image, for KubeRay."""
+
+    kind: str
+    slice: str
+    slices: int
+    project: str = ""
+    zone: str = ""
+    image: str = ""
+    name: str = "dit-grid"
+
+
+def cluster_files(cluster: Cluster, wheel: str) -> dict[str, str]:
+    """Return the files by name, to lie beside the wheel with that name. Raises RequestError for what cannot be."""
+    _check(cluster)
+    rows, columns = map(int, TOPOLOGIES[cluster.slice].split("x"))
+    values = asdict(cluster) | {
+        "region": cluster.zone.rpartition("-")[0],
+        "preemptible": str(cluster.kind != "gcp-v3").lower(),
+        "hosts": rows * columns // CHIPS_A_HOST,
+        "topology": TOPOLOGIES[cluster.slice],
+        "accelerator": "tpu-v3-device" if cluster.slice == "v3-8" else "tpu-v3-slice",
+        "ray": metadata.version("ray"),
+        "jax": metadata.version("jax"),
+        "wheel": wheel,
+    }
+    names = {"cluster.yaml": KINDS[cluster.kind]}
+    if cluster.kind == "kuberay-v3":
+        names["Dockerfile"] = "Dockerfile"
+    folder = resources.files("dit_grid.orchestrator") / "clusters"
+    return {name: Template((folder / source).read_text()).substitute(values) for name, source in names.items()}
+
+
+def write_cluster(cluster: Cluster, folder: Path) -> list[Path]:
+    """Write the files and this program's wheel into the folder and return them; files that are there are replaced."""
+    from dit_grid.orchestrator.clusters.wheel import build_wheel
+
+    _check(cluster)
+    folder.mkdir(parents=True, exist_ok=True)
+    wheel = build_wheel(folder).path
+    written = [wheel]
+    for name, text in cluster_files(cluster, wheel.name).items():
+        written.append(folder / name)
+        written[-1].write_text(text)
+    return written
+
+
+def _check(cluster: Cluster) -> None:
+    if cluster.slice not in TOPOLOGIES:
+        raise RequestError(f"--slice {cluster.slice}: no type of TPU v3; allowed: {', '.join(TOPOLOGIES)}")
+    if not re.fullmatch(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", cluster.name):
+        raise RequestError(f"--name {cluster.name}: use up to 40 small letters, digits and '-', a letter first")
+    if cluster.kind == "kuberay-v3":
+        needed = {"--image": cluster.image}
+    else:
+        needed = {"--project": cluster.project, "--zone": cluster.zone}
+    missing = [option for option, value in needed.items() if not value]
+    if missing:
+        raise RequestError(f"{cluster.kind} needs {' and '.join(missing)}")
+    if cluster.zone and not re.fullmatch(r"[a-z]+-[a-z]+\d+-[a-z]", cluster.zone):
+        raise RequestError(f"--zone {cluster.zone}: a zone is written like europe-west4-a")

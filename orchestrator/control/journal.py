@@ -1,0 +1,130 @@
+"""The journal of a launch: what the core was told and what it decided, written so that it can be told again.
+
+Reading one back gives the same events; fed to the core they give the same decisions. Nobody needs it to go on.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol
+
+from dit_grid.experiments.spec.cluster import ClusterSpec
+from dit_grid.experiments.store import Store
+from dit_grid.orchestrator import core
+from dit_grid.orchestrator.core import events as vocabulary
+from dit_grid.orchestrator.core.events import Action, Event, Gang, SliceSeen
+
+EVENTS = {kind.__name__: kind for kind in Event.__args__}
+ACTIONS = {kind.__name__: kind for kind in Action.__args__}
+
+BEGAN, RUN, SPENT, LEASE_LOST = "Began", "Run", "Spent", "LeaseLost"
+"""Rows that are neither: the launch's settings, a run as it was at the beginning, spending so far, and a lost lease."""
+
+
+class Journal(Protocol):
+    """Where rows go: the store's `EventWriter`, or a simulator's lines."""
+
+    def event(self, kind: str, run_id: str = "", attempt: int | None = None, **detail: Any) -> None:
+        """Add a row."""
+
+
+def open_with(journal: Journal, state: core.State) -> None:
+    """Write how the launch began: its settings, what was spent before it, and every run."""
+    spent = dataclasses.asdict(state.spending)
+    journal.event(BEGAN, cluster=state.options.model_dump(mode="json"), spent=spent)
+    for run in state.in_order():
+        detail = dataclasses.asdict(run)
+        journal.event(RUN, run_id=detail.pop("id"), run=detail)
+
+
+def record(journal: Journal, event: Event, actions: Iterable[Action]) -> None:
+    """Write an event and what the core decided on it, in order."""
+    _write(journal, event)
+    for action in actions:
+        _write(journal, action)
+
+
+def record_spending(journal: Journal, spent: core.Spending, before: core.Spending) -> None:
+    """Write what this launch has spent, without what earlier ones had."""
+    journal.event(SPENT, slice_s=spent.slice_s - before.slice_s, usd=spent.usd - before.usd)
+
+
+def spent_before(store: Store) -> core.Spending:
+    """Return what earlier launches of the store spent: the last word of each of their journals, together."""
+    last: dict[str, dict[str, float]] = {}
+    for row in store.events().to_pylist():
+        if row["kind"] == SPENT:
+            last[row["journal"]] = json.loads(row["detail"])
+    return core.Spending(sum(one["slice_s"] for one in last.values()), sum(one["usd"] for one in last.values()))
+
+
+def read(rows: Iterable[Mapping[str, Any]]) -> tuple[core.State, Iterator[tuple[Event, tuple[Action, ...]]]]:
+    """Return the state that a journal began with, and its events with what was decided on each, in order.
+
+    `rows` are one journal's of the store's events table. Raises ValueError where they do not begin as a journal does.
+    """
+    lines = [(row["kind"], row["run_id"], json.loads(row["detail"])) for row in rows]
+    if not lines or lines[0][0] != BEGAN:
+        raise ValueError("a journal begins with the settings of its launch")
+    began = lines[0][2]
+    runs = [_run(run_id, detail) for kind, run_id, detail in lines if kind == RUN]
+    state = core.initial(runs, ClusterSpec.model_validate(began["cluster"]), core.Spending(**began["spent"]))
+    return state, _decided([line for line in lines if line[0] in EVENTS or line[0] in ACTIONS])
+
+
+def replayed(rows: Iterable[Mapping[str, Any]]) -> core.State:
+    """Return the state that the core comes to from the journal's events.
+
+    Raises ValueError at the first event on which it decides something else than the journal says.
+    """
+    state, told = read(rows)
+    for event, decided in told:
+        state, actions = core.advance(state, event)
+        if actions != decided:
+            raise ValueError(f"on {event} the journal has {decided}, the core decides {actions}")
+    return state
+
+
+def _write(journal: Journal, item: Event | Action) -> None:
+    detail = _plain(item)
+    run_id = ""
+    if "gang" in detail:
+        run_id, detail["start"] = detail.pop("gang")
+    journal.event(type(item).__name__, run_id=run_id, **detail)
+
+
+def _plain(item: Any) -> dict[str, Any]:
+    fields = {field.name: getattr(item, field.name) for field in dataclasses.fields(item)}
+    if isinstance(item, vocabulary.ClusterSeen):
+        fields["pools"] = dict(item.pools)
+        fields["slices"] = [_plain(one) for one in item.slices]
+    return fields
+
+
+def _decided(lines: list[tuple[str, str, dict[str, Any]]]) -> Iterator[tuple[Event, tuple[Action, ...]]]:
+    event: Event | None = None
+    actions: list[Action] = []
+    for kind, run_id, detail in lines:
+        if "start" in detail:
+            detail = {**detail, "gang": Gang(run_id, detail["start"])}
+            del detail["start"]
+        if kind in ACTIONS:
+            actions.append(ACTIONS[kind](**detail))
+            continue
+        if event is not None:
+            yield event, tuple(actions)
+        event, actions = _event(kind, detail), []
+    if event is not None:
+        yield event, tuple(actions)
+
+
+def _event(kind: str, detail: dict[str, Any]) -> Event:
+    if kind == "ClusterSeen":
+        detail["slices"] = tuple(SliceSeen(**{**one, "hosts": tuple(one["hosts"])}) for one in detail["slices"])
+    if kind in ("Asked", "Reordered"):
+        detail["run_ids"] = tuple(detail["run_ids"])
+    return EVENTS[kind](**detail)
+
+
+def _run(run_id: str, detail: dict[str, Any]) -> core.Run:
+    return core.Run(run_id, **{**detail["run"], "phase": core.Phase(detail["run"]["phase"]), "past": ()})

@@ -1,0 +1,95 @@
+"""What people ask of a grid from other terminals: numbered, immutable files in the store that its driver reads.
+
+A request stands until a later one about the same run, so it also binds launches that come after it. Acting on it is
+the scheduler core's.
+"""
+
+import json
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from dit_grid.experiments.store.files import Files
+from dit_grid.orchestrator.core.events import Asked
+
+CANCEL, PAUSE, RESUME, RETRY = WHATS = ("cancel", "pause", "resume", "retry")
+
+_NAME = re.compile(r"control/request-(\d{8})\.json")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request: `what` is one of WHATS; `number` is its place among all requests of the store."""
+
+    number: int
+    what: str
+    run_ids: tuple[str, ...]
+    unix_s: float
+
+
+def ask(files: Files, what: str, run_ids: Iterable[str]) -> Request:
+    """Record a request and return it. Raises ValueError for an unknown `what`."""
+    if what not in WHATS:
+        raise ValueError(f"request {what!r}: allowed are {', '.join(WHATS)}")
+    ids, now = tuple(run_ids), time.time()
+    # The token keeps two people who ask the same at once from taking each other's file for their own.
+    body = json.dumps({"what": what, "runs": ids, "unix_s": now, "token": uuid.uuid4().hex}).encode()
+    while True:
+        number = max(_numbers(files), default=0) + 1
+        try:
+            files.create(f"control/request-{number:08d}.json", body)
+        except FileExistsError:
+            continue
+        return Request(number, what, ids, now)
+
+
+def asked(files: Files, after: int = 0) -> list[Request]:
+    """Return the requests with a number above `after`, in order."""
+    numbers = sorted(number for number in _numbers(files) if number > after)
+    bodies = files.read_many([f"control/request-{number:08d}.json" for number in numbers])
+    records = [json.loads(body) for body in bodies]
+    return [
+        Request(number, record["what"], tuple(record["runs"]), record["unix_s"])
+        for number, record in zip(numbers, records, strict=True)
+    ]
+
+
+def standing(requests: Sequence[Request]) -> dict[str, str]:
+    """Return run id -> cancel or pause, for runs whose latest request says so."""
+    latest = {run_id: request.what for request in requests for run_id in request.run_ids}
+    return {run_id: what for run_id, what in latest.items() if what in (CANCEL, PAUSE)}
+
+
+def _numbers(files: Files) -> list[int]:
+    return [int(match[1]) for name in files.walk("control", "request-") if (match := _NAME.fullmatch(name))]
+
+
+class Inbox:
+    """The requests of a store as its driver hears them: at first what stands, then what is new.
+
+    `clock` is the one of all events of the driver, `backend.now`.
+    """
+
+    def __init__(self, files: Files, look_every_s: float = 2.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._files, self._look_every_s, self._clock = files, look_every_s, clock
+        self._last: int | None = None
+        self._looked = 0.0
+
+    def events(self) -> list[Asked]:
+        """Return what is to be told to the scheduler; looks into the store only every `look_every_s` seconds."""
+        at = self._clock()
+        if self._last is not None and at - self._looked < self._look_every_s:
+            return []
+        self._looked = at
+        requests = asked(self._files, after=self._last or 0)
+        first, self._last = self._last is None, max((r.number for r in requests), default=self._last or 0)
+        if first:
+            stands = standing(requests)
+            return [Asked(at, what, ids) for what in (CANCEL, PAUSE) if (ids := _those(stands, what))]
+        return [Asked(at, request.what, request.run_ids) for request in requests]
+
+
+def _those(stands: Mapping[str, str], what: str) -> tuple[str, ...]:
+    return tuple(run_id for run_id, said in stands.items() if said == what)

@@ -1,0 +1,217 @@
+"""What a spec would run and cost before anything runs: compute from `model.accounting`, and time and money from that.
+
+Hours come from the speed that the store holds for the same run, else from the MFU that the spec states and the peak of
+what it runs on; with neither there are none. Nothing is reserved and no accelerator is needed.
+"""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from dit_grid.experiments.running.owed_evaluations import EvaluationJob, evaluation_steps, settings_due
+from dit_grid.experiments.spec import ExperimentSpec, PriceSpec, RunSpec
+from dit_grid.experiments.spec.run import ResourceSpec
+from dit_grid.experiments.spec.slices import chips_and_cores as of_slice
+from dit_grid.model import accounting
+
+LONGEST = 50.0
+"""A piece of work that is preempted more often than so is never done; its time is any absurd number."""
+
+
+class Speed(NamedTuple):
+    """Updates a second, and the range in which nine of ten measurements lie."""
+
+    steps_per_s: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """One run. GMACs are multiply-accumulates / 1e9, of one forward pass or of the whole run's training or sampling.
+
+    `hours` is all of it: `train_hours`, `eval_hours` (sampling at the same rate of multiply-accumulates; scoring is not
+    counted), and the share `overhead` on top. `hours_low` and `hours_high` bound it as far as the speed is known.
+    """
+
+    run_id: str
+    model: str
+    block: str
+    params: int
+    forward_gmacs: float
+    tokens: int
+    batch: int
+    steps: int
+    train_gmacs: float
+    eval_gmacs: float
+    on: str
+    chips: int
+    steps_per_s: float | None
+    speed_from: str
+    train_hours: float | None
+    eval_hours: float | None
+    overhead: float
+    hours: float | None
+    hours_low: float | None
+    hours_high: float | None
+    usd_per_hour: float | None
+    usd: float | None
+    eval_on: str
+    """What evaluations hold: the run's own resources, or others where they are jobs of their own."""
+    eval_usd: float | None
+    """What of `usd` they cost."""
+
+
+def plan(spec: ExperimentSpec, measured_steps_per_s: Mapping[str, float | Speed] | None = None) -> list[PlanRow]:
+    """Return a row for each run of the spec; `measured_steps_per_s` holds speeds by run id where the store has them."""
+    measured = measured_steps_per_s or {}
+    return [_row(run, spec.plan, measured.get(run.id)) for run in spec.runs]
+
+
+def times_evaluated(run: RunSpec) -> int:
+    """Return how many times the run is measured: every so many steps, and at its end."""
+    return -(-run.train.steps // run.evaluate.every)
+
+
+def evaluation_macs(run: RunSpec) -> int:
+    """Return the multiply-accumulates of drawing all samples of all evaluations of the run; scoring is not counted."""
+    return sum(evaluation_macs_at(run, step) for step in evaluation_steps(run))
+
+
+def evaluation_macs_at(run: RunSpec, step: int) -> int:
+    """Return the multiply-accumulates of drawing the samples that measure the run at one step."""
+    return sum(
+        setting.samples * accounting.sampling_macs(run.network, setting.steps, guided=setting.guidance != 1.0)
+        for setting in settings_due(run, step) if set(setting.metrics) - {"heldout_loss"}
+    )  # fmt: skip
+
+
+def evaluation_s(job: EvaluationJob, steps_per_s: float) -> float:
+    """Return how long the job takes where its run trains `steps_per_s`: at the same rate per chip or core."""
+    train, own = chips_and_cores(job.trains_on)[1], chips_and_cores(job.execution.resources)[1]
+    macs_per_s = steps_per_s * accounting.training_macs(job.network, job.train.batch, steps=1) * own / train
+    return max(evaluation_macs_at(job, job.measures) / macs_per_s, 1.0)
+
+
+def chips_and_cores(resources: ResourceSpec) -> tuple[int, int]:
+    """Return (chips, cores) of what a run holds: v3-256 is 128 chips with 256 cores; a GPU is one of each."""
+    if not resources.slice:
+        return resources.count, resources.count
+    return of_slice(resources.slice)
+
+
+def usd_per_hour(resources: ResourceSpec, price: PriceSpec) -> float | None:
+    """Return what an hour of the resources costs at the spec's price; None where it states none."""
+    chips, cores = chips_and_cores(resources)
+    if price.usd_per_chip_hour is not None:
+        return chips * price.usd_per_chip_hour
+    return None if price.usd_per_core_hour is None else cores * price.usd_per_core_hour
+
+
+def peak_flops_per_s(resources: ResourceSpec) -> float | None:
+    """Return the peak of what a run holds: published for slices, measured here for CPU cores, None for GPUs."""
+    if resources.kind == "cpu":
+        return measured_core_flops_per_s() * resources.count
+    if not resources.slice:
+        return None  # which GPU it will be, only the cluster knows
+    generation = resources.slice.split("-")[0]
+    kind = {"v5e": "v5 lite", "v6e": "v6 lite"}.get(generation, generation)
+    peak = accounting.DEVICE_PEAKS.get(f"TPU {kind}")
+    return peak.flops_per_s * chips_and_cores(resources)[0] if peak else None
+
+
+@cache
+def measured_core_flops_per_s(side: int = 512, repeats: int = 5) -> float:
+    """Return the best rate of a float32 matrix product on one core of this machine, in FLOP/s."""
+    square, seconds = np.ones((side, side), np.float32), []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        square @ square
+        seconds.append(time.perf_counter() - started)
+    return 2 * side**3 / min(seconds)
+
+
+def _row(run: RunSpec, price: PriceSpec, measured: float | Speed | None) -> PlanRow:
+    resources, network = run.execution.resources, run.network
+    train, evaluation = accounting.training_macs(network, run.train.batch, run.train.steps), evaluation_macs(run)
+    speed, source = _speed(run, price, measured)
+    train_hours = eval_hours = hours = hours_low = hours_high = None
+    lost = price.overhead
+    apart, eval_resources = run.execution.evaluate_on is not None, run.execution.evaluate_on or resources
+    hourly, eval_hourly = usd_per_hour(resources, price), usd_per_hour(eval_resources, price)
+    usd = eval_usd = None
+    if speed is not None:
+        train_hours = run.train.steps / speed.steps_per_s / 3600
+        share = chips_and_cores(resources)[1] / chips_and_cores(eval_resources)[1]  # the same rate per core
+        eval_hours = train_hours * evaluation / train * share
+        lost += preemption_overhead(run, price, speed.steps_per_s, 0.0 if apart else eval_hours * 3600)
+        hours = (train_hours + eval_hours) * (1 + lost)
+        hours_low, hours_high = hours * speed.steps_per_s / speed.high, hours * speed.steps_per_s / speed.low
+        if hourly is not None and eval_hourly is not None:
+            eval_usd = eval_hours * (1 + lost) * eval_hourly
+            usd = train_hours * (1 + lost) * hourly + eval_usd
+    return PlanRow(
+        run.id,
+        run.model.name,
+        run.model.block,
+        accounting.trainable_params(network),
+        accounting.forward_macs(network) / 1e9,
+        network.tokens,
+        run.train.batch,
+        run.train.steps,
+        train / 1e9,
+        evaluation / 1e9,
+        resources.slice or f"{resources.count} {resources.kind}",
+        chips_and_cores(resources)[0],
+        speed.steps_per_s if speed is not None else None,
+        source,
+        train_hours,
+        eval_hours,
+        lost,
+        hours,
+        hours_low,
+        hours_high,
+        hourly,
+        usd,
+        eval_resources.slice or f"{eval_resources.count} {eval_resources.kind}",
+        eval_usd,
+    )
+
+
+def preemption_overhead(run: RunSpec, price: PriceSpec, steps_per_s: float, eval_s: float = 0.0) -> float:
+    """Return the share of time that preemptions add; `eval_s` is what all evaluations take together.
+
+    Work is safe once it is committed. A piece of t seconds between two commits (a checkpoint's interval, and the
+    evaluation before a checkpoint) takes (1/rate + restart) (e^(rate t) - 1) seconds on average if preemptions are
+    Poisson, and each costs a restart and the piece so far (e.g. Young 1974 and Daly 2006 on checkpoint intervals).
+    """
+    if not price.preemptions_per_hour:
+        return 0.0
+    rate, train_s = price.preemptions_per_hour / 3600, run.train.steps / steps_per_s
+    pieces, evaluations = -(-run.train.steps // run.execution.checkpoint_every), times_evaluated(run)
+    with_evaluation = min(evaluations, pieces)
+    plain_s = train_s / pieces
+    long_s = plain_s + eval_s / with_evaluation if with_evaluation else plain_s
+    expected_s = sum(
+        count * (1 / rate + price.restart_s) * math.expm1(min(rate * seconds, LONGEST))
+        for count, seconds in ((pieces - with_evaluation, plain_s), (with_evaluation, long_s))
+    )
+    return expected_s / (train_s + eval_s) - 1
+
+
+def _speed(run: RunSpec, price: PriceSpec, measured: float | Speed | None) -> tuple[Speed | None, str]:
+    if isinstance(measured, Speed):
+        return measured, "measured"
+    if measured:
+        return Speed(measured, measured, measured), "measured"
+    peak = peak_flops_per_s(run.execution.resources)
+    if price.mfu is None or peak is None:
+        return None, ""
+    flops_a_step = accounting.FLOPS_PER_MAC * accounting.training_macs(run.network, run.train.batch, steps=1)
+    rate = price.mfu * peak / flops_a_step
+    return Speed(rate, rate * (1 - price.mfu_error), rate * (1 + price.mfu_error)), f"MFU {price.mfu:.1%}"

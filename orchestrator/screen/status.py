@@ -1,0 +1,199 @@
+"""How the runs of a store stand, read from the store alone: no scheduler, no Ray and no JAX needs to be alive.
+
+A run counts as running while its process is (on this machine), or while its last row is younger than a few flushes.
+"""
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from importlib.abc import MetaPathFinder
+from statistics import median
+from typing import Any
+
+from dit_grid.experiments.store import RunState, Store
+from dit_grid.orchestrator.control.lease import Held, Watcher, newest_note
+from dit_grid.orchestrator.control.requests import CANCEL, PAUSE, asked, standing
+
+TRAIN_COLUMNS = ("run_id", "step", "steps_per_s", "mfu", "loss", "wall_unix_s")
+"""What status reads of the train table."""
+
+SILENCE_S = 120.0
+"""A run on another machine that wrote nothing for so long is taken to be gone."""
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """One run: `state` is waiting, running, done, failed, interrupted, lost, cancelled or paused; unknown is None."""
+
+    run_id: str
+    model: str
+    state: str
+    step: int
+    steps: int
+    steps_per_s: float | None
+    mfu: float | None
+    loss: float | None
+    metrics: dict[str, float]
+    eta_s: float | None
+    attempts: int
+    device: str
+    message: str
+    waits_for: str = ""
+    """Why it, or a job that measures it, waits, by the last word of the driver; empty if it does not, or none said."""
+    measured: str = ""
+    """Of a run that is not done: how many of its evaluations are in the store, of how many."""
+
+
+def read_status(store: Store, now: float | None = None) -> list[RunStatus]:
+    """Return the status of every run in the store, by run id.
+
+    A run that is done is known from the record of its end alone, so that thousands of them cost a small read each.
+    """
+    now = time.time() if now is None else now
+    states, asked_for = store.states(), standing(asked(store.files))
+    found = {row.run_id: row for row in _summed_up(store, [s for s in states.values() if s.outcome == "done"])}
+    others = [run_id for run_id in store.run_ids() if run_id not in found]
+    waits = _waits(newest_note(store.files)) if others else {}
+    for row in _from_tables(store, others, states, now):
+        row = _as_asked(row, asked_for.get(row.run_id))
+        found[row.run_id] = row if row.state == "done" else replace(row, waits_for=waits.get(row.run_id, ""))
+    return [found[run_id] for run_id in sorted(found)]
+
+
+def _waits(note: dict[str, Any]) -> dict[str, str]:
+    """Return run id -> why it waits; where only its evaluations do, why the first of them does."""
+    if not note.get("waits"):
+        return {}
+    from dit_grid.experiments.running.owed_evaluations import parsed_job_id  # specs take a while to import
+
+    own, measuring = dict[str, str](), dict[str, tuple[int, str]]()
+    for reason, names in note.get("waits", {}).items():
+        for name in names:
+            job = parsed_job_id(name)
+            if job is None:
+                own[name] = reason
+            else:
+                measuring[job[0]] = min((job[1], reason), measuring.get(job[0], (job[1], reason)))
+    return {run_id: f"evaluation of step {step}: {reason}" for run_id, (step, reason) in measuring.items()} | own
+
+
+def _summed_up(store: Store, done: list[RunState]) -> Iterator[RunStatus]:
+    """Yield the status of the runs whose end says it all; earlier versions and imported runs left less."""
+    for state, end in zip(done, store.details(done), strict=True):
+        said = end.get("summary")
+        if said is not None:
+            yield RunStatus(
+                state.run_id, said["model"], "done", end["step"], said["steps"], said["steps_per_s"], said["mfu"],
+                said["loss"], said["metrics"], None, state.attempt, said["device"], "",
+            )  # fmt: skip
+
+
+def _from_tables(store: Store, run_ids: list[str], states: dict[str, RunState], now: float) -> Iterator[RunStatus]:
+    if not run_ids:
+        return
+    begun = [states[run_id] for run_id in run_ids if run_id in states]
+    names = [state.run_id for state in begun]
+    starts = dict(zip(names, store.details(begun, "start"), strict=True))
+    ended = [state for state in begun if state.outcome]
+    ends = {state.run_id: end for state, end in zip(ended, store.details(ended), strict=True)}
+    last = {row["run_id"]: row for row in store.latest_train(names, columns=TRAIN_COLUMNS).to_pylist()} if names else {}
+    columns = ["run_id", "step", "metric", "value"]
+    evals = store.evals(names, columns=columns).to_pylist() if names else []
+    metrics, measured = _latest_metrics(evals), {(row["run_id"], row["step"]) for row in evals}
+    for run in store.runs(run_ids, columns=["run_id", "model", "steps", "spec"]).to_pylist():
+        name = run["run_id"]
+        facts, end = starts.get(name, {}), ends.get(name, {})
+        row = _status(run, states.get(name), facts, end, last.get(name, {}), metrics.get(name, {}), now)
+        partly = name in states and row.state != "done"
+        yield replace(row, measured=_measured(run, measured)) if partly else row
+
+
+def _measured(run: dict[str, Any], found: set[tuple[str, int]]) -> str:
+    from dit_grid.experiments.running.owed_evaluations import evaluation_steps
+    from dit_grid.experiments.spec.run import RunSpec
+
+    try:
+        steps = evaluation_steps(RunSpec.model_validate_json(run["spec"]))
+    except ValueError:  # imported from elsewhere
+        return ""
+    return f"{sum((run['run_id'], step) in found for step in steps)}/{len(steps)}"
+
+
+def driver_line(store: Store) -> str:
+    """Return one line about the process that drives the grid, or that none does."""
+    driver = Watcher(store).look()
+    if isinstance(driver, Held):
+        return f"driven by process {driver.holder.get('pid')} on {driver.holder.get('host')}"
+    return "no launch is running"
+
+
+def _as_asked(status: RunStatus, what: str | None) -> RunStatus:
+    """A run that somebody cancelled or paused is that, unless it is done or still on its way to a checkpoint."""
+    if what is None or status.state in ("done", "running"):
+        return status
+    return replace(status, state={CANCEL: "cancelled", PAUSE: "paused"}[what])
+
+
+def without_pandas() -> None:
+    """Make this process one where pandas is not installed, for commands that only look.
+
+    pyarrow imports pandas wherever it finds it, which takes a second, and does without where it does not.
+    """
+    if "pandas" not in sys.modules:
+        sys.meta_path.insert(0, _NoPandas())
+
+
+class _NoPandas(MetaPathFinder):
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
+        if fullname == "pandas":
+            raise ModuleNotFoundError("kept out by `without_pandas`", name=fullname)
+
+
+def _status(
+    run: dict[str, Any], state: RunState | None, facts: dict[str, Any], end: dict[str, Any], row: dict[str, Any],
+    metrics: dict[str, float], now: float,
+) -> RunStatus:  # fmt: skip
+    if state is None:
+        name = "waiting"
+    elif state.outcome:
+        name = state.outcome
+    else:
+        name = "running" if _alive(facts, row, now) else "lost"
+    step, rate = int(row.get("step", 0)), row.get("steps_per_s")
+    left = (run["steps"] - step) / rate if name == "running" and rate else None
+    return RunStatus(
+        run["run_id"], run["model"], name, step, run["steps"], rate, row.get("mfu"), row.get("loss"), metrics, left,
+        state.attempt if state else 0, str(facts.get("device", "")), str(end.get("message", "")),
+    )  # fmt: skip
+
+
+def _alive(facts: dict[str, Any], row: dict[str, Any], now: float) -> bool:
+    if facts.get("host") == socket.gethostname() and isinstance(facts.get("pid"), int):
+        try:
+            os.kill(facts["pid"], 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
+    heard = max(row.get("wall_unix_s") or 0.0, facts.get("started_unix_s") or 0.0)
+    return now - heard < SILENCE_S
+
+
+def _latest_metrics(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    latest: dict[str, dict[str, float]] = {}
+    for row in sorted(rows, key=lambda row: row["step"]):
+        latest.setdefault(row["run_id"], {})[row["metric"]] = row["value"]
+    return latest
+
+
+def median_speeds(store: Store) -> dict[str, float]:
+    """Return run id -> median updates a second over the run's logged windows, for runs that have any."""
+    speeds: dict[str, list[float]] = {}
+    for row in store.train().select(["run_id", "steps_per_s"]).to_pylist():
+        if row["steps_per_s"]:
+            speeds.setdefault(row["run_id"], []).append(row["steps_per_s"])
+    return {run_id: median(values) for run_id, values in speeds.items()}

@@ -1,0 +1,252 @@
+"""What commands print: rich tables for a person, JSON for a program, from the same records."""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from dit_grid.orchestrator.core.errors import RequestError
+
+if TYPE_CHECKING:  # a status is printed before specs and models could be imported
+    import pandas as pd
+
+    from dit_grid.experiments.spec import ExperimentSpec
+    from dit_grid.orchestrator.advice.expectations import Expectation
+    from dit_grid.orchestrator.backends.doctor import Finding
+    from dit_grid.orchestrator.planning.plan import PlanRow
+    from dit_grid.orchestrator.screen.status import RunStatus
+
+
+MANY_ROWS = 200
+"""A table of more rows than this is nobody's to read, and takes rich seconds to draw."""
+
+
+SPARE_RESULTS = (
+    "size", "patch", "batch", "params", "tokens", "steps", "evaluated_at", "seed", "steps_per_s", "state", "loss",
+    "heldout_loss", "run_id",
+)  # fmt: skip
+"""What a narrow terminal does not show of results, the most dispensable first: models and their metrics stay."""
+
+
+def print_json(value: Any) -> None:
+    """Print `value` as JSON that any program can read; of a list each item on a line of its own."""
+    if isinstance(value, list):
+        lines = (json.dumps(item, allow_nan=False, default=str) for item in value)
+        click.echo("[\n" + ",\n".join(lines) + "\n]")  # at ten thousand items four times faster than with an indent
+    else:
+        click.echo(json.dumps(value, indent=2, allow_nan=False, default=str))
+
+
+def print_text(text: str) -> None:
+    """Print text; on a terminal its long lines are broken between words, what follows set in."""
+    if sys.stdout.isatty():
+        text = "\n".join(_wrapped(line, Console().width) for line in text.splitlines())
+    click.echo(text)
+
+
+def _wrapped(line: str, width: int) -> str:
+    indent = line[: len(line) - len(line.lstrip())]
+    return fill(line, width, subsequent_indent=f"{indent}  ")
+
+
+def print_rows(
+    columns: dict[str, str], rows: Sequence[dict[str, Any]], caption: str = "", spare: Sequence[str] = ()
+) -> None:
+    """Print rows as a table; see `rows_table`. Where a terminal is too narrow the `spare` headings go, the first first.
+
+    Those that went are named below the table.
+    """
+    # A pipe has no width; 80 columns would cut the last cells off.
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    left_out: list[str] = []
+    spare = [heading for heading in spare if heading in columns]
+    while len(left_out) < len(spare) and _width(console, rows_table(columns, rows)) > console.width:
+        left_out.append(spare[len(left_out)])
+        columns = {heading: key for heading, key in columns.items() if heading != left_out[-1]}
+    console.print(rows_table(columns, rows, caption), highlight=False)
+    if left_out:
+        click.echo(f"not shown, for want of width: {', '.join(left_out)}")
+
+
+def _width(console: Console, table: Table) -> int:
+    """Return the columns of the terminal that the table would like to have."""
+    return console.measure(table, options=console.options.update(max_width=10_000)).maximum
+
+
+def rows_table(columns: dict[str, str], rows: Sequence[dict[str, Any]], caption: str = "") -> Table:
+    """Return rows as a table. `columns` maps a heading to a key; numbers are set right and written short."""
+    table = Table(box=None, pad_edge=False, header_style="bold", caption=caption or None, caption_justify="left")
+    for heading, key in columns.items():
+        numeric = any(isinstance(row[key], int | float) for row in rows)
+        table.add_column(heading, justify="right" if numeric else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*(_short(row[key]) for key in columns.values()))
+    return table
+
+
+def print_plan(
+    spec: "ExperimentSpec", rows: "list[PlanRow]", as_json: bool, expected: "Mapping[str, Expectation] | None" = None
+) -> None:
+    """Print the plan's rows and their total, with what each run is expected to reach where something is known."""
+    expected = expected or {}
+    said = {run_id: asdict(one) for run_id, one in expected.items()}
+    if as_json:
+        print_json([asdict(row) | {"expected": said.get(row.run_id)} for row in rows])
+        return
+    shown = [asdict(row) | {"train_tmacs": row.train_gmacs / 1e3, "eval_tmacs": row.eval_gmacs / 1e3} for row in rows]
+    for row in shown:
+        row["params_m"] = row["params"] / 1e6
+        row["range"] = _range(row["hours_low"], row["hours_high"])
+        one = expected.get(row["run_id"])
+        row["expected"] = one.to_text() if one else None
+    columns = {
+        "model": "model", "block": "block", "params M": "params_m", "GMACs/image": "forward_gmacs", "tokens": "tokens",
+        "batch": "batch", "steps": "steps", "train TMACs": "train_tmacs", "eval TMACs": "eval_tmacs", "on": "on",
+        "it/s": "steps_per_s", "from": "speed_from", "train h": "train_hours", "eval h": "eval_hours",
+        "hours": "hours", "range": "range", "usd": "usd", "run": "run_id",
+    }  # fmt: skip
+    if any(row["eval_on"] != row["on"] for row in shown):
+        columns |= {"evaluates on": "eval_on", "eval usd": "eval_usd"}
+    if expected:
+        metric = next(iter(expected.values())).metric
+        alike = len({row["block"] for row in shown}) == 1
+        columns = {key: value for key, value in columns.items() if key != "run" and not (key == "block" and alike)}
+        columns |= {f"expected {metric}": "expected", "run": "run_id"}
+    print_rows(columns, shown)
+    for source in dict.fromkeys(one.source for one in expected.values()):
+        click.echo(f"expected by {source}")
+    for line in _plan_totals(spec, rows):
+        click.echo(line)
+
+
+def print_status(rows: "list[RunStatus]", as_json: bool) -> None:
+    """Print how every run stands."""
+    if as_json:
+        print_json([vars(row) for row in rows])
+        return
+    Console(width=None if sys.stdout.isatty() else 200).print(status_table(rows), highlight=False)
+    for row in rows:
+        for said in filter(None, (row.message, row.waits_for)):
+            click.echo(f"{row.run_id}: {said}")
+
+
+def status_table(rows: "list[RunStatus]") -> Table:
+    """Return how every run stands as a table, a row a run, with the number of runs in each state below it.
+
+    Of very many runs it shows those that are neither done nor waiting.
+    """
+    names = list(dict.fromkeys(name for row in rows for name in row.metrics))
+    drawn = rows
+    if len(rows) > MANY_ROWS:
+        drawn = [row for row in rows if row.state not in ("done", "waiting")][:MANY_ROWS]
+    shown = [asdict(row) | {f"metric {name}": row.metrics.get(name) for name in names} for row in drawn]
+    columns = {
+        "run": "run_id",
+        "model": "model",
+        "state": "state",
+        "step": "step",
+        "of": "steps",
+        "it/s": "steps_per_s",
+    }
+    columns |= {"MFU": "mfu", "loss": "loss"} | {name: f"metric {name}" for name in names}
+    columns |= {"measured": "measured"} if any(row["measured"] for row in shown) else {}
+    columns |= {"ETA s": "eta_s", "attempts": "attempts"}
+    counts = Counter(row.state for row in rows)
+    caption = ", ".join(f"{count} {state}" for state, count in counts.items())
+    if len(drawn) < len(rows):
+        caption += "; `--json` has every run"
+    return rows_table(columns, shown, caption)
+
+
+def print_findings(findings: "list[Finding]", as_json: bool) -> None:
+    """Print what the doctor found."""
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+        return
+    for finding in findings:
+        fix = f"\n         fix: {finding.fix}" if finding.fix else ""
+        click.echo(f"{finding.level:8} {finding.subject}: {finding.text}{fix}")
+
+
+def write_frame(frame: "pd.DataFrame", form: str, out: str | None) -> None:
+    """Write a frame as a table, CSV, JSON or Parquet, to standard output or a file."""
+    if form == "parquet":
+        if out is None:
+            raise RequestError("--format parquet needs a file: add -o results.parquet")
+        frame.to_parquet(out, index=False)
+    elif form == "table" and out is None:
+        print_rows({name: name for name in frame.columns}, _records(frame), spare=SPARE_RESULTS)
+    else:
+        text = (
+            frame.to_csv(index=False) if form in ("csv", "table") else frame.to_json(orient="records", indent=2) + "\n"
+        )
+        if out is None:
+            click.echo(text, nl=False)
+        else:
+            with open(out, "w", encoding="utf-8", newline="") as file:
+                file.write(text)
+
+
+def _records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _plan_totals(spec: "ExperimentSpec", rows: "list[PlanRow]") -> list[str]:
+    train, evaluation = sum(row.train_gmacs for row in rows), sum(row.eval_gmacs for row in rows)
+    lines = [
+        f"{len(rows)} runs; training {train:,.0f} and evaluation {evaluation:,.0f} GMACs "
+        "(multiply-accumulates / 1e9, the paper's Gflops; FLOPs are twice that)"
+    ]
+    if all(row.hours is not None for row in rows):
+        hours = sum(row.hours or 0 for row in rows)
+        train_hours, eval_hours = sum(row.train_hours or 0 for row in rows), sum(row.eval_hours or 0 for row in rows)
+        known = _range(sum(row.hours_low or 0 for row in rows), sum(row.hours_high or 0 for row in rows))
+        lost = hours / (train_hours + eval_hours) - 1
+        lines.append(
+            f"{_short(hours)} hours if run one after another{f' ({known})' if known else ''}: "
+            f"training {_short(train_hours)}, evaluation sampling {_short(eval_hours)}, "
+            f"{lost:.1%} on top for preemptions and other overhead"
+        )
+    else:
+        lines.append("hours need a measured speed (launch once, or plan --calibrate) or plan.mfu in the spec")
+    if all(row.usd is not None for row in rows):
+        lines.append(_price_line(spec, rows))
+    return lines
+
+
+def _price_line(spec: "ExperimentSpec", rows: "list[PlanRow]") -> str:
+    """Say the whole price, by which unit, and what that unit means for the most expensive run."""
+    price = spec.plan
+    by_chip = price.usd_per_chip_hour is not None
+    unit, rate = ("chip-hour", price.usd_per_chip_hour) if by_chip else ("core-hour", price.usd_per_core_hour)
+    dearest = max(rows, key=lambda row: row.usd or 0)
+    units = (dearest.usd_per_hour or 0) / (rate or 1)
+    evaluation = sum(row.eval_usd or 0 for row in rows)
+    train = sum(row.usd or 0 for row in rows) - evaluation
+    return (
+        f"{_short(train + evaluation)} USD at {rate:g} USD per {unit} (training {_short(train)}, evaluation "
+        f"{_short(evaluation)}); "
+        f"{dearest.model} on {dearest.on} holds {units:,.0f} {unit.split('-')[0]}s, "
+        f"{dearest.usd_per_hour:,.0f} USD an hour"
+    )
+
+
+def _range(low: float | None, high: float | None) -> str:
+    """Write a range, where there is one."""
+    return "" if low is None or high is None or high <= low else f"{_short(low)}-{_short(high)}"

@@ -1,0 +1,181 @@
+"""The report: one file without network, right numbers, nothing of a store read as markup, and a page that works."""
+
+import json
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dit_grid.analysis import law, load
+from dit_grid.analysis.report import report_html, write_report
+from dit_grid.analysis.report.history import History, Trouble, read_history
+from dit_grid.analysis.report.settings import settings
+from dit_grid.analysis.results.frames import assemble
+from dit_grid.experiments.store import Store
+
+FEW: Any = {"sizes": {"S": (32, 2), "B": (48, 3)}, "patches": (8, 4)}
+
+
+def data_of(page: str) -> Any:
+    found = re.search(r"id=data>(.*?)</script>", page, re.DOTALL)
+    assert found
+    return json.loads(found[1])
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, planted):
+    where = planted.store(tmp_path_factory.mktemp("report") / "store", noise=0.1, stop=("XL/2",), seeds=(0, 1))
+    opened = Store.open(where)
+    attempt = opened.begin_attempt("xl-2-000000", 0, {"device": "cpu", "versions": {"jax": "9.9"}})
+    opened.end_attempt(attempt, "failed", {"message": "NonFiniteLossError: <b>x</b>", "traceback": "Traceback: y"})
+    return where
+
+
+@pytest.fixture(scope="module")
+def page(store, tmp_path_factory):
+    return write_report(store, tmp_path_factory.mktemp("page") / "report.html")
+
+
+class Links(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.found += [value for name, value in attrs if name in ("src", "href", "data", "action") and value]
+
+
+def test_the_page_asks_the_network_for_nothing(page):
+    text = page.read_text(encoding="utf-8")
+    links = Links()
+    links.feed(text)
+    assert all(link.startswith(("#", "data:")) for link in links.found)
+    assert not re.search(r"@import|url\((?!#)|https?://(?!www\.w3\.org/2000/svg)", text)
+
+
+def test_the_plots_hold_every_final_value_and_the_laws_line(store, page):
+    results, plots = load(store), data_of(page.read_text(encoding="utf-8"))["plots"]
+    found: Any = law(results)
+    drawn = sorted(y for series in plots[0]["series"] for y in series["y"])
+    finals = results.evals.query("metric == 'fd_conv' and step == steps")["value"]
+    assert drawn == pytest.approx(sorted(finals), rel=1e-5)  # six digits travel
+    band = plots[0]["band"]
+    assert band["mean"] == pytest.approx(found.fit.predict(np.array(band["x"]))["mean"], rel=1e-4)
+    assert [plot["id"] for plot in plots] == ["law", "along-step", "along-train-gmacs", "loss"]
+
+
+def test_the_headline_says_what_tenfold_compute_does(planted):
+    text = report_html(planted.results(**FEW))
+    assert "Ten times the compute divides the Fréchet distance by 3.2 [3.2, 3.2]" in text  # 10^0.5 = 3.16
+
+
+def test_a_refit_finds_all_it_needs(page):
+    text = page.read_text(encoding="utf-8")
+    for item in (
+        "Objective",
+        "Loss",
+        "Optimiser and starts",
+        "Dropped",
+        "Left out",
+        "Replicates",
+        "Intervals",
+        "Points",
+    ):
+        assert f"<dt>{item}</dt>" in text
+
+
+def test_runs_of_another_block_design_are_told_apart_and_named_as_left_out_of_the_law(planted):
+    runs, *rest = planted.tables(**FEW)
+    other = runs["model"] == "B/4"
+    runs.loc[other, "block"] = "in-context"
+    text = report_html(assemble(runs, *rest))
+    named = "; ".join(f"{run} (block in-context, not adaln-zero)" for run in runs.loc[other, "run_id"])
+    assert f"<dt>Left out</dt><dd>{named}</dd>" in text
+    assert text.count("<td>in-context</td>") == other.sum()
+
+
+def test_what_failed_is_shown_as_text(page):
+    text = page.read_text(encoding="utf-8")
+    assert "NonFiniteLossError: &lt;b&gt;x&lt;/b&gt;" in text
+    assert "<b>x</b>" not in text
+    assert "Traceback: y" in text
+
+
+def test_markup_in_names_stays_text(planted):
+    runs, train, evals, events, states = planted.tables(**FEW)
+    evil = "</script><script>alert(1)</script>"
+    runs["experiment"] = evil
+    text = report_html(
+        assemble(runs, train, evals, events, states, evil),
+        None,
+        History(1, {}, {}, {}, (Trouble(evil, 1, evil, evil, evil),)),
+    )
+    assert "<script>alert" not in text
+
+
+@pytest.mark.parametrize("models", [0, 1, 2])
+def test_a_grid_that_has_only_begun_has_a_page(planted, models):
+    everything = [f"{s}/{p}" for s in ("S", "B", "L", "XL") for p in (8, 4, 2)]
+    text = report_html(planted.results(stop=everything[models:]))
+    assert f"{models} models have a final" in text or "Nothing was measured yet" in text
+
+
+def test_a_store_without_any_row_has_a_page(planted):
+    runs, train, evals, events, _ = planted.tables()
+    assert "Nothing was measured yet" in report_html(assemble(runs, train.head(0), evals.head(0), events, {}))
+
+
+def test_history_counts_every_attempt_once(store):
+    history = read_history(store, load(store).runs["run_id"])
+    assert history.attempts == 25  # 24 runs, one of them begun again
+    assert history.outcomes == {"done": 22, "not ended": 2, "failed": 1}
+    assert history.versions == {"jax": "9.9"}
+
+
+def test_settings_part_what_is_shared_from_what_varies(planted):
+    runs, *rest = planted.tables()
+    runs["spec"] = [json.dumps({"train": {"batch": 128}, "model": {"patch": p}}) for p in runs["patch"]]
+    shared, varied = settings(assemble(runs, *rest))
+    assert shared == "train:\n  batch: 128\n"
+    assert varied == ["model.patch: 8, 4, 2"]
+
+
+def test_a_store_in_a_bucket_has_a_report_too(bucket, planted):
+    where = planted.store("gs://bucket/grid", noise=0.1, **FEW)
+    assert data_of(report_html(load(where)))["plots"][0]["series"]
+    assert read_history(where, load(where).runs["run_id"]).attempts == 4
+
+
+def test_the_page_works_in_a_browser_at_desk_and_phone_width(page, headless):
+    with headless() as tab:
+        for width in (390, 1280):
+            tab.open(page.as_uri(), width)
+            assert tab.ask("document.documentElement.scrollWidth") <= width
+            assert tab.ask("document.querySelectorAll('.plot svg .mark').length") > 24
+            right = "[...document.querySelectorAll('.plot text')].map(t => t.getBoundingClientRect().right)"
+            assert max(tab.ask(right)) <= width
+        assert tab.errors == []
+
+
+def test_the_page_answers_pointer_keys_and_sorting(page, headless):
+    with headless() as tab:
+        tab.open(page.as_uri(), 1280, dark=True)
+        tab.ask("document.querySelector('#plot-law').focus()")
+        tab.key("ArrowRight")
+        assert tab.ask("document.querySelector('#tip').textContent").startswith("S/8")
+        tab.key("Escape")
+        assert tab.ask("document.querySelector('#tip').hidden")
+        count = "document.querySelectorAll('#plot-law .mark').length"
+        before = tab.ask(count)
+        tab.ask("document.querySelector('#legend button').click()")
+        assert tab.ask(count) == before - 6  # three patch sizes of S, two seeds each
+        first = "document.querySelector('#runs-table tbody tr td').textContent"
+        tab.ask("document.querySelectorAll('#runs-table th button')[6].click()")  # params, rising
+        assert tab.ask(first).startswith("s-")
+        tab.ask("document.querySelectorAll('#runs-table th button')[6].click()")
+        assert tab.ask(first).startswith("xl-")
+        tab.ask("{const f = document.querySelector('#filter'); f.value = 'B/4'; f.dispatchEvent(new Event('input'))}")
+        assert tab.ask("[...document.querySelectorAll('#runs-table tbody tr')].filter(r => !r.hidden).length") == 2
+        assert tab.errors == []

@@ -1,0 +1,76 @@
+"""Images to score are taken as they are, all alike or not at all."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dit_grid.experiments.data.dataset import DataError
+from dit_grid.experiments.evaluation.image_sets import image_set
+
+
+def save(path, size=(6, 4), mode="RGB", value=7):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, value if mode == "L" else (value,) * len(mode)).save(path)
+
+
+def pixels(images):
+    return np.concatenate(list(images.chunks()))
+
+
+def test_a_folder_gives_its_images_with_or_without_classes(tmp_path):
+    for i in range(3):
+        save(tmp_path / "flat" / f"{i}.png", value=i)
+        save(tmp_path / "classes" / f"c{i}" / "x.png", value=i)
+    for name in ("flat", "classes"):
+        images = image_set(tmp_path / name)
+        assert (images.count, pixels(images).shape) == (3, (3, 4, 6, 3))
+        assert list(pixels(images)[:, 0, 0, 0]) == [0, 1, 2]
+    cropped = image_set(tmp_path / "flat", 8)
+    assert (pixels(cropped).shape, cropped.crop) == ((3, 8, 8, 3), "adm center crop 8")
+
+
+def test_an_npz_gives_its_images_and_labels(tmp_path):
+    path = tmp_path / "s.npz"
+    np.savez(path, np.zeros((5, 4, 4, 3), np.uint8), np.arange(5))
+    images = image_set(path)
+    assert images.labels is not None
+    assert (images.count, list(images.labels), pixels(images).shape) == (5, [0, 1, 2, 3, 4], (5, 4, 4, 3))
+
+
+def test_mixed_and_unreadable_images_are_refused_by_name(tmp_path):
+    def message(name):
+        with pytest.raises(DataError) as caught:
+            pixels(image_set(tmp_path / name))
+        return str(caught.value)
+
+    save(tmp_path / "sizes" / "a.png")
+    save(tmp_path / "sizes" / "b.png", (8, 8))
+    assert "b.png: 8 x 8 pixels, but images before it have 6 x 4" in message("sizes")
+    assert "add --image-size to crop all alike" in message("sizes")
+    save(tmp_path / "modes" / "a.png")
+    save(tmp_path / "modes" / "b.png", mode="L")
+    assert "b.png: mode L, but images before it are RGB" in message("modes")
+    save(tmp_path / "alpha" / "a.png", mode="RGBA")
+    assert "a.png: mode RGBA; allowed is RGB" in message("alpha")
+    save(tmp_path / "bad" / "a.png")
+    (tmp_path / "bad" / "b.png").write_text("no image")
+    assert "b.png: not a readable image" in message("bad")
+    assert pixels(image_set(tmp_path / "modes", 8)).shape == (2, 8, 8, 3)
+
+
+def test_places_without_images_say_so(tmp_path):
+    (tmp_path / "classes" / "empty").mkdir(parents=True)
+    np.savez(tmp_path / "statistics.npz", mu=np.zeros(2), sigma=np.eye(2))
+    np.savez(tmp_path / "none.npz", np.zeros((0, 4, 4, 3), np.uint8))
+    (tmp_path / "torn.npz").write_bytes((tmp_path / "statistics.npz").read_bytes()[:-40])
+    for name, message in (
+        ("classes", "1 class folders without an image: empty"),
+        ("absent.npz", "no such file or folder; give an .npz with arr_0"),
+        ("statistics.npz", "holds no images: no array arr_0, only mu, sigma"),
+        ("none.npz", "arr_0 holds no image"),
+        ("torn.npz", "not a complete .npz file"),
+    ):
+        with pytest.raises(DataError, match=message):
+            image_set(tmp_path / name)
+    with pytest.raises(DataError, match=r"images of an \.npz are taken as they are; leave --image-size out"):
+        image_set(tmp_path / "none.npz", 256)

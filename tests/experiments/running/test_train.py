@@ -1,0 +1,221 @@
+"""A run on its own, in this process: it resumes where it was, survives a bad checkpoint, yields to a later attempt."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dit_grid.experiments.data.dataset import DataError
+from dit_grid.experiments.data.digits import digits
+from dit_grid.experiments.evaluation import evaluation as evaluate
+from dit_grid.experiments.evaluation.evaluation import Evaluation
+from dit_grid.experiments.running.training_run import train
+from dit_grid.experiments.spec.run import EvalSetting, RunSpec
+from dit_grid.experiments.store import Store, SupersededError
+from dit_grid.experiments.store.partials import partials_of
+from dit_grid.experiments.training.checkpoint_list import checkpoint_folder, live_checkpoints
+from dit_grid.experiments.training.context import Context
+from dit_grid.experiments.training.update import Program
+
+RUN = RunSpec.model_validate(
+    {
+        "model": {"size": "T", "patch": 4, "image_size": 8, "channels": 1, "classes": 10, "width": 16, "depth": 1,
+                  "heads": 2},
+        "data": {"name": "digits"},
+        "train": {"steps": 40, "batch": 16, "log_every": 10, "optimizer": {"learning_rate": 2e-3, "warmup_steps": 5}},
+        "evaluate": {"every": 20, "settings": [
+            {"metrics": ["fd_conv", "accuracy"], "samples": 70, "sampler": "ddim", "steps": 4},
+            {"metrics": ["heldout_loss"], "samples": 50, "weights": "raw"},
+        ]},
+        "execution": {"checkpoint_every": 10, "steps_per_call": 5, "keep_checkpoints": 3},
+    }
+)  # fmt: skip
+
+EXACT = ["step", "loss", "mse", "vb", "loss_t1", "loss_t2", "loss_t3", "loss_t4", "grad_norm", "param_norm"]
+
+
+def numbers(store):
+    evals = store.evals().select(["step", "metric", "protocol", "value"]).to_pylist()
+    return store.train().select(EXACT).to_pylist(), evals
+
+
+class StopAfter:
+    """Asks for a stop once so many windows were logged."""
+
+    def __init__(self, windows):
+        self.windows = windows
+
+    def __call__(self):
+        self.windows -= 1
+        return self.windows < 0
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The run without an interruption, and its store."""
+    store = Store.create(str(tmp_path_factory.mktemp("whole") / "store"))
+    outcome = train(RUN, Context(store))
+    assert (outcome.kind, outcome.step, outcome.attempt) == ("done", 40, 1)
+    return store
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store.create(str(tmp_path / "store"))
+
+
+def test_every_window_and_evaluation_has_its_row(whole):
+    train_rows, evals = numbers(whole)
+    assert [row["step"] for row in train_rows] == [10, 20, 30, 40]
+    assert [(row["step"], row["metric"]) for row in evals] == [
+        (step, metric) for step in (20, 40) for metric in ("accuracy", "fd_conv", "heldout_loss")
+    ]
+
+
+def test_the_loss_by_timestep_averages_to_the_loss(whole):
+    for row in whole.train().to_pylist():
+        assert row["loss"] == pytest.approx(row["mse"] + row["vb"], rel=1e-5)
+        quarters = [row[f"loss_t{part}"] for part in (1, 2, 3, 4)]
+        assert min(quarters) < row["loss"] < max(quarters)
+
+
+def test_a_stopped_run_goes_on_from_where_it_was_and_ends_with_the_same_numbers(whole, store):
+    outcome = train(RUN, Context(store, stop_requested=StopAfter(1)))
+    assert (outcome.kind, outcome.step) == ("interrupted", 20)
+    outcome = train(RUN, Context(store))
+    assert (outcome.kind, outcome.step, outcome.attempt) == ("done", 40, 2)
+    assert store.attempts(RUN.id)[1].attempt.resume_step == 20
+    assert numbers(store) == numbers(whole)
+
+
+def test_a_run_killed_while_it_is_measured_loses_no_training_and_is_measured_again(whole, store, monkeypatch):
+    rows = Evaluation.rows
+
+    def cut(self, step, *given):
+        for row in rows(self, step, *given):
+            yield row
+            if step == 40:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(Evaluation, "rows", cut)
+    with pytest.raises(KeyboardInterrupt):
+        train(RUN, Context(store))
+    monkeypatch.undo()
+    assert train(RUN, Context(store)).attempt == 2
+    assert store.attempts(RUN.id)[1].attempt.resume_step == 40
+    assert numbers(store) == numbers(whole)
+
+
+def test_a_run_stopped_while_it_draws_samples_draws_the_rest_when_it_goes_on(whole, store, monkeypatch):
+    monkeypatch.setattr(evaluate, "CHUNK", 30)
+    outcome = train(RUN, Context(store, stop_requested=StopAfter(3)))  # two windows, and a chunk
+    assert (outcome.kind, outcome.step, store.evals().num_rows) == ("interrupted", 20, 0)
+    (kept,) = partials_of(store.files, RUN.id)
+    assert (kept.attempt, kept.step, kept.chunks) == (1, 20, 2)
+    starts, chunks = [], Evaluation._chunks
+
+    def told(self, params, setting, start):
+        starts.append(start)
+        return chunks(self, params, setting, start)
+
+    monkeypatch.setattr(Evaluation, "_chunks", told)
+    outcome = train(RUN, Context(store))
+    assert (outcome.kind, outcome.step, starts) == ("done", 40, [60, 0])
+    assert numbers(store) == numbers(whole)
+    assert partials_of(store.files, RUN.id) == []
+
+
+def test_a_damaged_checkpoint_costs_only_the_way_from_the_one_before(whole, store):
+    train(RUN, Context(store, stop_requested=StopAfter(2)))
+    step, attempt = live_checkpoints(store, RUN.id)[-1]
+    folder = Path(checkpoint_folder(store, RUN.id, attempt, step))
+    for file in folder.rglob("*"):
+        if file.is_file() and file.stat().st_size > 1000:
+            file.write_bytes(file.read_bytes()[:100])
+    train(RUN, Context(store))
+    record = store.attempts(RUN.id)[1]
+    assert record.attempt.resume_step == step - 10
+    assert str(folder) in record.start["unreadable_checkpoints"][0]
+    assert numbers(store) == numbers(whole)
+
+
+def test_checkpoints_are_kept_as_many_as_asked_for(whole):
+    assert [step for step, _ in live_checkpoints(whole, RUN.id)] == [20, 30, 40]
+
+
+def test_a_run_that_was_replaced_stops_before_its_next_checkpoint(store):
+    later = []
+
+    def begin_a_later_attempt():
+        later.append(1)
+        if len(later) == 1:
+            store.begin_attempt(RUN.id, 0)
+        return False
+
+    with pytest.raises(SupersededError, match="was replaced by a later one"):
+        train(RUN, Context(store, stop_requested=begin_a_later_attempt))
+    assert store.train().num_rows == 0  # nothing of it counts
+    assert live_checkpoints(store, RUN.id) == []
+
+
+def test_the_same_weights_give_the_same_numbers_whatever_the_chunk(whole, monkeypatch):
+    program = Program(RUN)
+    state = program.init()
+    setting = EvalSetting(metrics=("fd_conv",), samples=70, sampler="ddpm", steps=4)
+    evaluate = RUN.evaluate.model_copy(update={"settings": (setting,)})
+    evaluation = Evaluation(RUN.model_copy(update={"evaluate": evaluate}), program, digits())
+    first, labels = evaluation.samples(state.params, setting)
+    again, _ = evaluation.samples(state.params, setting)
+    np.testing.assert_array_equal(first, again)
+    monkeypatch.setattr("dit_grid.experiments.evaluation.evaluation.CHUNK", 33)
+    # Another batch shape is another program, whose sums may round differently.
+    np.testing.assert_allclose(evaluation.samples(state.params, setting)[0], first, atol=1e-5)
+    assert list(labels[:10]) == list(range(10))
+
+
+def test_every_evaluation_row_says_all_that_can_change_it(whole):
+    rows = {row["metric"]: row for row in whole.evals().to_pylist()}
+    sampled = rows["fd_conv"]
+    assert (sampled["samples"], sampled["sampler"], sampled["sampler_steps"]) == (70, "ddim", 4)
+    assert (sampled["guidance"], sampled["weights"], sampled["seed"]) == (1.0, "ema", 0)
+    assert len(sampled["reference_sha256"]) == len(sampled["features_sha256"]) == len(sampled["code_sha256"]) == 64
+    assert (rows["heldout_loss"]["samples"], rows["heldout_loss"]["weights"]) == (50, "raw")
+    assert rows["heldout_loss"]["protocol"] != sampled["protocol"]
+
+
+def test_data_that_do_not_fit_the_network_are_refused_before_anything_runs(store):
+    wrong = RUN.model_copy(update={"model": RUN.model.model_copy(update={"classes": 7})})
+    with pytest.raises(DataError, match="8x8x1 and 7 classes, but dataset digits has 8x8x1 and 10 classes"):
+        train(wrong, Context(store))
+    assert store.states()[wrong.id].outcome == "failed"
+
+
+def test_a_full_disk_ends_the_attempt_as_a_storage_failure(store, monkeypatch):
+    def full(self, attempt, step, state):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("dit_grid.experiments.training.checkpoints.Checkpoints.save", full)
+    with pytest.raises(OSError, match="No space left"):
+        train(RUN, Context(store))
+    assert (store.attempts(RUN.id)[0].end or {})["class"] == "storage"
+    shutil.rmtree(store.paths.root)
+
+
+def test_each_update_sees_the_batch_of_its_own_step(whole):
+    program, data, found = Program(RUN), digits(), []
+    state = program.init()
+    for step in range(10):
+        batch = data.batch(RUN.seed, step, RUN.train.batch)
+        state, losses = program.advance(state, batch.images[None], batch.labels[None])
+        found.append(float(losses.loss))
+    assert np.mean(found) == pytest.approx(whole.train().to_pylist()[0]["loss"], rel=1e-6)
+    assert len(set(found)) == 10
+
+
+def test_checkpoints_past_the_point_where_a_later_attempt_took_over_do_not_count(whole, tmp_path):
+    shutil.copytree(whole.paths.root, tmp_path / "copy")
+    copy = Store.open(str(tmp_path / "copy"))
+    copy.begin_attempt(RUN.id, 30)
+    assert live_checkpoints(copy, RUN.id) == [(20, 1), (30, 1)]
+    assert [row["step"] for row in copy.train().to_pylist()] == [10, 20, 30]

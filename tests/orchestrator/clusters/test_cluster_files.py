@@ -1,0 +1,102 @@
+"""Files for clusters: accepted by Ray's own schema and by its Google Cloud provider, and whole for Kubernetes."""
+
+import json
+import zipfile
+from dataclasses import replace
+from importlib import metadata, resources
+from pathlib import Path
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+import yaml
+
+from dit_grid.orchestrator.clusters.files import TOPOLOGIES, Cluster, cluster_files, write_cluster
+from dit_grid.orchestrator.core.errors import RequestError
+
+GCP = {"project": "my-project", "zone": "europe-west4-a"}
+
+
+def files(kind, **settings):
+    where = GCP if kind.startswith("gcp") else {"image": "registry/dit-grid"}
+    wanted = replace(Cluster(kind, "v3-32", 4, **where), **settings)
+    return cluster_files(wanted, "dit_grid-0.1.0-py3-none-any.whl")
+
+
+@pytest.mark.parametrize("kind", ["gcp-v3", "gcp-v3-preemptible"])
+def test_rays_launcher_takes_the_file(kind):
+    config = yaml.safe_load(files(kind)["cluster.yaml"])
+    schema = json.loads((resources.files("ray") / "autoscaler" / "ray-schema.json").read_text())
+    jsonschema.validate(config, schema)
+    slices = config["available_node_types"]["slice"]
+    assert "acceleratorConfig" not in slices["node_config"]  # the form that Ray refuses for v3
+    assert slices["node_config"]["acceleratorType"] == "v3-32"
+    assert slices["node_config"]["schedulingConfig"]["preemptible"] is (kind == "gcp-v3-preemptible")
+    assert slices["resources"] == {"TPU": 4}
+    assert (slices["min_workers"], config["max_workers"]) == (4, 4)
+    assert config["provider"]["region"] == "europe-west4"
+
+
+def test_rays_google_cloud_provider_knows_the_slice():
+    pytest.importorskip("googleapiclient")  # Ray's launcher needs it, this program does not
+    from ray.autoscaler._private.gcp.config import get_node_type
+    from ray.autoscaler._private.gcp.node import GCPNodeType
+
+    config = yaml.safe_load(files("gcp-v3")["cluster.yaml"])
+    assert get_node_type(config["available_node_types"]["slice"]["node_config"]) is GCPNodeType.TPU
+    assert get_node_type(config["available_node_types"]["head"]["node_config"]) is GCPNodeType.COMPUTE
+
+
+def test_every_host_starts_ray_and_its_sentinel():
+    config = yaml.safe_load(files("gcp-v3-preemptible")["cluster.yaml"])
+    commands = config["worker_start_ray_commands"]
+    assert any("ray start --address=$RAY_HEAD_IP:6379" in command for command in commands)
+    assert "dit-grid sentinel" in commands[-1]
+    assert commands[-1].endswith("&")
+
+
+@pytest.mark.parametrize(("kind", "hosts"), [("v3-8", 1), ("v3-32", 4), ("v3-256", 32), ("v3-2048", 256)])
+def test_kuberay_gets_a_pod_for_each_host_with_all_its_chips(kind, hosts):
+    from dit_grid.orchestrator.backends.ray.nodes import chips_of
+
+    manifest = yaml.safe_load(files("kuberay-v3", slice=kind)["cluster.yaml"])
+    assert (manifest["apiVersion"], manifest["kind"]) == ("ray.io/v1", "RayCluster")
+    assert manifest["spec"]["rayVersion"] == metadata.version("ray")
+    (group,) = manifest["spec"]["workerGroupSpecs"]
+    assert group["numOfHosts"] == hosts
+    assert group["replicas"] == group["minReplicas"] == group["maxReplicas"] == 4
+    pod = group["template"]["spec"]
+    assert pod["nodeSelector"]["cloud.google.com/gke-tpu-topology"] == TOPOLOGIES[kind]
+    (container,) = pod["containers"]
+    chips = int(container["resources"]["limits"]["google.com/tpu"])
+    assert container["resources"]["requests"] == container["resources"]["limits"]  # GKE refuses anything else for TPUs
+    assert hosts * chips == chips_of(kind)
+
+
+def test_secrets_come_from_the_environment_only():
+    manifest = yaml.safe_load(files("kuberay-v3")["cluster.yaml"])
+    for group in (manifest["spec"]["headGroupSpec"], *manifest["spec"]["workerGroupSpecs"]):
+        (container,) = group["template"]["spec"]["containers"]
+        assert container["envFrom"] == [{"secretRef": {"name": "dit-grid", "optional": True}}]
+        assert "env" not in container
+
+
+def test_what_is_written_holds_the_wheel_that_it_names(tmp_path):
+    wheel, config = write_cluster(Cluster("gcp-v3", "v3-8", 1, **GCP), tmp_path)
+    assert wheel.name in config.read_text()
+    assert "dit_grid/orchestrator/clusters/gcp-v3.yaml" in zipfile.ZipFile(wheel).namelist()
+    assert Path(config).name == "cluster.yaml"
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "said"),
+    [
+        ("gcp-v3", {"project": ""}, "gcp-v3 needs --project"),
+        ("gcp-v3", {"zone": "europe-west4"}, "written like europe-west4-a"),
+        ("gcp-v3", {"slice": "v3-16"}, "no type of TPU v3; allowed: v3-8, v3-32"),
+        ("kuberay-v3", {"image": ""}, "kuberay-v3 needs --image"),
+        ("kuberay-v3", {"name": "My Grid"}, "small letters"),
+    ],
+)
+def test_a_mistake_is_named_with_what_is_allowed(kind, settings, said):
+    with pytest.raises(RequestError, match=said):
+        files(kind, **settings)

@@ -1,0 +1,85 @@
+"""Requests from another terminal, and a second launch of the same grid."""
+
+import pytest
+from click.testing import CliRunner
+
+from dit_grid.experiments.spec import load_spec
+from dit_grid.experiments.store import Store
+from dit_grid.orchestrator.commands.control import COMMANDS
+from dit_grid.orchestrator.commands.where import runs_matching
+from dit_grid.orchestrator.control.lease import Ended, Lease, Watcher
+from dit_grid.orchestrator.control.requests import asked, standing
+from dit_grid.orchestrator.core.errors import RequestError
+from dit_grid.orchestrator.driving.attach import attach
+from dit_grid.orchestrator.planning.work import record_runs
+from dit_grid.orchestrator.screen.status import driver_line, read_status
+
+
+@pytest.fixture
+def store(miniature_spec, tmp_path):
+    spec = load_spec(miniature_spec(tmp_path))
+    store = Store.create(spec.store)
+    record_runs(spec, store)
+    return store
+
+
+def taken(store) -> Lease:
+    lease = Watcher(store).take()
+    assert lease is not None
+    return lease
+
+
+def command(name, *arguments):
+    found = next(command for command in COMMANDS if command.name == name)
+    return CliRunner().invoke(found, list(arguments), catch_exceptions=False)
+
+
+def test_a_pattern_names_runs_by_model_or_id(store):
+    models = {row["model"]: row["run_id"] for row in store.runs().to_pylist()}
+    assert runs_matching(store, ["S/*"]) == {models["S/4"]: "S/4"}
+    assert runs_matching(store, [models["B/4"]]) == {models["B/4"]: "B/4"}
+    assert len(runs_matching(store, ["*"])) == 2
+
+
+def test_a_pattern_that_matches_nothing_names_the_nearest_model_and_asks_nothing(store):
+    with pytest.raises(RequestError, match=r"no run matches 'B/2' in .*; it has B/4, S/4; did you mean B/4\?"):
+        command("cancel", "S/4", "B/2", "--where", store.paths.root)
+    assert asked(store.files) == []
+
+
+def test_a_request_outlives_the_launch_and_can_be_taken_back(store):
+    result = command("cancel", "*", "--where", store.paths.root)
+    assert "no launch is running; the next one obeys" in result.output
+    command("retry", "S/4", "--where", store.paths.root)
+    (cancelled,) = standing(asked(store.files))
+    assert cancelled.startswith("b-4-")
+    with taken(store):
+        assert "acts on it within seconds" in command("pause", "S/4", "--where", store.paths.root).output
+
+
+def test_an_attached_launch_ends_when_the_driver_does(store, monkeypatch):
+    monkeypatch.setattr("dit_grid.orchestrator.driving.attach.LOOK_EVERY_S", 0.0)
+    watcher, looks = Watcher(store), []
+    lease = taken(store)
+    look = watcher.look
+
+    def counted():
+        looks.append(look())
+        if len(looks) == 3:
+            lease.end({"outcome": "done"})
+        return looks[-1]
+
+    monkeypatch.setattr(watcher, "look", counted)
+    assert attach(store, watcher) == Ended(1, {"outcome": "done"})
+    assert len(looks) == 4
+
+
+def test_status_says_who_is_cancelled_or_paused_and_who_drives(store):
+    command("cancel", "S/4", "--where", store.paths.root)
+    command("pause", "B/4", "--where", store.paths.root)
+    assert {row.model: row.state for row in read_status(store)} == {"S/4": "cancelled", "B/4": "paused"}
+    command("resume", "B/4", "--where", store.paths.root)
+    assert {row.model: row.state for row in read_status(store)} == {"S/4": "cancelled", "B/4": "waiting"}
+    assert driver_line(store) == "no launch is running"
+    with taken(store):
+        assert driver_line(store).startswith("driven by process ")

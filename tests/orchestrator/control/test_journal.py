@@ -1,0 +1,76 @@
+"""A journal on the store: every event and action comes back as it was, and what launches spent adds up."""
+
+import pytest
+
+from dit_grid.experiments.spec.cluster import BudgetSpec, ClusterSpec
+from dit_grid.experiments.store import Store
+from dit_grid.orchestrator import core
+from dit_grid.orchestrator.control import journal
+from dit_grid.orchestrator.core.events import (
+    Asked,
+    CheckpointAndStop,
+    ClusterSeen,
+    Event,
+    Gang,
+    GangGone,
+    GangStarted,
+    Kill,
+    Progressed,
+    RankEnded,
+    RankLost,
+    Reordered,
+    SliceDraining,
+    SliceSeen,
+    Start,
+    StartFailed,
+    Tick,
+)
+
+G = Gang("x", 2)
+
+EVENTS: list[Event] = [
+    ClusterSeen(0.1, {"cpu": 2}, (SliceSeen("a", "v3-32", ("w0", None, "w2", "w3"), draining=True),)),
+    GangStarted(1 / 3, G, "a", adopted=True),
+    StartFailed(2.0, G, "a host never joined", permanent=True),
+    Progressed(3.0, G, 100, 50, "evaluating"),
+    RankEnded(4.0, G, 3, "nan", 100, "why"),
+    RankLost(5.0, G, 1, "host"),
+    GangGone(6.0, G, 50),
+    SliceDraining(7.0, "a", 37.0),
+    Asked(8.0, "pause", ("x", "y")),
+    Reordered(9.0, ("y", "x"), "enough is known", True, "because"),
+    Tick(10.0),
+]
+
+ACTIONS = (Start(G, "a"), CheckpointAndStop(G), Kill(G, stacks=True))
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store.create(str(tmp_path / "store"))
+
+
+def test_every_event_and_action_comes_back_as_it_was(store):
+    assert {type(event) for event in EVENTS} == set(journal.EVENTS.values())
+    options = ClusterSpec(order="largest", budget=BudgetSpec(usd=5))
+    began = core.initial([core.Run("x", "v3-32", 1, steps=10, step=3)], options, core.Spending(1.5, 2.5))
+    with store.journal("driver-1") as events:
+        journal.open_with(events, began)
+        for event in EVENTS:
+            journal.record(events, event, ACTIONS)
+    state, told = journal.read(store.events().to_pylist())
+    assert state == began
+    assert list(told) == [(event, ACTIONS) for event in EVENTS]
+
+
+def test_what_launches_spent_is_the_last_word_of_each_together(store):
+    for name, words in (("driver-1", [1.0, 5.0]), ("driver-2", [2.0])):
+        with store.journal(name) as events:
+            for hours in words:
+                journal.record_spending(events, core.Spending(3600 * hours + 60, 7 * hours), core.Spending(60, 0))
+    assert journal.spent_before(store) == core.Spending(3600 * 7.0, 49.0)
+
+
+def test_rows_that_do_not_begin_as_a_journal_are_refused():
+    with pytest.raises(ValueError, match="begins with the settings"):
+        journal.read([{"kind": "Tick", "run_id": "", "detail": '{"at": 1.0}'}])
