@@ -13,7 +13,7 @@ import yaml
 from dit_grid.experiments.spec import ExperimentSpec, RunSpec
 from dit_grid.model import accounting
 from dit_grid.orchestrator.advice.candidates import changed, in_family, named_runs, next_seeds, priced, spec_frame
-from dit_grid.orchestrator.core.errors import RequestError
+from dit_grid.orchestrator.control.errors import RequestError
 from dit_grid.orchestrator.planning.plan import PlanRow, evaluation_macs
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from dit_grid.experiments.spec import ExperimentSpec, UntilSpec
 from dit_grid.experiments.store import Store
 from dit_grid.model import accounting
 from dit_grid.orchestrator.backends.contract import now
-from dit_grid.orchestrator.core.errors import RequestError
+from dit_grid.orchestrator.control.errors import RequestError
 from dit_grid.orchestrator.core.events import Reordered
 from dit_grid.orchestrator.planning.plan import evaluation_macs
 

@@ -9,7 +9,7 @@ from importlib import metadata, resources
 from pathlib import Path
 from string import Template
 
-from dit_grid.orchestrator.core.errors import RequestError
+from dit_grid.orchestrator.control.errors import RequestError
 
 KINDS = {"gcp-v3": "gcp-v3.yaml", "gcp-v3-preemptible": "gcp-v3.yaml", "kuberay-v3": "kuberay-v3.yaml"}
 

@@ -23,7 +23,7 @@ from dit_grid.orchestrator.commands.sample import COMMANDS as SAMPLE_COMMANDS
 from dit_grid.orchestrator.commands.sentinel import COMMANDS as SENTINEL_COMMANDS
 from dit_grid.orchestrator.commands.simulate import COMMANDS as SIMULATE_COMMANDS
 from dit_grid.orchestrator.commands.store import store_group
-from dit_grid.orchestrator.core.errors import ClusterLostError
+from dit_grid.orchestrator.control.errors import ClusterLostError
 
 if TYPE_CHECKING:
     from dit_grid.experiments.spec import ExperimentSpec
@@ -324,7 +324,7 @@ def _parameter_table(spec: "ExperimentSpec", model: str) -> str:
     from flax import nnx
 
     from dit_grid.model import DiT
-    from dit_grid.orchestrator.core.errors import RequestError
+    from dit_grid.orchestrator.control.errors import RequestError
 
     networks = {run.model.name: run.network for run in spec.runs}
     if model not in networks:

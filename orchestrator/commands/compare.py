@@ -31,7 +31,7 @@ def compare(where: str | None, other: str | None, metric: str | None, anyway: bo
     from dit_grid.analysis.paper.reproduction import compare_stores, compare_with_paper
     from dit_grid.orchestrator.commands.forecast import main_metric_of
     from dit_grid.orchestrator.commands.where import store_of
-    from dit_grid.orchestrator.core.errors import RequestError
+    from dit_grid.orchestrator.control.errors import RequestError
     from dit_grid.orchestrator.screen.tables import print_json, print_rows
 
     own = load(store_of(where))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dit_grid.orchestrator.core.errors import RequestError
+from dit_grid.orchestrator.control.errors import RequestError
 
 if TYPE_CHECKING:
     from dit_grid.experiments.data.latent_shards import Encoding, Manifest

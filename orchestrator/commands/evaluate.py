@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dit_grid.orchestrator.commands.sample import changed, sampling_options
-from dit_grid.orchestrator.core.errors import RequestError
+from dit_grid.orchestrator.control.errors import RequestError
 
 if TYPE_CHECKING:
     from dit_grid.experiments.evaluation.image_sets import ImageSet

@@ -6,7 +6,7 @@ The hosts never talk to each other; the job's own files say what is done.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from dit_grid.orchestrator.core.errors import RequestError
+from dit_grid.orchestrator.control.errors import RequestError
 
 RANKS = (
     ("SLURM_PROCID", "SLURM_NTASKS"),

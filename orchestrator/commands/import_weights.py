@@ -56,7 +56,7 @@ def import_weights(
 
 
 def _latents(pixels: int) -> int:
-    from dit_grid.orchestrator.core.errors import RequestError
+    from dit_grid.orchestrator.control.errors import RequestError
 
     if pixels < LATENT_PIXELS or pixels % LATENT_PIXELS:
         raise RequestError(f"--image-size {pixels}: pixels of the images, a multiple of {LATENT_PIXELS}, as 256 or 512")

@@ -23,7 +23,7 @@ def report(where: str | None, out: str | None) -> None:
     """
     from dit_grid.analysis.report import write_report
     from dit_grid.orchestrator.commands.where import store_of
-    from dit_grid.orchestrator.core.errors import RequestError
+    from dit_grid.orchestrator.control.errors import RequestError
 
     store = store_of(where)
     if out is None and "://" in store:

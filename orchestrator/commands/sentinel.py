@@ -31,7 +31,7 @@ def _joined(address: str, node_id: str | None) -> tuple[str, str]:
     from ray._private import services
 
     from dit_grid.orchestrator.clusters.sentinel import this_node
-    from dit_grid.orchestrator.core.errors import RequestError
+    from dit_grid.orchestrator.control.errors import RequestError
 
     try:
         head = services.canonicalize_bootstrap_address_or_die(address)

@@ -80,7 +80,7 @@ COMMANDS = (simulate,)
 def counts(slices: tuple[str, ...]) -> dict[str, int]:
     """Return type -> number from `v3-32=4,v3-128=1`. Raises RequestError for an unknown type or no number."""
     from dit_grid.experiments.spec.slices import slice_mistake
-    from dit_grid.orchestrator.core.errors import RequestError
+    from dit_grid.orchestrator.control.errors import RequestError
 
     found: dict[str, int] = {}
     for item in (part for text in slices for part in text.split(",")):
@@ -94,7 +94,7 @@ def counts(slices: tuple[str, ...]) -> dict[str, int]:
 
 def rate(option: str, text: str) -> float:
     """Return events an hour from `0.1/h`, `2/d` or a plain number. Raises RequestError."""
-    from dit_grid.orchestrator.core.errors import RequestError
+    from dit_grid.orchestrator.control.errors import RequestError
 
     match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)(?:/(h|d))?", text.strip())
     if match is None:
@@ -104,7 +104,7 @@ def rate(option: str, text: str) -> float:
 
 def fault_rates(faults: tuple[str, ...]) -> dict[str, float]:
     """Return fields of `Faults` from `kill=0.1/h`. Raises RequestError for an unknown kind."""
-    from dit_grid.orchestrator.core.errors import RequestError
+    from dit_grid.orchestrator.control.errors import RequestError
     from dit_grid.orchestrator.simulation.faults import PER_SLICE
 
     shares, found = ("nan", "out_of_memory"), {}

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from dit_grid.experiments.store import Store
-from dit_grid.orchestrator.core.errors import RequestError
+from dit_grid.orchestrator.control.errors import RequestError
 
 RESULTS = "results"
 """The folder that the shipped specs keep their stores in."""

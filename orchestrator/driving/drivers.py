@@ -18,9 +18,9 @@ from dit_grid.experiments.store import NotAStoreError, Store
 from dit_grid.orchestrator import core
 from dit_grid.orchestrator.advice.until import adviser
 from dit_grid.orchestrator.backends.contract import Backend
+from dit_grid.orchestrator.control.errors import RequestError
 from dit_grid.orchestrator.control.lease import Ended, Held, Lease, Watcher, newest_number
 from dit_grid.orchestrator.control.requests import Inbox
-from dit_grid.orchestrator.core.errors import RequestError
 from dit_grid.orchestrator.driving.attach import attach
 from dit_grid.orchestrator.driving.loop import drive
 from dit_grid.orchestrator.planning.work import check_placeable, record_runs, unfinished

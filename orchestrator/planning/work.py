@@ -19,7 +19,7 @@ from dit_grid.experiments.store import NotAStoreError, RunState, Store
 from dit_grid.experiments.training.context import code_sha256
 from dit_grid.model import accounting
 from dit_grid.orchestrator import core
-from dit_grid.orchestrator.core.errors import RequestError
+from dit_grid.orchestrator.control.errors import RequestError
 from dit_grid.orchestrator.core.events import ClusterSeen
 from dit_grid.orchestrator.planning.plan import evaluation_macs_at, evaluation_s, usd_per_hour
 

@@ -8,7 +8,7 @@ import click
 
 from dit_grid.experiments.running.owed_evaluations import job_id, parsed_job_id
 from dit_grid.experiments.store import AttemptRecord, Store, StorePaths
-from dit_grid.orchestrator.core.errors import RequestError
+from dit_grid.orchestrator.control.errors import RequestError
 
 LOOK_EVERY_S = 0.5
 

@@ -10,7 +10,7 @@ from dit_grid.experiments.running.owed_evaluations import evaluation_job, evalua
 from dit_grid.experiments.spec import ExperimentSpec, RunSpec
 from dit_grid.experiments.spec.slices import slice_hosts
 from dit_grid.orchestrator import core
-from dit_grid.orchestrator.core.errors import RequestError
+from dit_grid.orchestrator.control.errors import RequestError
 from dit_grid.orchestrator.planning.plan import PlanRow, Speed, evaluation_s, plan, times_evaluated
 from dit_grid.orchestrator.planning.work import core_run
 from dit_grid.orchestrator.simulation.campaign import Lines, Outcome, simulate

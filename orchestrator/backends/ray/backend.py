@@ -21,7 +21,7 @@ from dit_grid.orchestrator.backends.ray.hands import Hands
 from dit_grid.orchestrator.backends.ray.local import LocalRay
 from dit_grid.orchestrator.backends.ray.shipping import runtime_env
 from dit_grid.orchestrator.backends.ray.watch import ClusterWatch
-from dit_grid.orchestrator.core.errors import ClusterLostError, RequestError
+from dit_grid.orchestrator.control.errors import ClusterLostError, RequestError
 from dit_grid.orchestrator.core.events import (
     Action,
     CheckpointAndStop,

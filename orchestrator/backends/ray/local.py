@@ -14,7 +14,7 @@ from typing import Any
 import ray
 
 from dit_grid.orchestrator.backends import processes
-from dit_grid.orchestrator.core.errors import RequestError
+from dit_grid.orchestrator.control.errors import RequestError
 
 START_TRIES = 4
 

@@ -21,7 +21,7 @@ from dit_grid.analysis.figures.catalog import Material, catalog, drawn
 from dit_grid.analysis.results.families import main_family
 from dit_grid.analysis.results.frames import NotMeasuredError, assemble
 
-BASELINES = Path(__file__).parents[1] / "golden" / "figures"
+BASELINES = Path(__file__).parents[2] / "golden" / "figures"
 DPI, BLOCK = 50, 5
 LARGEST, MEAN = 30.0, 0.6
 """Grey levels of 255 by which a block, and the mean of all, may differ. Moving one marker by its width gives 60 and

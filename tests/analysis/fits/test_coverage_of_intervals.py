@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "coverage.py"
+BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "coverage.py"
 
 
 @pytest.fixture(scope="module")

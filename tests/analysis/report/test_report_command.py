@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from dit_grid.analysis.fits import CannotFitError, SumOfPowers
 from dit_grid.orchestrator.commands.cli import cli
-from dit_grid.orchestrator.core.errors import RequestError
+from dit_grid.orchestrator.control.errors import RequestError
 
 TRUTH = {"scale[params]": 482.01, "scale[tokens]": 2085.43, "floor": 1.8172, "exponent[params]": 0.3478}
 

@@ -20,7 +20,7 @@ from dit_grid.model.weights import WeightsError, to_tensors
 
 SMALL = DiTConfig(8, 2, 48, 2, 3, classes=5)
 VAE = VAEConfig(widths=(16, 32, 32, 32), layers=1, groups=8)
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "vae_kl.json").read_text())
+GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "vae_kl.json").read_text())
 
 
 def dit_shapes(config, layout: LayoutName = "reference"):

@@ -11,8 +11,8 @@ from dit_grid.experiments.store.records import EVALS, EVENTS, RUNS, TRAIN
 from dit_grid.orchestrator import core
 from dit_grid.orchestrator.advice.until import adviser, asked_until, until
 from dit_grid.orchestrator.backends.contract import InProcess
+from dit_grid.orchestrator.control.errors import RequestError
 from dit_grid.orchestrator.core import Phase, Run, why
-from dit_grid.orchestrator.core.errors import RequestError
 from dit_grid.orchestrator.core.events import ClusterSeen, Gang, GangGone, RankEnded, Reordered, Start
 from dit_grid.orchestrator.core.invariants import full
 from dit_grid.orchestrator.driving.loop import drive

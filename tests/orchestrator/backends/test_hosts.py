@@ -3,7 +3,7 @@
 import pytest
 
 from dit_grid.orchestrator.commands.hosts import share
-from dit_grid.orchestrator.core.errors import RequestError
+from dit_grid.orchestrator.control.errors import RequestError
 
 
 def test_the_option_comes_first_then_the_launcher_then_all():

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from dit_grid.orchestrator.clusters.files import TOPOLOGIES, Cluster, cluster_files, write_cluster
-from dit_grid.orchestrator.core.errors import RequestError
+from dit_grid.orchestrator.control.errors import RequestError
 
 GCP = {"project": "my-project", "zone": "europe-west4-a"}
 

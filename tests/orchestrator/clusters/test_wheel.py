@@ -20,7 +20,7 @@ def test_the_same_code_gives_the_same_wheel(tmp_path):
 def test_it_holds_every_file_of_the_four_rooms_and_its_record(tmp_path):
     archive = zipfile.ZipFile(build_wheel(tmp_path).path)
     names = set(archive.namelist())
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     for room in ("model", "experiments", "orchestrator", "analysis"):
         there = {f"dit_grid/{path.relative_to(root).as_posix()}" for path in (root / room).rglob("*.py")}
         assert there <= names

@@ -15,7 +15,7 @@ from dit_grid.experiments.store import Store
 from dit_grid.orchestrator.commands import cli
 from dit_grid.orchestrator.planning.work import record_runs
 
-SHIPPED = Path(__file__).parents[2] / "experiments"
+SHIPPED = Path(__file__).parents[3] / "experiments"
 
 
 def dit_grid(*arguments, cwd="."):

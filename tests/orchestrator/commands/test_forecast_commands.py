@@ -164,7 +164,7 @@ def test_the_plan_shows_what_each_run_is_expected_to_reach(grid):
 def test_the_plan_of_the_papers_grid_shows_its_table_and_flags_it_as_such(tmp_path):
     from pathlib import Path
 
-    text = (Path(__file__).parents[2] / "experiments" / "grid.yaml").read_text()
+    text = (Path(__file__).parents[3] / "experiments" / "grid.yaml").read_text()
     file = tmp_path / "grid.yaml"
     file.write_text(text.replace("model.patch: [8, 4, 2]", "model.patch: [2, 1]"))
     rows = {row["model"]: row["expected"] for row in as_json("plan", file)}

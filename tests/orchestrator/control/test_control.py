@@ -7,9 +7,9 @@ from dit_grid.experiments.spec import load_spec
 from dit_grid.experiments.store import Store
 from dit_grid.orchestrator.commands.control import COMMANDS
 from dit_grid.orchestrator.commands.where import runs_matching
+from dit_grid.orchestrator.control.errors import RequestError
 from dit_grid.orchestrator.control.lease import Ended, Lease, Watcher
 from dit_grid.orchestrator.control.requests import asked, standing
-from dit_grid.orchestrator.core.errors import RequestError
 from dit_grid.orchestrator.driving.attach import attach
 from dit_grid.orchestrator.planning.work import record_runs
 from dit_grid.orchestrator.screen.status import driver_line, read_status

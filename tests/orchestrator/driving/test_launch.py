@@ -14,8 +14,8 @@ from dit_grid.experiments.store import Store
 from dit_grid.model import accounting
 from dit_grid.orchestrator.backends.contract import InProcess, now
 from dit_grid.orchestrator.control import journal
+from dit_grid.orchestrator.control.errors import RequestError
 from dit_grid.orchestrator.core import Phase
-from dit_grid.orchestrator.core.errors import RequestError
 from dit_grid.orchestrator.core.events import Asked, ClusterSeen, SliceSeen
 from dit_grid.orchestrator.driving.loop import drive
 from dit_grid.orchestrator.planning.work import check_placeable, record_runs, unfinished

@@ -11,7 +11,7 @@ from dit_grid.orchestrator.commands.cli import cli
 from dit_grid.orchestrator.planning.calibrate import calibration, measured_speeds, shortened, speed_of
 from dit_grid.orchestrator.planning.plan import Speed, plan, preemption_overhead
 
-GRID = Path(__file__).parents[2] / "experiments" / "grid.yaml"
+GRID = Path(__file__).parents[3] / "experiments" / "grid.yaml"
 
 
 def xl_2(**price):
@@ -107,7 +107,7 @@ def test_how_a_grid_is_scheduled_is_no_part_of_any_runs_id(tmp_path):
 
 
 def test_simulate_prints_every_quantity_and_writes_the_same_journal_again(tmp_path):
-    spec = Path(__file__).parents[2] / "experiments" / "digits.yaml"
+    spec = Path(__file__).parents[3] / "experiments" / "digits.yaml"
     asked = ["simulate", str(spec), "--slices", "cpu=2", "--seeds", "2", "--journal"]
     first, second = (CliRunner().invoke(cli, [*asked, str(tmp_path / name), *more]) for name, more in
                      (("a", []), ("b", ["--json"])))  # fmt: skip

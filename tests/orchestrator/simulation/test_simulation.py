@@ -17,7 +17,7 @@ from dit_grid.orchestrator.simulation import Faults, Pace, simulate
 from dit_grid.orchestrator.simulation.campaign import Lines
 from dit_grid.orchestrator.simulation.of_spec import campaign as campaign_of
 
-GRID = Path(__file__).parents[2] / "experiments" / "grid.yaml"
+GRID = Path(__file__).parents[3] / "experiments" / "grid.yaml"
 
 SLICES, HOSTS = {"v3-32": 2, "v3-64": 1, "v3-128": 1}, {"v3-32": 4, "v3-64": 8, "v3-128": 16}
 
