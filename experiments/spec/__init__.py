@@ -1,4 +1,7 @@
-"""What is asked for: a YAML file becomes an `ExperimentSpec` that holds one frozen, complete `RunSpec` a run."""
+"""What is asked for: a YAML file becomes an `ExperimentSpec` that holds one frozen, complete `RunSpec` a run.
+
+Nothing below reads YAML, environment or flags; what of it is left to do, and costs, is the orchestrator's `planning`.
+"""
 
 from dit_grid.experiments.spec.cluster import BudgetSpec, ClusterSpec
 from dit_grid.experiments.spec.expand import ExperimentSpec, PriceSpec, UntilSpec, load_spec

@@ -11,8 +11,7 @@ from typing import Any, Protocol
 from dit_grid.experiments.spec.cluster import ClusterSpec
 from dit_grid.experiments.store import Store
 from dit_grid.orchestrator import core
-from dit_grid.orchestrator.core import events as vocabulary
-from dit_grid.orchestrator.core.events import Action, Event, Gang, SliceSeen
+from dit_grid.orchestrator.core.events import Action, ClusterSeen, Event, Gang, SliceSeen
 
 EVENTS = {kind.__name__: kind for kind in Event.__args__}
 ACTIONS = {kind.__name__: kind for kind in Action.__args__}
@@ -95,7 +94,7 @@ def _write(journal: Journal, item: Event | Action) -> None:
 
 def _plain(item: Any) -> dict[str, Any]:
     fields = {field.name: getattr(item, field.name) for field in dataclasses.fields(item)}
-    if isinstance(item, vocabulary.ClusterSeen):
+    if isinstance(item, ClusterSeen):
         fields["pools"] = dict(item.pools)
         fields["slices"] = [_plain(one) for one in item.slices]
     return fields

@@ -8,7 +8,7 @@ import pytest
 
 from dit_grid.experiments.data.dataset import DataError
 from dit_grid.experiments.data.digits import digits
-from dit_grid.experiments.evaluation import evaluation as evaluate
+from dit_grid.experiments.evaluation import evaluation
 from dit_grid.experiments.evaluation.evaluation import Evaluation
 from dit_grid.experiments.running.training_run import train
 from dit_grid.experiments.spec.run import EvalSetting, RunSpec
@@ -108,7 +108,7 @@ def test_a_run_killed_while_it_is_measured_loses_no_training_and_is_measured_aga
 
 
 def test_a_run_stopped_while_it_draws_samples_draws_the_rest_when_it_goes_on(whole, store, monkeypatch):
-    monkeypatch.setattr(evaluate, "CHUNK", 30)
+    monkeypatch.setattr(evaluation, "CHUNK", 30)
     outcome = train(RUN, Context(store, stop_requested=StopAfter(3)))  # two windows, and a chunk
     assert (outcome.kind, outcome.step, store.evals().num_rows) == ("interrupted", 20, 0)
     (kept,) = partials_of(store.files, RUN.id)

@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 
 from dit_grid.experiments.data import remote
 from dit_grid.experiments.data.latents import LatentFolder
-from dit_grid.experiments.evaluation import evaluation as evaluate
+from dit_grid.experiments.evaluation import evaluation
 from dit_grid.experiments.evaluation.partial_state import PartialEvaluation
 from dit_grid.experiments.networks.autoencoder import VAEConfig
 from dit_grid.experiments.networks.autoencoder_weights import tensor_shapes as vae_shapes
@@ -215,7 +215,7 @@ def test_encode_into_a_bucket_makes_what_a_folder_gets(files, tmp_path, dit_grid
 
 
 def test_a_run_measured_by_hand_goes_on_where_the_process_was_killed(store, monkeypatch):
-    monkeypatch.setattr(evaluate, "CHUNK", 16)
+    monkeypatch.setattr(evaluation, "CHUNK", 16)
     often = functools.partial(PartialEvaluation, every_s=0.0)
     monkeypatch.setattr(checkpoint_scores, "PartialEvaluation", often)
     opened = Store.open(store)
@@ -225,7 +225,7 @@ def test_a_run_measured_by_hand_goes_on_where_the_process_was_killed(store, monk
     def values():
         return [(row["metric"], row["value"]) for row in checkpoint_scores.measure(opened, run_id, 400, settings, {})]
 
-    whole, honest, starts = values(), evaluate.Evaluation._chunks, []
+    whole, honest, starts = values(), evaluation.Evaluation._chunks, []
 
     def cut(self, params, setting, start):
         starts.append(start)
@@ -234,7 +234,7 @@ def test_a_run_measured_by_hand_goes_on_where_the_process_was_killed(store, monk
                 raise KeyboardInterrupt
             yield chunk
 
-    monkeypatch.setattr(evaluate.Evaluation, "_chunks", cut)
+    monkeypatch.setattr(evaluation.Evaluation, "_chunks", cut)
     with pytest.raises(KeyboardInterrupt):
         values()
     assert len(partials_of(opened.files, run_id)) == 2
@@ -243,23 +243,23 @@ def test_a_run_measured_by_hand_goes_on_where_the_process_was_killed(store, monk
 
 
 def test_ctrl_c_keeps_what_is_measured_and_the_same_command_goes_on(store, dit_grid, monkeypatch):
-    monkeypatch.setattr(evaluate, "CHUNK", 16)
+    monkeypatch.setattr(evaluation, "CHUNK", 16)
     request = ("evaluate", "B/4", "--where", store, "--step", "400", "--samples", "70", "--steps", "3", "--json")
-    whole, honest, starts = dit_grid.succeed(*request), evaluate.Evaluation._chunks, []
+    whole, honest, starts = dit_grid.succeed(*request), evaluation.Evaluation._chunks, []
 
     def pressed(self, params, setting, start):
         starts.append(start)
         for chunk in honest(self, params, setting, start):
             if len(starts) == 1:
                 signal.raise_signal(signal.SIGINT)
-                monkeypatch.setattr(evaluate.Evaluation, "_chunks", counted)
+                monkeypatch.setattr(evaluation.Evaluation, "_chunks", counted)
             yield chunk
 
     def counted(self, params, setting, start):
         starts.append(start)
         return honest(self, params, setting, start)
 
-    monkeypatch.setattr(evaluate.Evaluation, "_chunks", pressed)
+    monkeypatch.setattr(evaluation.Evaluation, "_chunks", pressed)
     code, out, err = dit_grid(*request)
     assert (code, out) == (130, "")
     assert "what is done is kept" in err

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from dit_grid.experiments.evaluation import evaluation as evaluate
+from dit_grid.experiments.evaluation import evaluation
 from dit_grid.experiments.evaluation.partial_state import PartialEvaluation
 from dit_grid.experiments.running.evaluation_job import _Measuring, evaluate_checkpoint
 from dit_grid.experiments.running.owed_evaluations import (
@@ -144,11 +144,12 @@ def test_a_process_killed_between_chunks_of_samples_is_gone_on_from(inside, wait
     spec, store = waiting
     program = (
         "import sys, time\n"
-        "from dit_grid.experiments import checkpoint_evaluation, evaluate, partial_evaluation\n"
+        "from dit_grid.experiments.evaluation import evaluation, partial_state\n"
+        "from dit_grid.experiments.running import evaluation_job\n"
         "from dit_grid.experiments.training.context import Context\n"
         "from dit_grid.experiments.running.owed_evaluations import job_from_json\n"
         "from dit_grid.experiments.store import Store\n"
-        "evaluate.CHUNK = 16\n"
+        "evaluation.CHUNK = 16\n"
         "chunks = []\n"
         "def stop():\n"
         "    chunks.append(None)\n"
@@ -156,12 +157,12 @@ def test_a_process_killed_between_chunks_of_samples_is_gone_on_from(inside, wait
         "        print('three chunks are kept', flush=True)\n"
         "        time.sleep(600)\n"
         "    return False\n"
-        "class Often(partial_evaluation.PartialEvaluation):\n"
+        "class Often(partial_state.PartialEvaluation):\n"
         "    def __init__(self, measured, stop_requested):\n"
         "        super().__init__(measured, stop_requested, every_s=0.0)\n"
-        "checkpoint_evaluation.PartialEvaluation = Often\n"
+        "evaluation_job.PartialEvaluation = Often\n"
         "context = Context(Store.open(sys.argv[1]), stop_requested=stop)\n"
-        "checkpoint_evaluation.evaluate_checkpoint(job_from_json(sys.argv[2]), context)\n"
+        "evaluation_job.evaluate_checkpoint(job_from_json(sys.argv[2]), context)\n"
     )
     job = evaluation_job(spec.runs[0], 100)
     command = [sys.executable, "-c", program, spec.store, job.model_dump_json()]
@@ -172,7 +173,7 @@ def test_a_process_killed_between_chunks_of_samples_is_gone_on_from(inside, wait
     process.communicate()
     assert rows(store) == []
     assert sorted(part.chunks for part in partials_of(store.files, job.run_id)) == [2, 3]
-    monkeypatch.setattr(evaluate, "CHUNK", 16)
+    monkeypatch.setattr(evaluation, "CHUNK", 16)
     taken, honest = [], PartialEvaluation._go_on
 
     def told(self, chunks, found):
