@@ -54,7 +54,10 @@ def test_its_unfinished_run_goes_on_from_its_checkpoint_to_the_numbers_of_an_unt
     assert [record.attempt.resume_step for record in store.attempts(todo[0].id)] == [0, TRAINED_UNTIL]
     found = numbers(store)
     for table, rows in WROTE.items():
-        assert [row.keys() for row in found[table]] == [row.keys() for row in rows]
         for got, wrote in zip(found[table], rows, strict=True):
-            # Same processor, same bits; another one's vector width may round sums of products otherwise.
-            assert got == pytest.approx(wrote, rel=1e-3)
+            assert got.keys() == wrote.keys()
+            # Same processor, same bits; another one's vector width may round sums of products otherwise, and a digit
+            # that is hardly one may then count as another.
+            near = {"rel": 1e-3, "abs": 0.05 if wrote.get("metric") == "accuracy" else None}
+            for name, value in wrote.items():
+                assert got[name] == (pytest.approx(value, **near) if isinstance(value, float) else value)
