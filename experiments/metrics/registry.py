@@ -14,23 +14,24 @@ from dit_grid.experiments.data.digits import digits
 from dit_grid.experiments.metrics import digits_classifier, digits_features
 
 
+Score = Callable[[np.ndarray, np.ndarray], float]
+"""From samples (N, H, W, C) in [-1, 1] and the labels (N,) they were asked for to a number."""
+
+
 class SampleError(ValueError):
     """Samples that cannot be scored; the message says how many, which, and why."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One number for a set of samples, with its provenance: the columns of the `evals` table of the same names.
-
-    `score` takes samples (N, H, W, C) in [-1, 1] and the labels (N,) they were asked for.
-    """
+    """One number for a set of samples, with its provenance: the columns of the `evals` table of the same names."""
 
     name: str
     reference: str
     reference_sha256: str
     features: str
     features_sha256: str
-    score: Callable[[np.ndarray, np.ndarray], float]
+    score: Score
 
 
 def metrics_for(dataset: Dataset) -> tuple[Metric, ...]:
@@ -56,50 +57,34 @@ def check_samples(samples: np.ndarray, labels: np.ndarray, shape: tuple[int, int
 
 
 def _digits_metrics(dataset: Dataset) -> tuple[Metric, ...]:
-    def distance(samples: np.ndarray, labels: np.ndarray) -> float:
-        check_samples(samples, labels, dataset.shape)
-        if len(samples) < digits_features.FEATURES:
-            warnings.warn(
-                f"{len(samples)} samples for {digits_features.FEATURES} features: their covariance is singular and "
-                "the distance far too large; use at least ten times as many",
-                stacklevel=2,
-            )
-        return digits_features.digits_distance(samples).value
+    def metric(name: str, reference: str, features: str, features_sha256: str, score: Score) -> Metric:
+        def of_checked(samples: np.ndarray, labels: np.ndarray) -> float:
+            check_samples(samples, labels, dataset.shape)
+            return score(samples, labels)
 
-    def classifier_distance(samples: np.ndarray, labels: np.ndarray) -> float:
-        check_samples(samples, labels, dataset.shape)
-        return digits_classifier.classifier_distance(samples).value
+        return Metric(name, reference, dataset.fingerprint, features, features_sha256, of_checked)
 
-    def accuracy(samples: np.ndarray, labels: np.ndarray) -> float:
-        check_samples(samples, labels, dataset.shape)
-        return digits_classifier.accuracy(samples, labels)
-
+    classifier = digits_classifier.CLASSIFIER_NAME, digits_classifier.classifier_sha256()
+    convolutions = digits_features.FEATURES_NAME, digits_features.extractor_sha256()
     return (
-        Metric(
-            "fd_conv",
-            reference="digits-all",
-            reference_sha256=dataset.fingerprint,
-            features=digits_features.FEATURES_NAME,
-            features_sha256=digits_features.extractor_sha256(),
-            score=distance,
-        ),
-        Metric(
-            "fd_classifier",
-            reference="digits-all",
-            reference_sha256=dataset.fingerprint,
-            features=digits_classifier.CLASSIFIER_NAME,
-            features_sha256=digits_classifier.classifier_sha256(),
-            score=classifier_distance,
-        ),
-        Metric(
-            "accuracy",
-            reference="digits-train",
-            reference_sha256=dataset.fingerprint,
-            features=digits_classifier.CLASSIFIER_NAME,
-            features_sha256=digits_classifier.classifier_sha256(),
-            score=accuracy,
-        ),
+        metric("fd_conv", "digits-all", *convolutions, _convolution_distance),
+        metric("fd_classifier", "digits-all", *classifier, _classifier_distance),
+        metric("accuracy", "digits-train", *classifier, digits_classifier.accuracy),
     )
+
+
+def _convolution_distance(samples: np.ndarray, _: np.ndarray) -> float:
+    if len(samples) < digits_features.FEATURES:
+        warnings.warn(
+            f"{len(samples)} samples for {digits_features.FEATURES} features: their covariance is singular and "
+            "the distance far too large; use at least ten times as many",
+            stacklevel=3,
+        )
+    return digits_features.digits_distance(samples).value
+
+
+def _classifier_distance(samples: np.ndarray, _: np.ndarray) -> float:
+    return digits_classifier.classifier_distance(samples).value
 
 
 def _captioned_digits_metrics(_: Dataset) -> tuple[Metric, ...]:
