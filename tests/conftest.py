@@ -24,6 +24,7 @@ os.environ.setdefault("DIT_GRID_CACHE", str(Path(__file__).parents[1] / ".pytest
 os.environ.setdefault("RAY_worker_niceness", "0")  # at Ray's 15 a launch starves beside the suite's other workers
 
 LONGEST_FIRST = (
+    "test_lost_leases", "test_launch_faults", "test_full_disk",
     "test_launch", "test_gang", "test_controller", "test_drivers", "test_evaluation_jobs", "test_command_line",
     "test_evaluation_commands", "test_sharding", "test_notebooks", "test_evaluation_parts", "test_image_evaluation",
     "test_conditions", "test_until", "test_model_docs",

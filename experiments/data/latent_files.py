@@ -3,7 +3,10 @@
 What is drawn from them is `latents`; writing them is `latent_shards`.
 """
 
+import hashlib
 import io
+import threading
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -63,21 +66,62 @@ class _Places:
         return shards, indices - self._starts[shards]
 
 
+class _Checked:
+    """Which shards are known to hold what the manifest says: each is read whole, once, before any of it is used."""
+
+    def __init__(self, manifest: Manifest, where: Path | str, sha256: Callable[[int], str]) -> None:
+        self._said = {shard.index: shard.moments_sha256 for shard in manifest.shards}
+        self._where, self._sha256 = where, sha256
+        self._sound: set[int] = set()
+        self._turns = {index: threading.Lock() for index in self._said}
+
+    def need(self, indices: Iterable[int]) -> None:
+        """Return if these shards are sound. Raises DataError, naming the first that is not."""
+        for index in sorted(set(indices) - self._sound):
+            with self._turns[index]:  # of the threads that read ahead one hashes a shard, the others wait for it
+                if index not in self._sound:
+                    _same(self._where, moments_name(index), self._sha256(index), self._said[index])
+                    self._sound.add(index)
+
+
+def _same(where: Path | str, name: str, found: str, said: str) -> None:
+    if found != said:
+        raise DataError(
+            f"{where}/{name}: is not what was encoded (SHA-256 {found[:12]}…, the manifest says {said[:12]}…); copy it "
+            "again, or delete the folder and run `dit-grid encode` again"
+        )
+
+
 class _Disk:
     def __init__(self, folder: Path) -> None:
         self.manifest = read_manifest(folder)
+        self._mapped: dict[int, NDArray[np.float32]] = {}
         filled = [shard.index for shard in self.manifest.shards if shard.images]
         _check_complete(folder, [index for index in filled if not moments_path(folder, index).is_file()])
-        self._moments = {index: np.load(moments_path(folder, index), mmap_mode="r") for index in filled}
-        self._places = _Places(self.manifest)
-        self.shape: tuple[int, ...] = self._moments[filled[0]].shape[1:]
+        self._checked = _Checked(self.manifest, folder, lambda index: _sha256(moments_path(folder, index)))
+        self._folder, self._filled, self._places = folder, filled, _Places(self.manifest)
+        self._checked.need(filled[:1])
+        said = {shard.index: shard.labels_sha256 for shard in self.manifest.shards}
+        for index in filled:
+            _same(folder, labels_name(index), _sha256(labels_path(folder, index)), said[index])
         self.labels = np.concatenate([np.load(labels_path(folder, index)) for index in filled])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self._shard(self._filled[0]).shape[1:])
+
+    def _shard(self, index: int) -> NDArray[np.float32]:
+        """The shard in memory that the disk backs; its header is read only once the file is known to be sound."""
+        self._checked.need([index])
+        if index not in self._mapped:
+            self._mapped[index] = np.load(moments_path(self._folder, index), mmap_mode="r")
+        return self._mapped[index]
 
     def read(self, indices: NDArray[np.int64], views: NDArray[np.int64]) -> NDArray[np.float32]:
         found = np.empty((len(indices), *self.shape[1:]), np.float32)
         shards, places = self._places.of(indices)
         for row in np.argsort(indices, kind="stable"):  # in the order in which they lie on disk
-            found[row] = self._moments[int(shards[row])][places[row], views[row]]
+            found[row] = self._shard(int(shards[row]))[places[row], views[row]]
         return found
 
 
@@ -93,10 +137,15 @@ class _Bucket:
         self._filled = [shard.index for shard in self.manifest.shards if shard.images]
         _check_complete(folder, [index for index in self._filled if moments_name(index) not in names])
         self._places = _Places(self.manifest)
+        self._checked = _Checked(self.manifest, folder, lambda i: _sha256_of(self._folder.read(moments_name(i))))
 
     @cached_property
     def labels(self) -> NDArray[np.int32]:
-        return np.concatenate([np.load(io.BytesIO(self._folder.read(labels_name(i)))) for i in self._filled])
+        said = {shard.index: shard.labels_sha256 for shard in self.manifest.shards}
+        found = {index: self._folder.read(labels_name(index)) for index in self._filled}
+        for index, content in found.items():
+            _same(self._folder.place, labels_name(index), _sha256_of(content), said[index])
+        return np.concatenate([np.load(io.BytesIO(content)) for content in found.values()])
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -106,7 +155,9 @@ class _Bucket:
         piece = self.shape[1:]
         size = int(np.prod(piece)) * np.dtype(np.float32).itemsize
         wanted = []
-        for shard, place, view in zip(*self._places.of(indices), views, strict=True):
+        shards, places = self._places.of(indices)
+        self._checked.need(map(int, shards))
+        for shard, place, view in zip(shards, places, views, strict=True):
             start = self._headers[int(shard)][1] + (int(place) * self.shape[0] + int(view)) * size
             wanted.append((moments_name(int(shard)), start, start + size))
         content = b"".join(self._folder.pieces(wanted))
@@ -121,6 +172,15 @@ class _Bucket:
         found = self._folder.pieces([(name, 0, HEADER_BYTES) for name in names])
         where = self._folder.place
         return {i: _header(f"{where}/{n}", content) for i, n, content in zip(self._filled, names, found, strict=True)}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sha256_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _header(source: str, content: bytes) -> tuple[tuple[int, ...], int]:

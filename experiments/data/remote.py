@@ -7,7 +7,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -25,8 +25,17 @@ def is_remote(place: str) -> bool:
 
 def cache_folder() -> Path:
     """Where copies and precomputed features are kept: $DIT_GRID_CACHE, or the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("DIT_GRID_CACHE") or Path(base) / "dit-grid")
+    return Path(os.environ.get("DIT_GRID_CACHE") or user_cache())
+
+
+def user_cache() -> Path:
+    """The user's cache folder for this program; a temporary one, the same each time, where the home takes no files."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "dit-grid"
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    return Path(tempfile.gettempdir()) / f"dit-grid-cache-{os.getuid()}"
 
 
 def exists(place: str) -> bool:

@@ -13,7 +13,6 @@ from dit_grid.experiments.data.dataset import Dataset
 from dit_grid.experiments.data.digits import digits
 from dit_grid.experiments.metrics import digits_classifier, digits_features
 
-
 Score = Callable[[np.ndarray, np.ndarray], float]
 """From samples (N, H, W, C) in [-1, 1] and the labels (N,) they were asked for to a number."""
 

@@ -50,3 +50,5 @@ class ClusterSpec(Record):
     strikes: PositiveInt = 2
     """After so many failed starts or hangs in a row a slice is left alone for `quarantine_s`, doubling each time."""
     quarantine_s: Seconds = 600.0
+    lease_s: Annotated[float, Field(ge=1)] = 20.0
+    """A driver that is silent for so long is replaced; it stops acting by itself after two thirds of it."""

@@ -7,7 +7,7 @@ publishes what was written so far under the final name. Nothing is cached: every
 import contextlib
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import aiohttp
@@ -26,6 +26,7 @@ from gcsfs.core import GCSFileSystem
 from gcsfs.retry import ChecksumError, HttpError
 
 from dit_grid.experiments.store.credentials import gcs_token
+from dit_grid.experiments.store.digests import CRC32C, MD5, SHA256, algorithm_of, digest_of
 from dit_grid.experiments.store.errors import StorageError, StoreError
 
 # gcsfs logs a traceback of every error that it raises, which Python prints where nobody set up logging.
@@ -140,6 +141,18 @@ class BucketFiles:
                 raise self._no_bucket() from error
         return {path.removeprefix(f"{self._prefix}/"): int(facts["size"]) for path, facts in found.items()}
 
+    def digests(self, folder: str, like: Mapping[str, str]) -> dict[str, str]:
+        """Those that the bucket computed of what it received, from the listing alone; else the object is read."""
+        with self._reported("list", f"{self.root}/{folder}"):
+            listed = self._remote.find(self._path(folder), detail=True)
+        found = {}
+        for path, facts in sorted(listed.items()):
+            name = path.removeprefix(f"{self._prefix}/")
+            told = {MD5: facts.get("md5Hash"), CRC32C: facts.get("crc32c")}
+            wanted = algorithm_of(like.get(name, "")) or next((kind for kind, value in told.items() if value), SHA256)
+            found[name] = f"{wanted}:{told[wanted]}" if told.get(wanted) else digest_of([self.read(name)], wanted)
+        return found
+
     def leftovers(self) -> list[str]:
         return []
 
@@ -150,6 +163,9 @@ class BucketFiles:
     def delete(self, name: str) -> None:
         with self._reported("delete", f"{self.root}/{name}"), contextlib.suppress(FileNotFoundError):
             self._remote.rm_file(self._path(name))
+
+    def make_folder(self, folder: str) -> None:
+        pass
 
     def delete_folder(self, folder: str) -> None:
         # One by one, several at a time: a batch request reports failures of its parts where nobody looks.

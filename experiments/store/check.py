@@ -34,7 +34,7 @@ def check(store: Store) -> list[Finding]:
     """Everything found, sorted by name; a sound store has no finding with `is_error`.
 
     Checked: names, readability with page checksums, schema version, that rows belong to the run and attempt of their
-    file's name, missing segments, histories and fences, runs without their row, names and sizes of checkpoints' files.
+    file's name, missing segments, histories and fences, runs without their row, checkpoints' files to the last bit.
     """
     started = Fences(store.files).ends()
     found = [*_foreign(store), *_runs(store), *_attempts(store, started)]

@@ -1,14 +1,18 @@
 """Which checkpoints of a run are whole: each has a mark, made once, after everything in it was written.
 
-A mark names the checkpoint's files and their sizes, so that a file that was cut or lost later is found without reading
-any. What the files hold, and which checkpoints still count, is not known here.
+A mark names the checkpoint's files with their sizes and digests, so that one that was lost, cut or changed later, by a
+single bit, is found before a number is made of it. Marks of earlier programs have sizes only. Which checkpoints still
+count is not known here.
 """
 
+import errno
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from dit_grid.experiments.store.digests import algorithm_of
+from dit_grid.experiments.store.errors import StorageError
 from dit_grid.experiments.store.files import Files
 from dit_grid.experiments.store.paths import (
     CHECKPOINT_MARK_PREFIX,
@@ -26,7 +30,10 @@ def mark_whole(files: Files, run_id: str, attempt: int, step: int, facts: Mappin
     """Make the checkpoint exist for readers; every file of it must have been written."""
     folder = StorePaths.checkpoint(run_id, attempt, step)
     sizes = {name.removeprefix(f"{folder}/"): size for name, size in sorted(files.sizes(folder).items())}
-    record = {**facts, "files": sizes, "written_unix_s": time.time()}
+    if not sizes:
+        raise StorageError(f"cannot mark checkpoint {folder}: none of its files is in {files.root}; was it moved?")
+    digests = {name.removeprefix(f"{folder}/"): digest for name, digest in files.digests(folder, {}).items()}
+    record = {**facts, "files": sizes, "digests": digests, "written_unix_s": time.time()}
     files.create(StorePaths.checkpoint_mark(run_id, attempt, step), json.dumps(record, sort_keys=True).encode())
 
 
@@ -57,16 +64,17 @@ def whole(files: Files, run_id: str) -> list[tuple[int, int]]:
 
 
 def damage(files: Files, run_id: str, attempt: int, step: int) -> str | None:
-    """What is wrong with the files of a whole checkpoint, as their names and sizes tell; None if nothing.
+    """What is wrong with the files of a whole checkpoint, each read to the end; None if nothing.
 
     Of one older than marks nobody knows which files it had; reading it will tell.
     """
     name = StorePaths.checkpoint_mark(run_id, attempt, step)
     try:
-        promised = json.loads(files.read(name))["files"]
+        mark = json.loads(files.read(name))
+        promised, digests = dict(mark["files"]), dict(mark.get("digests") or {})
     except FileNotFoundError:
         return None if (step, attempt) in whole(files, run_id) else "it was deleted"
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         return f"its mark {name} cannot be read ({error})"
     folder = StorePaths.checkpoint(run_id, attempt, step)
     there = {found.removeprefix(f"{folder}/"): size for found, size in files.sizes(folder).items()}
@@ -74,6 +82,25 @@ def damage(files: Files, run_id: str, attempt: int, step: int) -> str | None:
         if there.get(file) != size:
             found = f"has {there[file]} bytes" if file in there else "is missing"
             return f"its file {file} {found}, {size} bytes were written"
+    return _changed(files, folder, digests)
+
+
+def _changed(files: Files, folder: str, digests: Mapping[str, str]) -> str | None:
+    """Which file does not hold what was written, by its digest; None if all do."""
+    known = {f"{folder}/{file}": digest for file, digest in digests.items() if algorithm_of(str(digest))}
+    if not known:
+        return None
+    try:
+        found = files.digests(folder, known)
+    except FileNotFoundError as error:
+        return f"its file {error.filename} is missing"
+    except StorageError as error:
+        if getattr(error.__cause__, "errno", None) != errno.EIO:
+            raise
+        return str(error)  # a sector that cannot be read: no other day will bring it back
+    for name, digest in known.items():
+        if found.get(name) != digest:
+            return f"its file {name.removeprefix(f'{folder}/')} is not what was written ({digest.partition(':')[0]})"
     return None
 
 

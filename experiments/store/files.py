@@ -3,7 +3,7 @@
 Only the interface is here: `local` keeps it on a disk, `bucket` in Google Cloud Storage.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from dit_grid.experiments.store.errors import StoreError
@@ -40,6 +40,12 @@ class Files(Protocol):
     def sizes(self, folder: str) -> dict[str, int]:
         """Name -> bytes of every file below `folder`, those with hidden names included; none if absent."""
 
+    def digests(self, folder: str, like: Mapping[str, str]) -> dict[str, str]:
+        """Name -> digest of every file below `folder`, by the algorithm of the name's digest in `like`, if it is there.
+
+        What is not in `like` gets the algorithm that costs this place least: see `digests`.
+        """
+
     def leftovers(self) -> Iterable[str]:
         """Files that a killed writer left half-made; they are never visible as data."""
 
@@ -48,6 +54,9 @@ class Files(Protocol):
 
     def delete(self, name: str) -> None:
         """Remove the file; no error if it is gone already."""
+
+    def make_folder(self, folder: str) -> None:
+        """Make the folder, for a file that is to grow in it; a bucket has none."""
 
     def delete_folder(self, folder: str) -> None:
         """Remove every file below `folder`, in no order; no error if there is none."""

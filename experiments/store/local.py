@@ -8,13 +8,18 @@ import errno
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from dit_grid.experiments.store.digests import SHA256, algorithm_of, digest_of
 from dit_grid.experiments.store.errors import StorageError
+from dit_grid.experiments.store.paths import FORMAT
 
 _TEMPORARY = ".tmp-"
 _TRIES = 5
+_AT_ONCE = 4
+_PIECE_BYTES = 1 << 20
 _REASONS = {
     errno.ENOSPC: "the disk is full: free space, then repeat (everything committed so far is intact)",
     errno.EDQUOT: "the disk quota is used up: free space, then repeat (everything committed so far is intact)",
@@ -62,17 +67,53 @@ class LocalFiles:
     def __init__(self, root: str) -> None:
         self._root = Path(root).expanduser().absolute()
         self.root = str(self._root)
+        self._known: tuple[int, int] | None = None
+        self._format: bytes | None = None
+        with contextlib.suppress(StorageError):  # there may be none yet
+            self._check_root()
 
     def prepare(self) -> None:
         try:
             with _reported("make the folder", self._root):
                 self._root.mkdir(parents=True, exist_ok=True)
+                self._check_root()
         except (FileExistsError, FileNotFoundError) as error:
             reason = "a file stands there" if isinstance(error, FileExistsError) else "the path cannot be made"
             raise StorageError(f"cannot make the folder {self._root}: {reason}; choose another path") from error
 
+    def _check_root(self) -> None:
+        """Raise StorageError unless the root is the folder that this process has known from its first look.
+
+        One that is gone may be a disk that is not mounted, and one in its place (its mount point, or a folder that
+        somebody made) another store: what is written there would be lost when the disk is back.
+        """
+        try:
+            found = os.stat(self._root)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise StorageError(f"cannot use {self._root}: the store's folder is gone; is its disk mounted?") from error
+        identity = found.st_dev, found.st_ino
+        if identity == self._known:
+            return
+        content = self._format_record()
+        if self._known is not None and (content is None or content != self._format):
+            raise StorageError(
+                f"cannot use {self._root}: another folder stands in the store's place; is its disk mounted?"
+            )
+        self._known, self._format = identity, content
+
+    def _format_record(self) -> bytes | None:
+        """What names the store that lies at the root, None while there is none."""
+        try:
+            return (self._root / FORMAT).read_bytes()
+        except OSError:  # not there, or not to be read, which whoever needs it will say
+            return None
+
     def create(self, name: str, data: bytes) -> None:
         path = self._root / name
+        with _reported("write", path):
+            self._check_root()
+        if name == FORMAT:
+            self._format = data
         for _ in range(_TRIES):
             # A clean-up whose clock is far ahead may take the temporary file for one that was left behind.
             with _reported("write", path), contextlib.suppress(FileNotFoundError):
@@ -100,7 +141,8 @@ class LocalFiles:
         if folder.is_dir():
             return
         if folder == self._root:
-            raise StorageError(f"cannot write {self._root}: the store's folder is gone; is its disk mounted?")
+            self._check_root()
+            return
         self._make_folder(folder.parent)
         with contextlib.suppress(FileExistsError):
             folder.mkdir()
@@ -108,8 +150,17 @@ class LocalFiles:
 
     def read(self, name: str) -> bytes:
         path = f"{self.root}/{name}"  # thousands are read in a row: neither a Path nor a buffer is made for each
-        with _reported("read", path), open(path, "rb", buffering=0) as file:
-            return file.read()
+        try:
+            with _reported("read", path), open(path, "rb", buffering=0) as file:
+                return file.read()
+        except FileNotFoundError:
+            self._missed()
+            raise
+
+    def _missed(self) -> None:
+        """Something is not there: it is the store that went away, if this process knew one. Raises StorageError."""
+        if self._known is not None:
+            self._check_root()
 
     def read_many(self, names: Sequence[str]) -> list[bytes]:
         return [self.read(name) for name in names]
@@ -127,6 +178,16 @@ class LocalFiles:
                     found[name] = os.stat(self._root / name).st_size
         return found
 
+    def digests(self, folder: str, like: Mapping[str, str]) -> dict[str, str]:
+        names = sorted(self.sizes(folder))
+        with ThreadPoolExecutor(_AT_ONCE) as pool:  # hashing lets other threads run
+            found = pool.map(lambda name: self._digest(name, algorithm_of(like.get(name, "")) or SHA256), names)
+            return dict(zip(names, found, strict=True))
+
+    def _digest(self, name: str, algorithm: str) -> str:
+        with _reported("read", self._root / name), open(self._root / name, "rb", buffering=0) as file:
+            return digest_of(iter(lambda: file.read(_PIECE_BYTES), b""), algorithm)
+
     def leftovers(self) -> Iterator[str]:
         for folder in ("runs", "train", "evals", "events", "attempts", "checkpoints", "samples", ""):
             for name in self._entries(folder, deep=folder != ""):
@@ -143,6 +204,7 @@ class LocalFiles:
                 # Folders are not followed through links (no loops); pipes and sockets would block a reader for ever.
                 found = [(e.name, e.is_dir(follow_symlinks=False)) for e in entries if e.is_file() or e.is_dir()]
         except (FileNotFoundError, NotADirectoryError):
+            self._missed()
             return
         for name, is_folder in found:
             below = f"{folder}/{name}" if folder else name
@@ -155,6 +217,12 @@ class LocalFiles:
         path = self._root / name
         with _reported("delete", path):
             path.unlink(missing_ok=True)
+
+    def make_folder(self, folder: str) -> None:
+        """Make a folder below the root; never the root. Raises StorageError."""
+        with _reported("write", self._root / folder):
+            self._check_root()
+            self._make_folder(self._root / folder)
 
     def delete_folder(self, folder: str) -> None:
         path = self._root / folder

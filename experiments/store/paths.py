@@ -10,7 +10,7 @@ Names are relative to the root and use forward slashes. What the files hold is n
     attempts/<run_id>.a000003.start.json         attempt 3 began: the fence
     attempts/<run_id>.a000003.<outcome>.json     attempt 3 ended
     checkpoints/<run_id>/a000003/s000000500/     attempt 3's checkpoint after 500 updates (the trainer's)
-    checkpoints/<run_id>/whole.a000003.s000000500.json   that it is whole, with its files and their sizes
+    checkpoints/<run_id>/whole.a000003.s000000500.json   that it is whole: files, sizes, digests
     logs/<run_id>/a000003.log                    attempt 3's log on a disk; a000003.r0005.log of its process 5
     logs/<run_id>/a000003-n00000042.log          piece 42 of attempt 3's log in a bucket
     samples/<run_id>/…, figures/…                pictures

@@ -15,9 +15,10 @@ import orbax.checkpoint as ocp
 
 from dit_grid.experiments.store import Attempt, StorageError, Store, StorePaths
 from dit_grid.experiments.store.checkpoint_marks import damage, delete_checkpoint, mark_whole, unmarked_folders
+from dit_grid.experiments.store.held_folder import HeldFolder
 from dit_grid.experiments.training import gang
 from dit_grid.experiments.training.checkpoint_list import checkpoint_folder, live_checkpoints, written_checkpoints
-from dit_grid.experiments.training.failures import GangError
+from dit_grid.experiments.training.failures import STORAGE, GangError
 
 NEWEST = 64
 """How many live checkpoints are tried, newest first; a run keeps a handful."""
@@ -28,7 +29,7 @@ class BadCheckpointError(RuntimeError):
 
 
 class LostCheckpointError(BadCheckpointError):
-    """A checkpoint of which a file is missing or cut; nothing will bring it back."""
+    """A checkpoint of which a file is missing, cut or changed; nothing will bring it back."""
 
 
 class Restored(NamedTuple):
@@ -49,6 +50,7 @@ class Checkpoints:
         self._background = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
         self._attempt: Attempt | None = None
+        self._held = HeldFolder("://")
 
     def live(self) -> list[tuple[int, int]]:
         """Return (step, attempt) of every checkpoint that still counts, oldest first."""
@@ -62,7 +64,7 @@ class Checkpoints:
         self.wait()
         self._prepare(attempt)
         with self._reported(attempt.number, step):
-            self._orbax.save(self._folder(attempt.number, step), state)
+            self._orbax.save(self._target(attempt.number, step), state)
         self._pending = self._background.submit(self._finish, attempt, step)
 
     def _prepare(self, attempt: Attempt) -> None:
@@ -70,7 +72,16 @@ class Checkpoints:
         if self._attempt != attempt:
             name = StorePaths.checkpoints_begun(self.run_id, attempt.number)
             gang.by_leader(lambda: self.store.files.create(name, b"{}"))
+            self._held.close()
+            self._held = HeldFolder(self.store.paths.full(name).rpartition("/")[0])
+            if len(set(gang.exchange(self._held.number))) > 1:
+                self._held.close()  # the processes agree with each other by the path
             self._attempt = attempt
+
+    def _target(self, attempt: int, step: int) -> str:
+        """Where orbax is told to write: below the open folder, so that it makes no store anew that went away."""
+        folder = self._folder(attempt, step)
+        return folder if self._held.number < 0 else f"{self._held.path}/{folder.rpartition('/')[2]}"
 
     def _finish(self, attempt: Attempt, step: int) -> None:
         """Wait until every process has written its part, then make the checkpoint exist."""
@@ -98,9 +109,23 @@ class Checkpoints:
 
         StorageError, not that, where the store cannot be reached: the checkpoint may be as good as ever.
         """
+        self._refuse(attempt, step, self._damage(attempt, step))
+        return self._read(attempt, step, like)
+
+    def restore_by_all(self, attempt: int, step: int, like: Any) -> Any:
+        """As `restore`, called by every process of a gang; one of them alone looks whether the files are sound."""
+        self._refuse(attempt, step, gang.by_leader(lambda: self._damage(attempt, step)))
+        return gang.by_all(functools.partial(self._read, attempt, step, like))
+
+    def _damage(self, attempt: int, step: int) -> str | None:
+        return damage(self.store.files, self.run_id, attempt, step)
+
+    def _refuse(self, attempt: int, step: int, problem: str | None) -> None:
+        if problem:
+            raise LostCheckpointError(f"checkpoint {self._folder(attempt, step)} cannot be read: {problem}")
+
+    def _read(self, attempt: int, step: int, like: Any) -> Any:
         folder = self._folder(attempt, step)
-        if problem := damage(self.store.files, self.run_id, attempt, step):
-            raise LostCheckpointError(f"checkpoint {folder} cannot be read: {problem}")
         try:
             return self._orbax.restore(folder, jax.tree.map(ocp.utils.to_shape_dtype_struct, like))
         except Exception as error:  # orbax raises whatever the layer below raised
@@ -117,9 +142,10 @@ class Checkpoints:
         candidates = gang.by_leader(lambda: list(reversed(self.live()))[:NEWEST])
         for step, attempt in candidates:
             try:
-                state = gang.by_all(functools.partial(self.restore, attempt, step, like))
-                return Restored(step, state, attempt, tuple(unreadable))
+                return Restored(step, self.restore_by_all(attempt, step, like), attempt, tuple(unreadable))
             except (BadCheckpointError, GangError) as error:
+                if isinstance(error, GangError) and error.failure_class == STORAGE:
+                    raise  # as the process does that could not reach the store
                 unreadable.append(str(error))
                 all_lost &= isinstance(error, LostCheckpointError)
         if not all_lost:
@@ -148,6 +174,7 @@ class Checkpoints:
             self._settle()
         self._background.shutdown()
         self._orbax.close()
+        self._held.close()
 
     @contextlib.contextmanager
     def _reported(self, attempt: int, step: int) -> Iterator[None]:
@@ -155,6 +182,7 @@ class Checkpoints:
             yield
         except Exception as error:  # orbax raises whatever the layer below raised
             reason = str(error).strip().partition("\n")[0].partition(" [")[0]  # tensorstore appends its whole request
+            reason = reason.replace(self._held.path, self._folder(attempt, step).rpartition("/")[0])
             raise StorageError(
                 f"cannot write checkpoint {self._folder(attempt, step)}: {type(error).__name__}: {reason}"
             ) from error

@@ -88,8 +88,9 @@ def _cluster(address: str) -> Iterator[Finding]:
 
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        yield Finding("problem", "cluster", f"no Ray at {address}: {str(error).splitlines()[0]}", "ray start --head")
+    except Exception as error:  # Ray raises whatever the layer below raised
+        cause = (str(error).strip() or type(error).__name__).splitlines()[0]
+        yield Finding("problem", "cluster", f"no Ray at {address}: {cause}", "ray start --head")
         return
     try:
         nodes = living(ray.nodes())

@@ -83,8 +83,9 @@ class RunLog:
         return "://" in self.store.paths.root
 
     def _append(self, attempt: int, text: str) -> None:
-        path = Path(self.store.paths.full(StorePaths.log(self.run_id, attempt, self.rank)))
-        path.parent.mkdir(parents=True, exist_ok=True)
+        name = StorePaths.log(self.run_id, attempt, self.rank)
+        self.store.files.make_folder(name.rpartition("/")[0])
+        path = Path(self.store.paths.full(name))
         with path.open("a", encoding="utf-8") as file:
             file.write(text)
 

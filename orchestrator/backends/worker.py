@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dit_grid.experiments.data.remote import user_cache
 from dit_grid.experiments.running.owed_evaluations import job_from_json
 from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.store import Store
@@ -221,5 +222,4 @@ def peak_flops_per_s(cores: int) -> float | None:
 
 def compilation_cache() -> Path:
     """Return the folder where compiled programs are kept between launches."""
-    base = os.environ.get("XDG_CACHE_HOME") or (Path.home() / ".cache")
-    return Path(base) / "dit-grid" / f"xla-py{sys.version_info.major}{sys.version_info.minor}"
+    return user_cache() / f"xla-py{sys.version_info.major}{sys.version_info.minor}"

@@ -4,6 +4,7 @@ Every import of weight stands inside a command, so that `dit-grid --help` answer
 """
 
 import contextlib
+import errno
 import os
 import sys
 import time
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 DONE, SOME_FAILED, WRONG_REQUEST, INTERRUPTED = 0, 1, 2, 130
 """Exit statuses; 130 is the shell's for a program ended by Ctrl-C."""
+
+DISK_SAYS_NO = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+"""What a disk answers that is full or may not be written: one line, as for every mistake of a request."""
 
 MANY_RUNS = 200
 """Launching a finished grid of more runs than this says so at once; reading all its rows takes longer."""
@@ -290,6 +294,11 @@ def main() -> None:
         if not _is_a_users_mistake(error):
             raise
         click.echo(str(error), err=True)
+        sys.exit(WRONG_REQUEST)
+    except OSError as error:  # the store has words of its own; this is a figure, a report, a table
+        if error.errno not in DISK_SAYS_NO:
+            raise
+        click.echo(f"cannot write {error.filename or 'a file'}: {error.strerror}", err=True)
         sys.exit(WRONG_REQUEST)
 
 

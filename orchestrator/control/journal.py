@@ -16,8 +16,9 @@ from dit_grid.orchestrator.core.events import Action, ClusterSeen, Event, Gang, 
 EVENTS = {kind.__name__: kind for kind in Event.__args__}
 ACTIONS = {kind.__name__: kind for kind in Action.__args__}
 
-BEGAN, RUN, SPENT, LEASE_LOST = "Began", "Run", "Spent", "LeaseLost"
-"""Rows that are neither: the launch's settings, a run as it was at the beginning, spending so far, and a lost lease."""
+BEGAN, RUN, SPENT, LEASE_LOST, BAD_CHECKPOINT = "Began", "Run", "Spent", "LeaseLost", "bad-checkpoint"
+"""Rows that are neither: the launch's settings, a run as it was at the beginning, spending so far, a lost lease, and a
+checkpoint that an attempt could not read."""
 
 
 class Journal(Protocol):

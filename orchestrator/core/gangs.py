@@ -24,6 +24,7 @@ from dit_grid.orchestrator.core.judging import (
     Verdict,
     backoff_s,
     bad_news,
+    ends_a_run,
     judge,
     watchdog_due,
 )
@@ -253,7 +254,7 @@ def _after(
     if policy.free:
         return _again_for_free(draft, replace(run, reason=going_on))
     run = replace(run, fruitless=0 if gained else run.fruitless + 1)
-    if run.fruitless > run.max_retries:
+    if run.fruitless > run.max_retries and ends_a_run(verdict):
         reason = f"{said} (no progress in {run.fruitless} attempts, execution.max_retries {run.max_retries})"
         return replace(run, phase=Phase.FAILED, reason=reason), None
     until = draft.now + backoff_s(run, run.fruitless, draft.options)

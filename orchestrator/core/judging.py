@@ -16,10 +16,14 @@ START_FAILED, PERMANENT, BAD_CHECKPOINT = "start-failed", "configuration", "bad-
 
 
 class Policy(NamedTuple):
-    """What is done about a class. `free`: costs no retry and no waiting. `other_slice`: another one is taken first."""
+    """What is done about a class. `free`: costs no retry and no waiting. `other_slice`: another one is taken first.
+
+    `waits`: however often it comes in a row, it ends no run; the back-off alone grows.
+    """
 
     retry: bool
     free: bool = False
+    waits: bool = False
     other_slice: bool = False
     strike: bool = False
     advice: str = ""
@@ -30,7 +34,7 @@ POLICIES = {
     LOST: Policy(retry=True, other_slice=True),
     NO_PROGRESS: Policy(retry=True, other_slice=True, strike=True),
     START_FAILED: Policy(retry=True, other_slice=True, strike=True),
-    failures.STORAGE: Policy(retry=True),
+    failures.STORAGE: Policy(retry=True, waits=True),
     BAD_CHECKPOINT: Policy(retry=True),
     INTERRUPTED: Policy(retry=True),
     failures.NAN: Policy(retry=False),
@@ -59,6 +63,10 @@ PEER_WORDS = (
     "timed out waiting for", "by peer", "preempted",
 )  # fmt: skip
 """Words in the error of a rank that lost a sibling: of gloo, of jax.distributed's coordination service, of sockets."""
+
+
+REFUSALS = ("permission denied", "no permission", "not permitted", "not signed in", "read-only", "no hard links")
+"""Words of a store that will not take anything tomorrow either; one that is full, or does not answer, may."""
 
 
 class Verdict(NamedTuple):
@@ -119,6 +127,12 @@ def is_of_a_peer(message: str) -> bool:
     """Return whether an error reads like that of a rank whose sibling went away."""
     text = message.lower()
     return any(word in text for word in PEER_WORDS)
+
+
+def ends_a_run(verdict: Verdict) -> bool:
+    """Return whether so many of these in a row, without a new checkpoint, fail a run; else it waits."""
+    policy = POLICIES.get(verdict.outcome, POLICIES[failures.ERROR])
+    return not policy.waits or any(word in verdict.message.lower() for word in REFUSALS)
 
 
 def bad_news(item: Evidence) -> bool:

@@ -16,10 +16,10 @@ from dit_grid.experiments.spec import ExperimentSpec
 from dit_grid.experiments.store import Store
 from dit_grid.orchestrator.backends.ray import RayBackend
 from dit_grid.orchestrator.control.lease import Held, Lease, Watcher
-from dit_grid.orchestrator.driving.drivers import absolute, drive_under
+from dit_grid.orchestrator.driving.driver import absolute, drive_under
 
 NAME = "controller"
-"""The actor's name in the namespace of its store."""
+"""How the actor's name begins, in the namespace of its store; the number of its first lease follows."""
 
 WAIT_S = 1.0
 
@@ -49,16 +49,17 @@ class Controller:
 def control(spec: ExperimentSpec, facts: dict[str, object]) -> None:
     """Drive the grid to its end from inside the cluster, once the lease is free; return if another driver is alive."""
     store = Store.open(spec.store)
-    lease = _lease(Watcher(store))
-    if lease is None:
-        return
-    backend = RayBackend(absolute(spec.store), "auto", facts)
-    try:
-        if drive_under(lease, spec, store, backend, lambda grid: None) is not None:
-            backend.close()
-    except Exception:
-        backend.detach()
-        raise
+    watcher = Watcher(store, spec.cluster.lease_s)
+    while (lease := _lease(watcher)) is not None:
+        with lease:
+            backend = RayBackend(absolute(spec.store), "auto", facts)
+            try:
+                if drive_under(lease, spec, store, backend, lambda grid: None) is not None:
+                    backend.close()
+                    return
+            except Exception:
+                backend.detach()
+                raise
 
 
 def _lease(watcher: Watcher) -> Lease | None:
@@ -74,9 +75,16 @@ def _lease(watcher: Watcher) -> Lease | None:
     return lease
 
 
-def start_controller(spec: ExperimentSpec, facts: dict[str, object] | None = None, **options: Any) -> None:
-    """Start the controller of the spec's store in the Ray that this process is connected to, unless it is there."""
+def start_controller(
+    spec: ExperimentSpec, facts: dict[str, object] | None = None, after: int = 0, **options: Any
+) -> None:
+    """Start the controller of the spec's store in the Ray that this process is connected to, unless it is there.
+
+    `after` is the number of the last driver, which is dead or silent. A frozen one keeps its name, so the next has one
+    of its own, the same for all who start it.
+    """
     absolute_spec = spec.model_copy(update={"store": absolute(spec.store)})
     ray.remote(Controller).options(
-        name=NAME, get_if_exists=True, lifetime="detached", max_restarts=-1, num_cpus=0, max_concurrency=4, **options
-    ).remote(absolute_spec, facts or {})
+        name=f"{NAME}-{after + 1}", get_if_exists=True, lifetime="detached", max_restarts=-1, num_cpus=0,
+        max_concurrency=4, **options,
+    ).remote(absolute_spec, facts or {})  # fmt: skip

@@ -4,33 +4,25 @@ On this machine the launching process drives. On a cluster a controller there do
 Deciding is `core`'s, executing a backend's.
 """
 
-import os
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from typing import Any
 
 import click
 
-from dit_grid.experiments.spec import BudgetSpec, ExperimentSpec, RunSpec
+from dit_grid.experiments.spec import ExperimentSpec, RunSpec
 from dit_grid.experiments.store import NotAStoreError, Store
 from dit_grid.orchestrator import core
-from dit_grid.orchestrator.advice.until import adviser
-from dit_grid.orchestrator.backends.contract import Backend
 from dit_grid.orchestrator.control.errors import RequestError
-from dit_grid.orchestrator.control.lease import Ended, Held, Lease, Watcher, newest_number
-from dit_grid.orchestrator.control.requests import Inbox
+from dit_grid.orchestrator.control.lease import Ended, Held, Watcher, newest_number
 from dit_grid.orchestrator.driving.attach import attach
-from dit_grid.orchestrator.driving.loop import drive
+from dit_grid.orchestrator.driving.driver import Show, absolute, drive_under
 from dit_grid.orchestrator.planning.work import check_placeable, record_runs, unfinished
-from dit_grid.orchestrator.screen.grid import Grid
-from dit_grid.orchestrator.screen.status import median_speeds
 
 CONTROLLER_START_S = 120.0
 """How long a controller may take to come up on a cluster: a worker process, and the wheel's installation."""
 
-Show = Callable[[Grid], None]
 Display = Callable[[], AbstractContextManager[Show]]
 
 
@@ -45,13 +37,15 @@ class Finish:
 def launch_here(spec: ExperimentSpec, display: Display) -> Finish:
     """Drive the grid from this process, with a Ray of its own, or watch the process that already does, to the end.
 
-    A driver that dies meanwhile is replaced by this process. Raises RequestError if this machine cannot hold the runs.
+    A driver that dies or falls silent meanwhile is replaced by this process, and so is this one, once it was frozen for
+    so long that it lost the lease. Raises RequestError if this machine cannot hold the runs.
     """
+    watcher = _watcher(spec)
     while True:
-        ended = _watched(spec)
+        ended = _watched(spec, watcher) if watcher is not None else None
         if ended is not None and not _left(spec, ended):
             return Finish(other=ended)
-        state = _driven_here(spec, display)
+        state, watcher = _driven_here(spec, display, watcher)
         if state is not None:
             return Finish(state)
 
@@ -61,68 +55,42 @@ def launch_on_cluster(spec: ExperimentSpec, address: str) -> Finish:
     from dit_grid.orchestrator.backends.ray import RayBackend
     from dit_grid.orchestrator.driving.controller import start_controller
 
-    ended = _watched(spec)
+    watcher = _watcher(spec)
+    ended = _watched(spec, watcher) if watcher is not None else None
     while ended is None or _left(spec, ended):
         backend = RayBackend(absolute(spec.store), address)
         try:
             check_placeable(unfinished(spec), backend.cluster())
-            store = Store.create(spec.store)
-            record_runs(spec, store)
-            before = newest_number(store.files)
-            start_controller(spec)
-            _wait_for_driver(store, before)
+            watcher = watcher or Watcher(Store.create(spec.store), spec.cluster.lease_s)
+            record_runs(spec, watcher.store)
+            before = newest_number(watcher.store.files)
+            start_controller(spec, after=before)
+            _wait_for_driver(watcher.store, before)
         finally:
             backend.detach()
-        ended = attach(store, Watcher(store))
+        ended = attach(watcher.store, watcher)
     return Finish(other=ended)
 
 
-def drive_under(lease: Lease, spec: ExperimentSpec, store: Store, backend: Backend, show: Show) -> core.State | None:
-    """Drive what is unfinished while the lease is held, and end it; None if the lease was lost on the way.
+def _watcher(spec: ExperimentSpec) -> Watcher | None:
+    """Return who waits for the lease of the spec's store, None if there is no store yet.
 
-    Raises what the driver raises, once those who watch it have been told.
+    One watcher to the end of a launch: only it knows for how long it has heard nothing.
     """
-    todo = unfinished(spec)
-
-    def show_and_note(grid: Grid) -> None:
-        if lease.note_is_old:
-            lease.note = {"waits": waits(grid.state)}
-        show(grid)
-
-    speeds = median_speeds(store) if spec.cluster.budget != BudgetSpec() else {}
-    with lease:
-        try:
-            state = drive(
-                todo, store, backend, show_and_note, cluster=spec.cluster, price=spec.plan, speeds=speeds,
-                requests=Inbox(store.files).events, advise=adviser(spec, store), holds=lambda: lease.holds,
-            )  # fmt: skip
-        except Exception as error:
-            lease.end({"outcome": "failed", "message": f"{type(error).__name__}: {error}"})
-            raise
-        if not lease.holds:
-            return None
-        lease.end(_said(state, todo))
-    return state
-
-
-def absolute(store: str) -> str:
-    """Return the store so that a process in another folder finds it."""
-    return store if "://" in store else os.path.abspath(store)
-
-
-def _watched(spec: ExperimentSpec) -> Ended | None:
-    """Watch another driver to its end, if there is one at work; None if there is none, or it died."""
     try:
-        store = Store.open(spec.store)
+        return Watcher(Store.open(spec.store), spec.cluster.lease_s)
     except NotAStoreError:
         return None
-    watcher = Watcher(store)
+
+
+def _watched(spec: ExperimentSpec, watcher: Watcher) -> Ended | None:
+    """Watch another driver to its end, if there is one at work; None if there is none, or it died or fell silent."""
     driver = watcher.look()
     if not isinstance(driver, Held):
         return None
     who = driver.holder
     click.echo(f"{spec.name} is driven by process {who.get('pid')} on {who.get('host')}; watching it")
-    ended = attach(store, watcher)
+    ended = attach(watcher.store, watcher)
     if ended is None:
         click.echo("that driver is gone; going on here")
     return ended
@@ -134,21 +102,32 @@ def _left(spec: ExperimentSpec, ended: Ended) -> list[RunSpec]:
     return [run for run in unfinished(spec) if run.id not in theirs]
 
 
-def _driven_here(spec: ExperimentSpec, display: Display) -> core.State | None:
+def _driven_here(
+    spec: ExperimentSpec, display: Display, watcher: Watcher | None
+) -> tuple[core.State | None, Watcher | None]:
+    """Drive the grid from here; no state if somebody was faster, or the lease was lost on the way.
+
+    The lease of a store that is there is taken before Ray comes up, which takes seconds; for a new grid Ray is asked
+    first, so that nothing is made for one that this machine cannot hold.
+    """
     from dit_grid.orchestrator.backends.ray import RayBackend
 
-    backend = RayBackend(absolute(spec.store))
-    try:
+    with ExitStack() as ending:
+        lease = watcher.take() if watcher is not None else None
+        if watcher is not None and lease is None:
+            return None, watcher
+        if lease is not None:
+            ending.enter_context(lease)
+        backend = RayBackend(absolute(spec.store))
+        ending.callback(backend.close)
         check_placeable(unfinished(spec), backend.cluster())
-        store = Store.create(spec.store)
-        record_runs(spec, store)
-        lease = Watcher(store).take()
+        watcher = watcher or Watcher(Store.create(spec.store), spec.cluster.lease_s)
+        record_runs(spec, watcher.store)
+        lease = lease or watcher.take()
         if lease is None:
-            return None  # somebody was faster
+            return None, watcher
         with display() as show:
-            return drive_under(lease, spec, store, backend, show)
-    finally:
-        backend.close()
+            return drive_under(lease, spec, watcher.store, backend, show), watcher
 
 
 def _wait_for_driver(store: Store, before: int) -> None:
@@ -161,20 +140,3 @@ def _wait_for_driver(store: Store, before: int) -> None:
                 f"{store.paths.root} reachable from it? `dit-grid doctor --address` looks at the cluster"
             )
         time.sleep(0.5)
-
-
-def _said(state: core.State, todo: list[RunSpec]) -> dict[str, Any]:
-    """Return what a driver leaves for those who watch it."""
-    phases = {run.id: str(run.phase) for run in state.in_order()}
-    outcome = "stopped" if state.stopping else "ended"
-    runs = [run.id for run in todo]
-    return {"outcome": outcome, "runs": runs, "phases": phases, "enough": state.enough, "waits": waits(state)}
-
-
-def waits(state: core.State) -> dict[str, list[str]]:
-    """Return reason -> the runs that wait for it, in the order of launching; many share one."""
-    found: dict[str, list[str]] = {}
-    for run in state.in_order():
-        if reason := core.why(state, run.id):
-            found.setdefault(reason, []).append(run.id)
-    return found

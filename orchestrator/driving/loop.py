@@ -11,12 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 from dit_grid.experiments.running.owed_evaluations import trainings_of
 from dit_grid.experiments.spec import ClusterSpec, PriceSpec, RunSpec
-from dit_grid.experiments.store import EventWriter, Store
+from dit_grid.experiments.store import RunState, Store, StoreError
+from dit_grid.experiments.store.paths import START
+from dit_grid.experiments.training.context import Progress
 from dit_grid.orchestrator import core
 from dit_grid.orchestrator.backends.contract import Backend, newest_checkpoint, now
 from dit_grid.orchestrator.control import journal
 from dit_grid.orchestrator.control.signals import stop_signals
 from dit_grid.orchestrator.core.events import Asked, Event, RankEnded, Tick
+from dit_grid.orchestrator.driving.patience import PatientJournal, answered
 from dit_grid.orchestrator.planning.work import known_runs
 from dit_grid.orchestrator.screen.grid import Grid
 
@@ -52,10 +55,12 @@ def drive(
     spent = journal.spent_before(store) if cluster.budget != type(cluster.budget)() else core.Spending()
     known = known_runs(runs, store, price, speeds or {}, driver.first_steps)
     name = f"driver-{socket.gethostname()}-{os.getpid()}-{int(time.time())}"
-    with store.journal(name) as events, stop_signals() as stop_asked:
+    with stop_signals() as stop_asked:
+        events = PatientJournal(store.journal(name))
         driver.spent_before = spent
         state = driver.to_the_end(core.initial(known, cluster, spent), events, show, stop_asked)
         journal.record_spending(events, state.spending, spent)
+        events.close(holds)
     return state
 
 
@@ -66,14 +71,16 @@ class _Driver:
         self, store: Store, backend: Backend, runs: list[RunSpec], requests: Callable[[], Sequence[Event]],
         advise: Callable[[], Sequence[Event]], holds: Callable[[], bool],
     ) -> None:  # fmt: skip
-        self.backend, self.runs, self.requests, self.advise, self.holds = backend, runs, requests, advise, holds
+        self.backend, self.runs, self.holds, self.store = backend, runs, holds, store
+        self.requests, self.advise = answered(requests), answered(advise)
+        self.noticed: set[tuple[str, int]] = set()
         self.trainings = tuple(trainings_of(runs))
         self.first_steps = {run.id: newest_checkpoint(store, run.id) for run in runs}
         self.began = now()
         self.spending_said, self.spent_before = self.began, core.Spending()
 
     def to_the_end(
-        self, state: core.State, events: EventWriter, show: Callable[[Grid], None], stop_asked: Callable[[], bool]
+        self, state: core.State, events: PatientJournal, show: Callable[[Grid], None], stop_asked: Callable[[], bool]
     ) -> core.State:
         journal.open_with(events, state)
         # What is alive, and what people asked for, is known before the first look at the cluster lets anything start.
@@ -88,6 +95,7 @@ class _Driver:
                     for advice in self.advise():
                         state = self._take(state, advice, events)
             progress = dict(self.backend.progress())
+            self._say_what_was_unreadable(progress, events)
             show(Grid(self.trainings, state, progress, self.first_steps, now() - self.began))
             if state.finished:
                 return state
@@ -96,7 +104,7 @@ class _Driver:
             self._say_spending(state, events)
             pending = self._news(state, stop_asked)
 
-    def _take(self, state: core.State, event: Event, events: EventWriter) -> core.State:
+    def _take(self, state: core.State, event: Event, events: PatientJournal) -> core.State:
         state, actions = core.advance(state, event)
         journal.record(events, event, actions)
         for action in actions:
@@ -113,13 +121,31 @@ class _Driver:
             news.append(Tick(now()))
         return news
 
-    def _say_spending(self, state: core.State, events: EventWriter) -> None:
+    def _say_spending(self, state: core.State, events: PatientJournal) -> None:
         if now() - self.spending_said > SPENDING_EVERY_S:
             self.spending_said = now()
             journal.record_spending(events, state.spending, self.spent_before)
 
-    def _leave(self, state: core.State, events: EventWriter) -> core.State:
+    def _say_what_was_unreadable(self, progress: Mapping[str, Progress], events: PatientJournal) -> None:
+        """Journal the checkpoints that each new attempt had to pass over; its start record names them."""
+        for run_id, word in progress.items():
+            if (run_id, word.attempt) in self.noticed or word.attempt < 1:
+                continue
+            self.noticed.add((run_id, word.attempt))
+            for problem in unreadable_checkpoints(self.store, run_id, word.attempt):
+                events.event(journal.BAD_CHECKPOINT, run_id, word.attempt, message=problem)
+
+    def _leave(self, state: core.State, events: PatientJournal) -> core.State:
         """Another driver has the grid: touch nothing more, and leave the gangs to it."""
         self.backend.detach()
         events.event(journal.LEASE_LOST)
         return state
+
+
+def unreadable_checkpoints(store: Store, run_id: str, attempt: int) -> list[str]:
+    """Return a line about each checkpoint that the attempt could not read; none where the store does not answer."""
+    try:
+        (start,) = store.details([RunState(run_id, attempt, None)], START)
+    except StoreError:
+        return []
+    return [str(problem) for problem in start.get("unreadable_checkpoints") or ()]

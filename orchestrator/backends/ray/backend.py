@@ -169,8 +169,8 @@ def _connect(address: str, namespace: str) -> bool:
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        cause = str(error).strip().splitlines()[0]
+    except Exception as error:  # Ray raises whatever the layer below raised
+        cause = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise RequestError(
             f"--address {address}: no Ray cluster answers there ({cause}); start one: ray start --head"
         ) from error

@@ -7,6 +7,7 @@ import atexit
 import contextlib
 import logging
 import os
+import secrets
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,9 @@ from dit_grid.orchestrator.backends import processes
 from dit_grid.orchestrator.control.errors import RequestError
 
 START_TRIES = 4
+
+FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
+FOLDER_BYTES = 32
 
 SHUTDOWN_S = 10.0
 """How long Ray may take to end in good order before its processes are killed."""
@@ -89,26 +93,71 @@ class LocalRay:
 
 
 def _start_ray(cores: int, namespace: str) -> None:
-    """Start Ray here. It gives its own processes 30 s, which a machine at work may need; then it is tried again."""
+    """Start Ray here, whatever other Ray is around. Raises RequestError, one line, if it does not come up.
+
+    It gives its own processes 30 s, which a machine at work may need; then it is tried again.
+    """
+    root = short_folder()
+    _bring_a_token()
     for _ in range(START_TRIES):
         try:
             ray.init(
+                address="local",
                 num_cpus=cores,
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 namespace=namespace,
+                _temp_dir=f"{root}/ray",
             )
-        except Exception as error:  # Ray raises a bare one
-            if "timed out during startup" not in str(error):
-                raise
+        except Exception as error:  # Ray raises whatever the layer below raised
             ray.shutdown()
+            if "timed out during startup" not in str(error):
+                raise RequestError(
+                    f"Ray did not start on this machine: {_line(error)}; its folder is {root}/ray"
+                ) from error
         else:
             return
     raise RequestError(
         f"Ray did not come up on this machine in {START_TRIES} tries of 30 s; is it very busy? Try again when it is "
-        "less so; its logs are in /tmp/ray/session_latest/logs"
+        f"less so; its logs are in {root}/ray/session_latest/logs"
     )
+
+
+def short_folder() -> str:
+    """Return the first folder for Ray's files that is short enough for its sockets and takes files from this user.
+
+    A socket's path may have 107 characters; Ray's own part takes 71 and more. Raises RequestError if none does.
+    """
+    wished = [os.environ.get("RAY_TMPDIR"), os.environ.get("TMPDIR"), *FOLDERS]
+    for folder in filter(None, wished):
+        if os.path.isabs(folder) and len(folder.encode()) <= FOLDER_BYTES and _takes_files(folder):
+            return folder.rstrip("/")
+    raise RequestError(
+        f"Ray needs a folder for its files that can be written and has at most {FOLDER_BYTES} characters; none of "
+        f"{', '.join(map(repr, filter(None, wished)))} is one: set RAY_TMPDIR to such a folder"
+    )
+
+
+def _bring_a_token() -> None:
+    """Give Ray the token by which its processes know each other where the home takes no files, in which it keeps it."""
+    given = any(name in os.environ for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"))
+    if not given and not _takes_files(os.path.expanduser("~"), ".ray"):
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def _takes_files(folder: str, inside: str = "ray") -> bool:
+    below = os.path.join(folder, inside)
+    try:
+        os.makedirs(below, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(below, os.W_OK | os.X_OK)
+
+
+def _line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def _usable_cores() -> list[int]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dit_grid.experiments.data import latent_files
 from dit_grid.experiments.data.dataset import DataError
 from dit_grid.experiments.data.encode import encode_shards, encoding_of, finish
 from dit_grid.experiments.data.image_folder import list_images
@@ -16,6 +17,7 @@ from dit_grid.experiments.data.latent_shards import (
     Making,
     begin,
     damaged_shards,
+    labels_path,
     moments_path,
     read_manifest,
     record_path,
@@ -161,6 +163,41 @@ def test_a_damaged_shard_is_found_and_a_missing_one_named(tmp_path, listing):
     path.unlink()
     with pytest.raises(DataError, match=r"shards \[2\] are missing"):
         LatentFolder("few", folder)
+
+
+@pytest.mark.parametrize("part", ["moments", "labels"])
+@pytest.mark.parametrize("place", [3, 60, -1], ids=["magic", "header", "numbers"])
+def test_no_bit_that_changed_in_a_shard_is_trained_on(tmp_path, listing, part, place):
+    folder = encoded(listing, tmp_path / "latents")
+    path = moments_path(folder, 2) if part == "moments" else labels_path(folder, 2)
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=rf"{path.name}: is not what was encoded \(SHA-256 .*, the manifest") as caught:
+        LatentFolder("few", folder).all()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_shard_is_hashed_once_before_its_first_use_and_not_before(tmp_path, listing, monkeypatch):
+    folder, hashed = encoded(listing, tmp_path / "latents"), []
+
+    def counting(path):
+        hashed.append(path.name)
+        return sha256(path)
+
+    sha256 = latent_files._sha256
+    monkeypatch.setattr(latent_files, "_sha256", counting)
+    data = LatentFolder("few", folder)
+    moments = [name for name in hashed if "labels" not in name]
+    assert moments == ["00000.npy"], "its shape is asked for"
+    for _ in range(2):
+        data.all()
+    assert sorted(name for name in hashed if "labels" not in name) == [
+        "00000.npy",
+        "00001.npy",
+        "00002.npy",
+        "00003.npy",
+    ]
 
 
 def test_batches_draw_latents_and_flips_afresh_and_alike_for_one_seed_and_step(tmp_path, listing):

@@ -1,5 +1,7 @@
 """A run on its own, in this process: it resumes where it was, survives a bad checkpoint, yields to a later attempt."""
 
+import json
+import random
 import shutil
 from pathlib import Path
 
@@ -12,11 +14,15 @@ from dit_grid.experiments.evaluation import evaluation
 from dit_grid.experiments.evaluation.evaluation import Evaluation
 from dit_grid.experiments.running.training_run import train
 from dit_grid.experiments.spec.run import EvalSetting, RunSpec
-from dit_grid.experiments.store import Store, SupersededError
+from dit_grid.experiments.store import StorageError, Store, SupersededError
+from dit_grid.experiments.store.check import check
 from dit_grid.experiments.store.partials import partials_of
 from dit_grid.experiments.training.checkpoint_list import checkpoint_folder, live_checkpoints
+from dit_grid.experiments.training.checkpoints import Checkpoints
 from dit_grid.experiments.training.context import Context
+from dit_grid.experiments.training.failures import STORAGE, classify
 from dit_grid.experiments.training.update import Program
+from dit_grid.orchestrator.backends.run_log import RunLog
 
 RUN = RunSpec.model_validate(
     {
@@ -138,6 +144,110 @@ def test_a_damaged_checkpoint_costs_only_the_way_from_the_one_before(whole, stor
     assert record.attempt.resume_step == step - 10
     assert str(folder) in record.start["unreadable_checkpoints"][0]
     assert numbers(store) == numbers(whole)
+
+
+def flipped(file, seed):
+    """Flip one bit of a file, anywhere."""
+    content = bytearray(file.read_bytes())
+    place = random.Random(seed).randrange(8 * len(content))
+    content[place // 8] ^= 1 << place % 8
+    file.write_bytes(content)
+
+
+def test_no_flipped_bit_of_any_file_of_a_checkpoint_is_restored(store):
+    train(RUN, Context(store, stop_requested=StopAfter(2)))
+    (_, before), (step, attempt) = live_checkpoints(store, RUN.id)[-2:]
+    folder = Path(checkpoint_folder(store, RUN.id, attempt, step))
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file() and file.stat().st_size]
+    assert len(files) > 4
+    checkpoints, like = Checkpoints(store, RUN.id), Program(RUN).init()
+    for seed, file in enumerate(files * 3):
+        whole = file.read_bytes()
+        flipped(file, seed)
+        restored = checkpoints.restore_newest(like)
+        assert (restored.step, restored.attempt) == (step - 10, before)
+        assert str(file.relative_to(folder)) in restored.unreadable[0]
+        found = [finding.name for finding in check(store) if finding.is_error and "checkpoints" in finding.name]
+        assert found == [str(folder.relative_to(store.files.root))]
+        file.write_bytes(whole)
+    assert checkpoints.restore_newest(like).step == step
+    checkpoints.close()
+
+
+def test_a_run_whose_newest_checkpoint_changed_by_a_bit_ends_with_the_same_numbers_and_says_so(whole, store):
+    train(RUN, Context(store, stop_requested=StopAfter(2)))
+    step, attempt = live_checkpoints(store, RUN.id)[-1]
+    files = Path(checkpoint_folder(store, RUN.id, attempt, step)).rglob("d/*")
+    flipped(max(files, key=lambda file: file.stat().st_size), seed=1)
+    train(RUN, Context(store))
+    record = store.attempts(RUN.id)[1]
+    assert record.attempt.resume_step == step - 10
+    assert "is not what was written (sha256)" in record.start["unreadable_checkpoints"][0]
+    assert numbers(store) == numbers(whole)
+
+
+def test_a_mark_of_an_earlier_program_has_sizes_only_and_counts(whole, store):
+    train(RUN, Context(store, stop_requested=StopAfter(2)))
+    (step, _) = live_checkpoints(store, RUN.id)[-1]
+    for mark in Path(store.files.root).glob("checkpoints/*/whole.*"):
+        record = json.loads(mark.read_text())
+        del record["digests"]
+        mark.write_text(json.dumps(record))
+    train(RUN, Context(store))
+    assert store.attempts(RUN.id)[1].attempt.resume_step == step
+    assert numbers(store) == numbers(whole)
+
+
+@pytest.mark.parametrize("moment", ["between checkpoints", "while one is written"])
+def test_a_store_that_goes_away_is_not_made_anew_and_completed_when_it_is_back(whole, tmp_path, monkeypatch, moment):
+    """No writer of a run (rows, checkpoints, log, pictures) makes the folder again; the failure is of the store."""
+    store = Store.create(str(tmp_path / "store"))
+    away, windows = tmp_path / "away", []
+    log = RunLog(store, RUN.id)
+
+    def move():
+        (tmp_path / "store").rename(away)
+
+    def report(progress):
+        log.progress(progress)
+        windows.append(progress.step)
+        if moment == "between checkpoints" and progress.step == 20 and not away.exists():
+            move()
+
+    if moment == "while one is written":
+        save = Checkpoints._prepare
+
+        def moved(self, attempt):
+            save(self, attempt)
+            if windows[-1] == 20:
+                move()
+
+        monkeypatch.setattr(Checkpoints, "_prepare", moved)
+    with pytest.raises(StorageError, match=r"the store's folder is gone; is its disk mounted\?") as caught:
+        train(RUN, Context(store, report=report))
+    monkeypatch.undo()
+    assert classify(caught.value) == STORAGE
+    log.line("something more")
+    log.close()
+    assert not (tmp_path / "store").exists()
+    away.rename(tmp_path / "store")
+    assert train(RUN, Context(store)).kind == "done"
+    assert numbers(store) == numbers(whole)
+
+
+def test_an_empty_folder_where_a_disk_was_mounted_is_not_written_to(tmp_path):
+    store = Store.create(str(tmp_path / "store"))
+    attempt = store.begin_attempt(RUN.id, 0)
+    (tmp_path / "store").rename(tmp_path / "away")
+    (tmp_path / "store").mkdir()
+    log = RunLog(store, RUN.id)
+    log.begin(1)
+    log.line("lost")
+    with pytest.raises(StorageError, match="another folder stands in the store's place"):
+        store.end_attempt(attempt, "failed")
+    with pytest.raises(StorageError, match="another folder stands in the store's place"):
+        store.states()
+    assert list((tmp_path / "store").iterdir()) == []
 
 
 def test_checkpoints_are_kept_as_many_as_asked_for(whole):

@@ -94,6 +94,44 @@ def test_a_checkpoint_that_lost_a_file_is_found_before_it_is_read(place, checkpo
     assert [finding.name for finding in findings] == [f"checkpoints/{RUN}/a000001/s000000020"]
 
 
+def test_a_checkpoint_that_changed_by_a_bit_is_passed_over(place, checkpoints):
+    attempt = place.begin_attempt(RUN, 0)
+    checkpoints.save(attempt, 10, state(10))
+    checkpoints.save(attempt, 20, state(20))
+    checkpoints.wait()
+    folder = f"checkpoints/{RUN}/a000001/s000000020"
+    sizes = place.files.sizes(folder)
+    changed = max(sizes, key=lambda name: sizes[name])
+    content = bytearray(place.files.read(changed))
+    content[len(content) // 2] ^= 1
+    place.files.delete(changed)
+    place.files.create(changed, bytes(content))
+    restored = checkpoints.restore_newest(state(0))
+    assert (restored.step, value_of(restored)) == (10, 10.0)
+    assert f"its file {changed.removeprefix(f'{folder}/')} is not what was written" in restored.unreadable[0]
+    assert [finding.name for finding in check(place) if finding.is_error] == [folder]
+
+
+@on_gs
+def test_a_bucket_is_asked_for_digests_and_no_object_is_read(place, checkpoints, monkeypatch):
+    checkpoints.save(place.begin_attempt(RUN, 0), 10, state(10))
+    checkpoints.wait()
+    mark = json.loads(place.files.read(f"checkpoints/{RUN}/whole.a000001.s000000010.json"))
+    assert {digest.partition(":")[0] for digest in mark["digests"].values()} == {"md5"}
+    assert mark["digests"].keys() == mark["files"].keys()
+
+
+def test_a_checkpoint_copied_between_a_disk_and_a_bucket_is_checked_by_the_digests_it_has(tmp_path):
+    """Marks of a bucket have MD5 or CRC-32C, those of a disk SHA-256; the other place computes them from the bytes."""
+    store = Store.create(tmp_path / "store")
+    store.files.create("x/known", b"123456789")
+    known = {"sha256": "sha256:15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225",
+             "md5": "md5:JfnnlDI7RTiF9RgfG2JNCw==", "crc32c": "crc32c:4waSgw=="}  # fmt: skip
+    for digest in known.values():
+        assert store.files.digests("x", {"x/known": digest}) == {"x/known": digest}
+    assert store.files.digests("x", {}) == {"x/known": known["sha256"]}
+
+
 def test_a_run_never_begins_afresh_over_whole_checkpoints_that_cannot_be_read(place, checkpoints):
     attempt = place.begin_attempt(RUN, 0)
     checkpoints.save(attempt, 10, state(10))

@@ -1,10 +1,16 @@
 """A journal on the store: every event and action comes back as it was, and what launches spent adds up."""
 
+import itertools
+
 import pytest
 
+from dit_grid.experiments.running.training_run import train
+from dit_grid.experiments.spec import load_spec
 from dit_grid.experiments.spec.cluster import BudgetSpec, ClusterSpec
 from dit_grid.experiments.store import Store
+from dit_grid.experiments.training.context import Context
 from dit_grid.orchestrator import core
+from dit_grid.orchestrator.backends.contract import InProcess
 from dit_grid.orchestrator.control import journal
 from dit_grid.orchestrator.core.events import (
     Asked,
@@ -25,6 +31,8 @@ from dit_grid.orchestrator.core.events import (
     StartFailed,
     Tick,
 )
+from dit_grid.orchestrator.driving.loop import drive
+from dit_grid.orchestrator.planning.work import record_runs
 
 G = Gang("x", 2)
 
@@ -74,3 +82,25 @@ def test_what_launches_spent_is_the_last_word_of_each_together(store):
 def test_rows_that_do_not_begin_as_a_journal_are_refused():
     with pytest.raises(ValueError, match="begins with the settings"):
         journal.read([{"kind": "Tick", "run_id": "", "detail": '{"at": 1.0}'}])
+
+
+def test_a_checkpoint_that_was_passed_over_is_in_the_journal(small_spec, tmp_path):
+    how = """
+train: {steps: 40, batch: 8, log_every: 10}
+evaluate: {every: 40, settings: [{metrics: [heldout_loss], samples: 32}]}
+execution: {checkpoint_every: 10, steps_per_call: 10}
+"""
+    spec = load_spec(small_spec(tmp_path / "small.yaml", tmp_path / "store", how))
+    store, run, asked = Store.create(spec.store), spec.runs[0], itertools.count()
+    record_runs(spec, store)
+    train(run, Context(store, stop_requested=lambda: next(asked) > 0))
+    (mark,) = (tmp_path / "store").glob("checkpoints/*/whole.a000001.s000000020.json")
+    file = max((mark.parent / "a000001/s000000020").rglob("d/*"), key=lambda file: file.stat().st_size)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    drive([run], store, InProcess(store))
+    (row,) = [row for row in store.events().to_pylist() if row["kind"] == journal.BAD_CHECKPOINT]
+    assert (row["run_id"], row["attempt"]) == (run.id, 2)
+    assert "is not what was written" in row["detail"]
+    assert journal.replayed(store.events().to_pylist()).finished

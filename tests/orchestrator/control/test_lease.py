@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dit_grid.experiments.store import Store
+from dit_grid.experiments.store import StorageError, Store
 from dit_grid.orchestrator.control.lease import Ended, Held, Watcher
 
 TTL_S = 30.0
@@ -95,13 +95,40 @@ def test_a_silent_driver_stops_before_anybody_may_replace_it(store):
     assert isinstance(other.look(), Held)
     assert lease.holds
     clock.now += TTL_S * 0.7
-    assert not lease.holds
-    assert not lease.renew()
     assert other.take() is None
     clock.now += TTL_S * 0.31
     assert other.take().number == 2
+    assert not lease.holds
+    assert not lease.renew()
     clock.now -= TTL_S
     assert not lease.holds, "lost is lost, whatever the clock says"
+
+
+def test_a_driver_that_was_silent_goes_on_only_under_the_next_number(store):
+    clock = Clock()
+    lease = watcher(store, TTL_S, clock).take()
+    of_another_machine(store)
+    other = watcher(store, TTL_S, clock)
+    assert isinstance(other.look(), Held)
+    clock.now += TTL_S * 10
+    assert lease.holds
+    assert lease.number == 2
+    of_another_machine(store, 2)
+    assert other.take() is None, "whoever judged the first number finds the second taken"
+    assert lease.renew()
+
+
+def test_a_silent_driver_whose_store_does_not_answer_stops(store, monkeypatch):
+    clock = Clock()
+    lease = watcher(store, TTL_S, clock).take()
+
+    def refuse(name, data):
+        raise StorageError("no answer")
+
+    monkeypatch.setattr(store.files, "create", refuse)
+    clock.now += TTL_S * 0.7
+    assert not lease.holds
+    assert str(lease.trouble) == "no answer"
 
 
 def test_a_beating_driver_is_never_replaced_and_leaves_one_beat(store):

@@ -135,6 +135,32 @@ def test_a_lost_process_is_an_infrastructure_error_with_growing_patience_and_a_b
     assert 5.0 <= waits[0] < 7.0 < waits[1] < 13.0
 
 
+def storage_failures(message, times):
+    """A run without retries after so many failures of its store in a row, with patience between them."""
+    grid = Grid(one(max_retries=0))
+    for start in range(1, times + 1):
+        gang = Gang("x", start)
+        grid.up(gang)
+        grid.tell(RankEnded(grid.at, gang, 0, "storage", 0, message))
+        grid.tell(GangGone(grid.at, gang, 0))
+        grid.wait(3.0)
+        while grid.run().phase is Phase.WAITING:
+            grid.wait(10.0)
+    return grid.run()
+
+
+def test_a_store_that_is_full_or_does_not_answer_is_waited_for_however_long():
+    for message in ("cannot write x: the disk is full: free space", "Google Cloud Storage did not answer"):
+        run = storage_failures(message, 8)
+        assert (run.phase, run.starts) == (Phase.RUNNING, 9)
+
+
+def test_a_store_that_refuses_is_tried_as_often_as_any_failure():
+    run = storage_failures("cannot write x: permission denied: the store is read-only for this user", 1)
+    assert run.phase is Phase.FAILED
+    assert "storage: cannot write x: permission denied" in run.reason
+
+
 def test_progress_renews_the_bound():
     grid = Grid(one(max_retries=1))
     for start in range(1, 6):

@@ -1,0 +1,37 @@
+"""The seeded faults of `benchmarks/launch_faults.py`, a few of them: equal bits, nothing left, every run done."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "launch_faults.py"
+
+
+def figures(folder, kinds, *arguments):
+    """The figures of the schedule with each of these kinds once."""
+    command = [sys.executable, str(BENCHMARK), "--folder", str(folder), "--kinds", ",".join(kinds)]
+    command += ["--faults", str(len(kinds)), "--minutes", "15", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1000)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_small_grid_ends_with_the_same_bits_through_one_fault_of_some_kinds(tmp_path):
+    kinds = ("kill_worker", "power_cut", "flip_checkpoint", "move_store")
+    found = figures(tmp_path, kinds, "--runs", "1", "--steps", "1500")
+    assert found["kinds"] == dict.fromkeys(sorted(kinds), 1)
+    assert found["good"]
+
+
+@pytest.mark.slow
+def test_a_small_grid_ends_with_the_same_bits_through_one_fault_of_every_kind(tmp_path):
+    kinds = (
+        "kill_worker", "stop_worker", "kill_driver", "power_cut", "other_host", "clocks_apart", "freeze_driver",
+        "replace_driver", "copy_store", "move_store", "flip_checkpoint", "flip_segment", "flip_journal", "flip_latents",
+    )  # fmt: skip
+    found = figures(tmp_path, kinds, "--steps", "4000")
+    assert sum(found["kinds"].values()) == len(kinds)
+    assert found["good"]
