@@ -1,42 +1,36 @@
-"""Reading a state dict in the format that PyTorch wrote before 1.6, without PyTorch and without running its content.
+"""The format that PyTorch wrote before 1.6: pickles one after another, then the storages. The published FID network is
+such a file.
 
-The published FID network is such a file. `torch_files` reads today's zip checkpoints, and hands it these.
+`torch_files` reads today's zip checkpoints, and hands it these; what the pickles may build is `torch_pickle`.
 """
 
-import collections
+import os
 import pickle
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import numpy as np
+
+from dit_grid.model.torch_pickle import (
+    MAX_PICKLE_BYTES,
+    Storage,
+    TorchFileError,
+    dtype_of,
+    elements,
+    itemsize,
+    load_pickle,
+    pickle_end,
+)
 
 MAGIC = 0x1950A86A20F9469CFC6C
 """The number that such a file begins with, itself a pickle."""
 
 PROTOCOL = 1001
-DTYPES = {
-    "FloatStorage": "<f4",
-    "DoubleStorage": "<f8",
-    "HalfStorage": "<f2",
-    "LongStorage": "<i8",
-    "IntStorage": "<i4",
-}
-
-
-class TorchStreamError(ValueError):
-    """A file that is not such a state dict, is damaged, or asks for more than tensors."""
-
-
-class Tensor(NamedTuple):
-    """Where a tensor lies in a storage; numbers of elements."""
-
-    storage: str
-    kind: str
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
+COUNT = struct.Struct("<q")
+"""Precedes the bytes of each storage: its number of elements."""
 
 
 def is_torch_stream(path: Path) -> bool:
@@ -45,66 +39,51 @@ def is_torch_stream(path: Path) -> bool:
         return file.read(16).startswith(pickle.dumps(MAGIC, protocol=2)[:-1])
 
 
-def read_torch_stream(path: Path) -> dict[str, np.ndarray]:
-    """The named tensors of a state dict. Raises TorchStreamError, naming what was found, for anything else."""
-    with path.open("rb") as file:
-        try:
-            if (_load(file), _load(file)) != (MAGIC, PROTOCOL):
-                raise TorchStreamError("does not begin as PyTorch's files before 1.6 do")
-            _load(file)  # sizes of C types on the machine that wrote it
-            tensors = _load(file)
-            if not isinstance(tensors, Mapping) or not all(isinstance(t, Tensor) for t in tensors.values()):
-                raise TorchStreamError(f"holds a {type(tensors).__name__}, not a state dict of named tensors")
-            sizes = {tensor.storage: np.dtype(DTYPES[tensor.kind]).itemsize for tensor in tensors.values()}
-            storages = {key: _read_storage(file, sizes[key]) for key in _load(file)}
-            return {name: _tensor(tensor, storages[tensor.storage]) for name, tensor in tensors.items()}
-        except TorchStreamError as error:
-            raise TorchStreamError(f"{path}: {error}") from error
-        except (pickle.UnpicklingError, EOFError, struct.error, LookupError, TypeError, ValueError) as error:
-            raise TorchStreamError(f"{path}: damaged or truncated ({type(error).__name__}: {error})") from error
+def open_torch_stream(file: IO[bytes]) -> tuple[Any, Callable[[Storage], np.ndarray]]:
+    """The content, tensors as descriptions, and what reads a storage of the open file.
+
+    Where every storage lies is checked against the file's size before one is read. Raises TorchFileError and what
+    `torch_pickle.DAMAGE` lists.
+    """
+    head, at, parts = file.read(MAX_PICKLE_BYTES), 0, []
+    for _ in range(5):  # magic number, protocol, machine, content, names of the storages
+        end = pickle_end(head, at)
+        parts.append(load_pickle(head[at:end]))
+        at = end
+    (magic, _), (protocol, _), (machine, _), (content, storages), (keys, _) = parts
+    if (magic, protocol) != (MAGIC, PROTOCOL):
+        raise TorchFileError("does not begin as PyTorch's files before 1.6 do")
+    if isinstance(machine, Mapping) and machine.get("little_endian") is False:
+        raise TorchFileError("was written on a big-endian machine")
+    places = _places(file, at, keys, storages)
+
+    @cache
+    def storage(wanted: Storage) -> np.ndarray:
+        dtype_of(wanted)
+        start, size = places[wanted.key]
+        file.seek(start)
+        return elements(wanted, file.read(size))
+
+    return content, storage
 
 
-class _Unpickler(pickle.Unpickler):
-    """Knows tensors, their storages and ordered dicts; refuses every other name."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("collections", "OrderedDict"):
-            return collections.OrderedDict
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _describe
-        if module == "torch" and name in DTYPES:
-            return name
-        raise TorchStreamError(f"refused: its pickle asks for {module}.{name}, which is no tensor")
-
-    def persistent_load(self, pid: Any) -> Any:
-        tag, kind, key, *_ = pid
-        if tag != "storage" or kind not in DTYPES:
-            raise TorchStreamError(f"refused: its pickle refers to {pid!r}, which is no storage")
-        return str(key), str(kind)
-
-
-def _describe(
-    storage: tuple[str, str], offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any
-) -> Tensor:
-    return Tensor(*storage, offset, tuple(shape), tuple(strides))
-
-
-def _load(file: IO[bytes]) -> Any:
-    return _Unpickler(file).load()
-
-
-def _read_storage(file: IO[bytes], itemsize: int) -> bytes:
-    (elements,) = struct.unpack("<q", file.read(8))
-    content = file.read(elements * itemsize)
-    if len(content) != elements * itemsize:
-        raise EOFError(f"{len(content)} bytes of a storage of {elements * itemsize}")
-    return content
-
-
-def _tensor(tensor: Tensor, storage: bytes) -> np.ndarray:
-    flat = np.frombuffer(storage, DTYPES[tensor.kind])
-    last = tensor.offset + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.strides, strict=True))
-    if min((tensor.offset, *tensor.shape, *tensor.strides)) < 0 or last >= max(flat.size, 1):
-        raise TorchStreamError(f"a tensor of shape {tensor.shape} reaches outside its storage of {flat.size} elements")
-    steps = tuple(step * flat.itemsize for step in tensor.strides)
-    return np.lib.stride_tricks.as_strided(flat[tensor.offset :], tensor.shape, steps, writeable=False).copy()
+def _places(file: IO[bytes], at: int, keys: Any, storages: Mapping[str, Storage]) -> dict[str, tuple[int, int]]:
+    """Where each storage's bytes begin, and how many there are."""
+    end = file.seek(0, os.SEEK_END)
+    places: dict[str, tuple[int, int]] = {}
+    if not isinstance(keys, list):
+        raise TorchFileError("damaged checkpoint: no list of storages")
+    for key in map(str, keys):
+        if key not in storages:
+            raise TorchFileError(f"damaged checkpoint: it lists a storage {key[:80]!r} that no tensor lies in")
+        file.seek(at)
+        (count,) = COUNT.unpack(file.read(COUNT.size))
+        size = count * itemsize(storages[key])
+        at += COUNT.size
+        if count < 0 or size > end - at:
+            raise TorchFileError(
+                f"damaged or truncated: storage {key[:80]!r} of {count} elements, {end - at} bytes left"
+            )
+        places[key] = at, size
+        at += size
+    return places

@@ -7,25 +7,32 @@ resuming a run, which also hold the optimizer, are not here.
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import jax
 import numpy as np
 from flax import nnx
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
+from dit_grid.model.accounting import trainable_params
+from dit_grid.model.checkpoint_contents import Contents, ContentsError, Weights, contents, unwrapped
 from dit_grid.model.config import DiTConfig
 from dit_grid.model.dit import DiT
 from dit_grid.model.embeddings import position_table
 from dit_grid.model.layouts import POSITION_TABLES, LayoutName, Slot, piece, slots, to_ours, to_theirs
+from dit_grid.model.safetensors_files import SafetensorsFileError, read_safetensors
 from dit_grid.model.torch_files import TorchFileError, read_torch_file
 
 POSITION_TOLERANCE = 1e-5
-"""Largest difference of a file's position table from ours; tables of another grid differ by more than 0.1."""
+"""Largest difference of a file's position table from ours, besides the rounding of its numbers; tables of another grid
+differ by more than 0.1."""
 
+MAX_CLAIM = 4
+"""How many times the numbers of a file a network may claim before it is refused at once; below, what lacks is named."""
 
-Weights = Literal["ema", "raw"]
+MAX_GRID = 512
+"""Most tokens a side of a network in a file: 8,192 pixels with the VAE and patches of 2. Its position table is made."""
 
 
 class WeightsError(ValueError):
@@ -33,43 +40,30 @@ class WeightsError(ValueError):
 
 
 def read_tensors(path: str | Path, weights: Weights = "ema") -> dict[str, np.ndarray]:
-    """The named tensors of a safetensors file or a PyTorch checkpoint, as stored.
+    """The named tensors of a safetensors file or a PyTorch checkpoint, bfloat16 as float32, without wrappers' names.
 
     A PyTorch file may be a plain state dict or a training checkpoint that holds one under "state_dict", or one under
     "model" and one under "ema", of which `weights` chooses. Raises `WeightsError` for anything else.
+    """
+    return read_checkpoint(path, weights).tensors
+
+
+def read_checkpoint(path: str | Path, weights: Weights = "ema") -> Contents:
+    """As `read_tensors`, with the arguments of the program that wrote a training checkpoint, as far as they are plain.
+
+    Nothing but the tensors asked for is read. Raises `WeightsError`.
     """
     path = Path(path)
     if weights not in get_args(Weights):
         raise WeightsError(f"weights {weights!r} is not one of {', '.join(get_args(Weights))}")
     if not path.is_file():
         raise WeightsError(f"{path}: no such file")
-    if path.suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except (SafetensorError, ValueError, TypeError, KeyError) as error:  # the last two for types NumPy lacks
-            raise WeightsError(f"{path}: not a readable safetensors file: {error}") from error
     try:
-        content = read_torch_file(path)
-    except TorchFileError as error:
+        if path.suffix == ".safetensors":
+            return Contents(unwrapped(read_safetensors(path)), {})
+        return Contents(*read_torch_file(path, lambda content: tuple(contents(content, weights))))
+    except (TorchFileError, SafetensorsFileError, ContentsError) as error:
         raise WeightsError(f"{path}: {error}") from error
-    return _state_dict(content, path, weights)
-
-
-def _state_dict(content: object, path: Path, weights: Weights) -> dict[str, np.ndarray]:
-    key, other = ("ema", "model") if weights == "ema" else ("model", "ema")
-    if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-        content = content[key]
-    elif isinstance(content, Mapping) and isinstance(content.get(other), Mapping):
-        instead = "raw" if weights == "ema" else "ema"
-        raise WeightsError(f"{path}: holds {other!r} and no {key!r}: use weights {instead!r}")
-    elif isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
-    if not isinstance(content, Mapping) or not content:
-        raise WeightsError(f"{path}: holds a {type(content).__name__}, not a state dict of named tensors")
-    strangers = [str(name) for name, value in content.items() if not isinstance(value, np.ndarray)]
-    if strangers:
-        raise WeightsError(f"{path}: entries that are not tensors: {', '.join(strangers[:8])}")
-    return {str(name): value for name, value in content.items()}
 
 
 def load_weights(model: DiT, path: str | Path, weights: Weights = "ema") -> None:
@@ -107,6 +101,7 @@ def from_tensors(
     Raises `WeightsError` with every missing, unexpected and misshapen tensor, for a position table of another grid,
     for copies of one tensor that differ, and for numbers that are not finite.
     """
+    _check_possible(config, tensors, source)
     state = nnx.state(nnx.eval_shape(lambda: DiT(config, nnx.Rngs(0))), nnx.Param)
     shapes = {path: leaf.shape for path, leaf in _leaves(state).items()}
     wanted = list(slots(layout, config, list(shapes)))
@@ -156,8 +151,32 @@ def _check_names_and_shapes(
     found = [f"{len(names)} {fault}: {', '.join(names)}" for fault, names in faults.items() if names]
     if found:
         raise WeightsError(f"{source} does not hold this network ({config}): " + "; ".join(found))
-    if table in tensors and np.abs(tensors[table] - _position_table(config)).max() > POSITION_TOLERANCE:
+    if table in tensors and not _is_position_table(tensors[table].astype(np.float32), config):
         raise WeightsError(f"{source}: {table} is not the fixed position table of {config.tokens} tokens")
+
+
+def _is_position_table(found: np.ndarray, config: DiTConfig) -> bool:
+    """Whether it is ours, rounded to as many bits as its numbers have: 10 in half precision, 7 in bfloat16."""
+    bits = int(np.bitwise_or.reduce(found.view(np.uint32), axis=None)) & 0x7FFFFF
+    kept = max(23 - ((bits & -bits).bit_length() - 1), 7) if bits else 7
+    # Half of the last of `kept` bits of numbers just below 1, which no entry exceeds.
+    tolerance = POSITION_TOLERANCE + 2.0 ** -(kept + 2)
+    return bool(np.abs(found - _position_table(config)).max() <= tolerance)
+
+
+def _check_possible(config: DiTConfig, tensors: Mapping[str, np.ndarray], source: str) -> None:
+    """Refuse a network that claims far more numbers than the tensors have, before anything of its size is made."""
+    held, claimed = sum(array.size for array in tensors.values()), trainable_params(config)
+    if claimed > MAX_CLAIM * held:
+        raise WeightsError(
+            f"{source}: holds {held:,} numbers, not the {claimed:,} of a network of depth {config.depth}, width "
+            f"{config.width}, {config.classes:,} classes"
+        )
+    if config.image_size // config.patch > MAX_GRID:
+        raise WeightsError(
+            f"{source}: images of {config.image_size} pixels or latents a side in patches of {config.patch}; allowed "
+            f"are up to {MAX_GRID} patches a side"
+        )
 
 
 def _position_table(config: DiTConfig) -> np.ndarray:

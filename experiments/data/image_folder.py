@@ -12,24 +12,38 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from dit_grid.experiments.data.crop import center_crop
 from dit_grid.experiments.data.dataset import WHOLE, Batch, DataError, batch_positions, epoch_order
+from dit_grid.experiments.data.folder_contents import contents, counted, described, is_litter
+from dit_grid.experiments.data.pixels import read_image, read_rgb
 from dit_grid.experiments.data.remote import cache_folder, replacing
 
 HASHING_THREADS = 8
-SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".webp", ".bmp"})
+SHOWN = 12
+"""Classes that are named; of more, the first and the last."""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Every image file of a folder: `files[i]` shows class `class_names[labels[i]]`. Sorted by name."""
+    """Every image file of a folder: `files[i]` shows class `class_names[labels[i]]`. Sorted by name.
+
+    `left_out` is what else lies there, but for what systems leave.
+    """
 
     folder: Path
     class_names: tuple[str, ...]
     files: tuple[Path, ...]
     labels: tuple[int, ...]
+    left_out: tuple[Path, ...] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """Lines for the user: the classes, and what was left out."""
+        names = [ascii(name)[1:-1] for name in self.class_names]
+        shown = names if len(names) <= SHOWN else [*names[: SHOWN - 1], "…", names[-1]]
+        said = [f"{self.folder}: {len(self.files):,} images of {len(names):,} classes: {', '.join(shown)}"]
+        return said + ([described(self.folder, self.left_out)] if self.left_out else [])
 
 
 @dataclass(frozen=True)
@@ -48,15 +62,23 @@ def list_images(folder: Path) -> Listing:
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
-    classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    entries = sorted(entry for entry in folder.iterdir() if not is_litter(entry.name))
+    classes = [entry for entry in entries if entry.is_dir()]
     if not classes:
         raise DataError(f"{folder}: no class folders; expected ImageNet's layout, {folder.name}/CLASS/IMAGE.jpg")
-    found = [sorted(f for f in entry.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file()) for entry in classes]
-    empty = [entry.name for entry, files in zip(classes, found, strict=True) if not files]
+    held = [contents(entry) for entry in classes]
+    found = [part.images for part in held]
+    empty = [
+        f"{entry.name} (holds {counted(part.left_out)})" if part.left_out else entry.name
+        for entry, part in zip(classes, held, strict=True)
+        if not part.images
+    ]
     if empty:
         raise DataError(f"{folder}: {len(empty)} class folders without an image: {', '.join(empty[:5])}")
     labels = tuple(label for label, files in enumerate(found) for _ in files)
-    return Listing(folder, tuple(c.name for c in classes), tuple(f for files in found for f in files), labels)
+    left_out = (*(entry for entry in entries if not entry.is_dir()), *(f for part in held for f in part.left_out))
+    files = tuple(f for files in found for f in files)
+    return Listing(folder, tuple(c.name for c in classes), files, labels, left_out)
 
 
 def survey(listing: Listing) -> Survey:
@@ -64,7 +86,7 @@ def survey(listing: Listing) -> Survey:
     corrupt, modes, sizes = [], Counter[str](), Counter[tuple[int, int]]()
     for file in listing.files:
         try:
-            image = _decode(file)
+            image = read_image(file)
         except DataError as error:
             corrupt.append((file, str(error)))
             continue
@@ -89,8 +111,11 @@ def check_uniform(found: Survey, listing: Listing) -> None:
 
 
 def read_cropped(file: Path, size: int) -> NDArray[np.uint8]:
-    """The image as uint8 (size, size, 3): converted to RGB as ADM does, centre crop. Raises DataError if unreadable."""
-    return np.asarray(center_crop(_decode(file).convert("RGB"), size))
+    """The image as uint8 (size, size, 3): converted to RGB as ADM does, centre crop. Raises DataError if unreadable.
+
+    Grey of 16 bits is scaled to 8; modes without a range (I, F) are refused.
+    """
+    return np.asarray(center_crop(read_rgb(file), size))
 
 
 def content_sha256(listing: Listing) -> str:
@@ -158,15 +183,6 @@ class ImageFolder:
         for row, index in enumerate(indices):
             images[row] = read_cropped(self.listing.files[index], self.shape[0]) / np.float32(127.5) - 1
         return Batch(images, self.labels[indices])
-
-
-def _decode(file: Path) -> Image.Image:
-    try:
-        image = Image.open(file)
-        image.load()
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{file}: not a readable image ({error})") from error
-    return image
 
 
 def _sha256(file: Path) -> str:

@@ -10,6 +10,7 @@ import io
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,16 +19,23 @@ from dit_grid.experiments.data.dataset import DataError
 from dit_grid.experiments.store.files import Files
 
 FORMAT = 1
+LATENT_SCALE = 0.18215
+"""What diffusion multiplies latents by where a VAE says nothing else (Rombach et al. 2022; every VAE that DiT uses)."""
+
 ENCODING, MANIFEST = "encoding.json", "manifest.json"
 
 
 @dataclass(frozen=True)
 class Making:
-    """All that determines the latents of an image: runs on latents of another making are other runs."""
+    """All that determines the latents of an image: runs on latents of another making are other runs.
+
+    Shards hold latents as the VAE gives them; training multiplies them by `scaling`.
+    """
 
     image_size: int
     preparation: str
     vae_sha256: str
+    scaling: float = LATENT_SCALE
 
 
 @dataclass(frozen=True)
@@ -122,8 +130,9 @@ def begin(files: Files, encoding: Encoding) -> None:
     try:
         files.create(ENCODING, _json(encoding))
     except FileExistsError as error:
-        there, now = json.loads(files.read(ENCODING)), json.loads(_json(encoding))
-        differing = _differences(there.pop("making", {}), now.pop("making")) + _differences(there, now)
+        there, now = json.loads(files.read(ENCODING)), json.loads(json.dumps(asdict(encoding)))
+        before = {"scaling": LATENT_SCALE} | there.pop("making", {})
+        differing = _differences(before, now.pop("making")) + _differences(there, now)
         raise DataError(
             f"{files.root}: holds latents that were encoded differently: {'; '.join(differing)}; choose another output"
         ) from error
@@ -203,8 +212,17 @@ def _record(held: dict) -> ShardRecord:
     return ShardRecord(**{**held, "making": Making(**held["making"]), "skipped": skipped})
 
 
+def plain(record: Encoding | ShardRecord | Manifest) -> dict[str, Any]:
+    """The record as it is written. The usual scale is left out, so records from before there were others are equal."""
+    held = asdict(record)
+    for part in (held, *held.get("shards", ())):
+        if part.get("making", {}).get("scaling") == LATENT_SCALE:
+            del part["making"]["scaling"]
+    return held
+
+
 def _json(record: Encoding | ShardRecord | Manifest) -> bytes:
-    return json.dumps(asdict(record)).encode()
+    return json.dumps(plain(record)).encode()
 
 
 def _npy(array: np.ndarray) -> bytes:

@@ -5,7 +5,6 @@ Shards are mapped into memory, or read from a bucket in pieces, where a batch ne
 
 import hashlib
 import json
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 
@@ -14,16 +13,14 @@ from numpy.typing import NDArray
 
 from dit_grid.experiments.data.dataset import WHOLE, Batch, DataError, batch_positions, epoch_order
 from dit_grid.experiments.data.latent_files import LatentFiles, latent_files
-
-LATENT_SCALE = np.float32(0.18215)
-"""What diffusion multiplies latents by (Rombach et al. 2022; the same for every VAE that DiT uses)."""
+from dit_grid.experiments.data.latent_shards import plain
 
 _DRAWS = 1 << 63
 """Set in the key of draws, so that they never share a stream with the order of an epoch."""
 
 
 class LatentFolder:
-    """Latents below a folder, sampled and scaled: `shape` is that of a latent, and values are not bound to [-1, 1].
+    """Latents below a folder, sampled and multiplied by `scaling`: `shape` is that of a latent; values are unbounded.
 
     The folder is a path or gs://. `heldout_images` of them, the same for every seed, are held out. Raises DataError for
     a folder that is unfinished, lacks a shard, or has fewer images.
@@ -32,6 +29,7 @@ class LatentFolder:
     def __init__(self, name: str, folder: Path | str, heldout_images: int = 0) -> None:
         self._files: LatentFiles = latent_files(folder)
         self.manifest = self._files.manifest
+        self.scaling = self.manifest.making.scaling
         self.labels = self._files.labels
         total = len(self.labels)
         if not 0 <= heldout_images < total:
@@ -50,7 +48,7 @@ class LatentFolder:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the manifest, which holds those of all shards, and of the split."""
-        content = json.dumps([asdict(self.manifest), len(self._heldout)])
+        content = json.dumps([plain(self.manifest), len(self._heldout)])
         return hashlib.sha256(content.encode()).hexdigest()
 
     def batch(self, seed: int, step: int, size: int, rows: slice = WHOLE) -> Batch:
@@ -61,7 +59,7 @@ class LatentFolder:
         mean, log_variance = np.split(moments, 2, axis=-1)
         noise *= np.exp(log_variance / 2)
         noise += mean
-        noise *= LATENT_SCALE
+        noise *= np.float32(self.scaling)
         return Batch(noise, self.labels[indices])
 
     def batch_labels(self, seed: int, step: int, size: int) -> NDArray[np.int32]:
@@ -77,7 +75,7 @@ class LatentFolder:
 
     def _means(self, indices: NDArray[np.int64]) -> Batch:
         moments = self._files.read(indices, np.zeros(len(indices), np.int64))
-        return Batch(moments[..., : self.shape[2]] * LATENT_SCALE, self.labels[indices])
+        return Batch(moments[..., : self.shape[2]] * np.float32(self.scaling), self.labels[indices])
 
     def _draws(self, seed: int, step: int, rows: range) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Which view of the image, and the normal noise of its latents, for each row of a batch."""

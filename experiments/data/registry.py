@@ -1,12 +1,15 @@
 """The datasets that a spec can name: those that ship with a package, and folders of latents."""
 
+import re
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
 
 from dit_grid.experiments.data.dataset import DataError, Dataset
 from dit_grid.experiments.data.digits import digits
-from dit_grid.experiments.data.image_folder import ImageFolder
+from dit_grid.experiments.data.folder_contents import is_litter
+from dit_grid.experiments.data.image_folder import ImageFolder, list_images
+from dit_grid.experiments.data.latent_shards import ENCODING, MANIFEST
 from dit_grid.experiments.data.latents import LatentFolder
 from dit_grid.experiments.data.remote import is_remote
 
@@ -19,6 +22,16 @@ def _captioned_digits() -> Dataset:
 
 DATASETS: dict[str, Callable[[], Dataset]] = {"digits": digits, "captioned-digits": _captioned_digits}
 """What loads each dataset that needs no path; loading twice gives the same object."""
+
+
+SHARD = re.compile(r"\d{5}\.json")
+
+
+def folder_notes(path: str) -> list[str]:
+    """Lines on a folder of images that is trained on: its classes, and what is left out; none for latents."""
+    if is_remote(path) or not _holds_images(Path(path)):
+        return []
+    return list_images(Path(path)).notes
 
 
 def dataset_named(name: str, path: str | None = None, image_size: int | None = None, heldout: int = 0) -> Dataset:
@@ -39,10 +52,13 @@ def dataset_named(name: str, path: str | None = None, image_size: int | None = N
     hint = f"; did you mean {nearest[0]}?" if nearest else ""
     raise DataError(
         f"no dataset {name!r}; there is {', '.join(sorted(DATASETS))}, or latents or images at a path, `data: {{name: "
-        f"{name}, path: FOLDER}}`{hint}"
+        f"{name}, path: FOLDER}}`, or of a run --data FOLDER{hint}"
     )
 
 
 def _holds_images(folder: Path) -> bool:
     """Whether it holds class folders and nothing that an encoding leaves."""
-    return folder.is_dir() and not list(folder.glob("*.json")) and any(entry.is_dir() for entry in folder.iterdir())
+    if not folder.is_dir() or any((folder / name).is_file() for name in (ENCODING, MANIFEST)):
+        return False
+    entries = [entry for entry in folder.iterdir() if not is_litter(entry.name)]
+    return any(entry.is_dir() for entry in entries) and not any(SHARD.fullmatch(entry.name) for entry in entries)

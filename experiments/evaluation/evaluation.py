@@ -15,6 +15,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from dit_grid.experiments.data.conditions import conditions, null_condition
 from dit_grid.experiments.data.dataset import DataError, Dataset
+from dit_grid.experiments.data.latent_shards import LATENT_SCALE
 from dit_grid.experiments.data.latents import LatentFolder
 from dit_grid.experiments.evaluation.image_metrics import ImageEvaluation, image_metrics
 from dit_grid.experiments.evaluation.partial_state import Accumulated, PartialEvaluation, Row, State
@@ -55,7 +56,8 @@ class Evaluation:
         """The first samples (n, H, W, C) of the latest evaluation, decoded if they were latents, in [-1, 1]."""
         check_metrics(run, dataset)
         latents = isinstance(dataset, LatentFolder)
-        self._images = ImageEvaluation(run.evaluate.settings, run.evaluate.files, latents)
+        scaling = dataset.scaling if isinstance(dataset, LatentFolder) else LATENT_SCALE
+        self._images = ImageEvaluation(run.evaluate.settings, run.evaluate.files, latents, scaling)
 
     def settings_at(self, step: int) -> list[EvalSetting]:
         """Return the settings that are measured after `step` updates, where the run is measured then at all."""

@@ -15,7 +15,8 @@ from flax import nnx
 from numpy.typing import NDArray
 
 from dit_grid.experiments.data.dataset import DataError
-from dit_grid.experiments.data.remote import local_copy
+from dit_grid.experiments.data.latent_shards import LATENT_SCALE
+from dit_grid.experiments.data.remote import exists, is_remote, local_copy
 from dit_grid.experiments.evaluation.seen_samples import Decoder, Samples, SeenSamples
 from dit_grid.experiments.metrics.extractors import feature_network, reference_rows
 from dit_grid.experiments.metrics.image_scores import Collected, asked_scores, check_askable
@@ -24,7 +25,7 @@ from dit_grid.experiments.metrics.reference import Reference, read_reference
 from dit_grid.experiments.metrics.stopwatch import Stopwatch
 from dit_grid.experiments.networks.features import FeatureNetwork
 from dit_grid.experiments.networks.local_devices import batch_size, copied, spread
-from dit_grid.experiments.networks.weight_files import weights_sha256
+from dit_grid.experiments.networks.weight_places import weights_sha256
 from dit_grid.experiments.spec.run import EvalSetting
 from dit_grid.experiments.training.gang import by_all
 
@@ -44,11 +45,15 @@ class ImageEvaluation:
     or what reading a file raises, for one that is missing, damaged, or does not fit.
     """
 
-    def __init__(self, settings: tuple[EvalSetting, ...], files: Mapping[str, str], latents: bool) -> None:
+    def __init__(
+        self, settings: tuple[EvalSetting, ...], files: Mapping[str, str], latents: bool, scaling: float = LATENT_SCALE
+    ) -> None:  # fmt: skip
+        """`latents` says whether samples are, and `scaling` what the run's latents were multiplied by."""
         self._files = files
         for setting in settings:
             if image_metrics(setting):
                 _check_decoder(setting, latents)
+                check_scaling(self._decoder(setting), scaling, setting.decoder or "")
                 self._prepare(setting)
 
     def seen(self, setting: EvalSetting, keep: int = 0, watch: Stopwatch | None = None) -> SeenSamples:
@@ -123,6 +128,15 @@ def features_name(setting: EvalSetting) -> str:
     return setting.features or INCEPTION
 
 
+def check_scaling(decoder: Decoder | None, scaling: float, name: str) -> None:
+    """Raise DataError unless the decoder takes latents of that scale."""
+    if decoder is not None and decoder.scaling != scaling:
+        raise DataError(
+            f"decoder {name}: its scaling factor is {decoder.scaling:g}, but the run's latents were multiplied by "
+            f"{scaling:g}: take the autoencoder that made them, with its config.json"
+        )
+
+
 def _compared(setting: EvalSetting) -> list[str]:
     return [name for name in image_metrics(setting) if IMAGES[name].statistics or IMAGES[name].images]
 
@@ -150,7 +164,8 @@ def load_decoder(place: str) -> Decoder:
     from dit_grid.experiments.networks.autoencoder_weights import load_vae
 
     path = local_copy(place)
-    graph, weights = nnx.split(load_vae(path))
+    network = load_vae(path, _config_of(place))
+    graph, weights = nnx.split(network)
     decode = compiled_decode(nnx.merge(graph, copied(weights)))
     # On accelerators more would leave no memory beside a training state: 0.3 GB a layer of 8. On CPUs one by one is a
     # fifth faster than 8 at a time, which leave the cache.
@@ -164,7 +179,13 @@ def load_decoder(place: str) -> Decoder:
             parts.append(decode(spread(padded))[: len(part)])
         return np.concatenate(parts)
 
-    return Decoder(in_batches, weights_sha256(path))
+    return Decoder(in_batches, weights_sha256(path), network.config.scaling)
+
+
+def _config_of(place: str) -> Path | None:
+    """A copy of diffusers' `config.json` beside weights at gs://; on a disk the reader finds it itself."""
+    beside = f"{place.rpartition('/')[0]}/config.json"
+    return local_copy(beside) if is_remote(place) and exists(beside) else None
 
 
 @cache

@@ -17,8 +17,10 @@ from PIL import Image
 from dit_grid.experiments.data.crop import center_crop
 from dit_grid.experiments.data.dataset import DataError
 from dit_grid.experiments.data.encode import CENTER_CROP
+from dit_grid.experiments.data.folder_contents import SUFFIXES, contents, described, is_litter
 from dit_grid.experiments.data.image_arrays import image_chunks
-from dit_grid.experiments.data.image_folder import SUFFIXES, list_images
+from dit_grid.experiments.data.image_folder import list_images
+from dit_grid.experiments.data.pixels import read_image, read_rgb
 
 ROWS = 256
 """Images of a chunk."""
@@ -26,13 +28,17 @@ ROWS = 256
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Where images are, how many, and the labels they were asked for if the file says. `crop` names what is cut."""
+    """Where images are, how many, and the labels they were asked for if the file says. `crop` names what is cut.
+
+    `left_out` says what else a folder holds; empty for nothing.
+    """
 
     path: Path
     count: int
     labels: NDArray[np.int64] | None = None
     files: tuple[Path, ...] = ()
     crop_size: int | None = None
+    left_out: str = ""
 
     @property
     def crop(self) -> str:
@@ -57,12 +63,7 @@ class ImageSet:
                 yield pixels if pixels.ndim == 4 else pixels[..., None]
 
     def _read(self, file: Path) -> Image.Image:
-        try:
-            image = Image.open(file)
-            image.load()
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise DataError(f"{file}: not a readable image ({error}); remove or replace it") from error
-        return center_crop(image.convert("RGB"), self.crop_size) if self.crop_size else image
+        return center_crop(read_rgb(file), self.crop_size) if self.crop_size else read_image(file)
 
 
 def image_set(path: Path, crop_size: int | None = None) -> ImageSet:
@@ -72,8 +73,8 @@ def image_set(path: Path, crop_size: int | None = None) -> ImageSet:
     folder without one, or a crop of an `.npz` is asked for.
     """
     if path.is_dir():
-        files = _files(path)
-        return ImageSet(path, len(files), files=files, crop_size=crop_size)
+        files, left_out = _files(path)
+        return ImageSet(path, len(files), files=files, crop_size=crop_size, left_out=left_out)
     if not path.is_file():
         raise DataError(f"{path}: no such file or folder; give an .npz with arr_0, or a folder of images")
     if crop_size is not None:
@@ -101,9 +102,17 @@ def _rows(path: Path) -> int:
         return int(read(member)[0][0])
 
 
-def _files(folder: Path) -> tuple[Path, ...]:
-    flat = tuple(sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file()))
-    return flat or list_images(folder).files
+def _files(folder: Path) -> tuple[tuple[Path, ...], str]:
+    """The images of a folder, those in class folders or those beside them, whichever are more; and what is left out."""
+    entries = sorted(entry for entry in folder.iterdir() if not is_litter(entry.name))
+    flat = tuple(f for f in entries if f.suffix.lower() in SUFFIXES and f.is_file())
+    deep = tuple(f for entry in entries if entry.is_dir() for f in contents(entry).images)
+    if flat and len(flat) > len(deep):
+        files, others = flat, [f for f in entries if not f.is_dir() and f not in set(flat)] + list(deep)
+    else:
+        listing = list_images(folder)
+        files, others = listing.files, list(listing.left_out)
+    return files, described(folder, others) if others else ""
 
 
 def _check_same(file: Path, image: Image.Image, first: tuple[str, tuple[int, int]]) -> None:

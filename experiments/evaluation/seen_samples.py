@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dit_grid.experiments.data.image_arrays import to_uint8
+from dit_grid.experiments.data.latent_shards import LATENT_SCALE
 from dit_grid.experiments.metrics.image_scores import Collected, Features
 from dit_grid.experiments.metrics.moments import Moments
 from dit_grid.experiments.metrics.registry import SampleError
@@ -25,10 +26,12 @@ Samples = tuple[NDArray[np.int64], np.ndarray]
 
 
 class Decoder(NamedTuple):
-    """Scaled latents (B, H, W, C), B of any size, to images in about [-1, 1]; and the hash of the weights' file."""
+    """Scaled latents (B, H, W, C), B of any size, to images in about [-1, 1]; the hash of the weights' file, and the
+    scale that the latents have been multiplied by."""
 
     decode: Callable[[np.ndarray], np.ndarray]
     sha256: str
+    scaling: float = LATENT_SCALE
 
 
 class SeenSamples:

@@ -6,6 +6,8 @@ The contract is `image_scores.FeatureNetwork`: any function from 8-bit images to
 import hashlib
 import importlib
 from collections.abc import Callable
+from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ from dit_grid.experiments.data.remote import cache_folder, replacing
 from dit_grid.experiments.metrics.image_scores import collect
 from dit_grid.experiments.metrics.names import INCEPTION
 from dit_grid.experiments.metrics.reference import Reference, holds_images, read_rows
-from dit_grid.experiments.networks.features import FeatureNetwork
+from dit_grid.experiments.networks.features import CLEAN_FID, PREPARATIONS, PYTORCH_FID, TF1, FeatureNetwork
 
 DINOV2 = "dinov2"
 
@@ -25,16 +27,22 @@ DINOV2 = "dinov2"
 def feature_network(name: str, weights: Path | None) -> FeatureNetwork:
     """The network called `inception`, `dinov2`, or `package.module:function`, with the weights in a file.
 
+    `inception-pytorch-fid` and `inception-clean-fid` resize images as these programs do.
     A function of the user's own is called with the path, or None, and returns a FeatureNetwork. Raises DataError for an
     unknown name, and what reading the weights raises.
     """
     if ":" in name:
         return _users_own(name, weights)
-    maker = {INCEPTION: _inception, DINOV2: _dinov2}.get(name.split("-")[0])
+    kind, _, resize = name.partition("-")
+    makers: dict[str, Callable[[Path], FeatureNetwork]] = {
+        INCEPTION: partial(_inception, resize=resize),
+        DINOV2: _dinov2,
+    }
+    maker = makers.get(kind)
     if maker is None:
         raise DataError(
-            f"no feature network {name!r}; there is {INCEPTION}, {DINOV2}, or a function of your own as "
-            "package.module:function"
+            f"no feature network {name!r}; there is {INCEPTION}, {INCEPTION}-{PYTORCH_FID}, {INCEPTION}-{CLEAN_FID}, "
+            f"{DINOV2}, or a function of your own as package.module:function"
         )
     if weights is None:
         raise DataError(f"feature network {name!r} has no file of weights; name it under evaluate.files")
@@ -64,10 +72,13 @@ def reference_rows(path: Path, reference: Reference, network: FeatureNetwork, ba
     return np.asarray(np.load(kept), np.float32)
 
 
-def _inception(weights: Path) -> FeatureNetwork:
+def _inception(weights: Path, resize: str) -> FeatureNetwork:
+    """With a resize of `PREPARATIONS`; any other ending of the name is the user's own and means TensorFlow 1's."""
     from dit_grid.experiments.networks.inception_weights import load_inception
 
-    return load_inception(weights)
+    if resize not in PREPARATIONS and (near := get_close_matches(resize, PREPARATIONS, n=1, cutoff=0.7)):
+        raise DataError(f"feature network {INCEPTION}-{resize!r}: did you mean {INCEPTION}-{near[0]}?")
+    return load_inception(weights, resize if resize in PREPARATIONS else TF1)
 
 
 def _dinov2(weights: Path) -> FeatureNetwork:

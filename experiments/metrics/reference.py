@@ -4,6 +4,7 @@ Computing features is not here. A published file says nothing of how it was made
 """
 
 import json
+import warnings
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,10 +13,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dit_grid.experiments.metrics.names import INCEPTION
+from dit_grid.experiments.networks.features import CLEAN_FID, PREPARATIONS, PYTORCH_FID, TF1
 from dit_grid.experiments.networks.weight_files import file_sha256
 
 POOL_NAMES = (("mu", "sigma"), ("ref_mu", "ref_sigma"))
 """Arrays that hold mean and covariance: of ADM, pytorch-fid, EDM and clean-fid; of MeanFlow."""
+
+CLEAN_FID_MODES = {"clean": CLEAN_FID, "legacy_pytorch": PYTORCH_FID, "legacy_tensorflow": TF1}
+"""How clean-fid's files of statistics call what they were made with: part of their names."""
 
 SPATIAL_NAMES = (("mu_s", "sigma_s"),)
 PROVENANCE_NAME = "dit_grid_provenance"
@@ -57,13 +63,18 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Reference:
-    """Statistics of a set of images. `sha256` is the file's; `provenance` is None in files of other programs."""
+    """Statistics of a set of images. `sha256` is the file's; `provenance` is None in files of other programs.
+
+    `resize` is one of `features.PREPARATIONS`, shown by the file's arrays or its name; empty where a file shows
+    none.
+    """
 
     name: str
     sha256: str
     pool: Gaussian
     spatial: Gaussian | None
     provenance: Provenance | None
+    resize: str = ""
 
 
 def read_reference(path: Path) -> Reference:
@@ -80,11 +91,19 @@ def read_reference(path: Path) -> Reference:
             spatial = _gaussian(path, arrays, SPATIAL_NAMES)
             made = str(arrays[PROVENANCE_NAME]) if PROVENANCE_NAME in arrays else None
             held = ", ".join(arrays)
+            meanflow = POOL_NAMES[1][0] in arrays and POOL_NAMES[0][0] not in arrays
     except (zipfile.BadZipFile, OSError, EOFError) as error:
         raise ReferenceFileError(f"{path}: not a complete .npz file ({error})") from error
     if pool is None:
         raise ReferenceFileError(f"{path}: holds {held}; expected mu and sigma, or MeanFlow's ref_mu and ref_sigma")
-    return Reference(path.stem, file_sha256(path), pool, spatial, _provenance(made) if made else None)
+    # ADM's suite alone writes sFID's statistics; both it and MeanFlow resize as TensorFlow 1 does.
+    resize = TF1 if spatial is not None or meanflow else _resize_by_name(path)
+    return Reference(path.stem, file_sha256(path), pool, spatial, _provenance(made) if made else None, resize)
+
+
+def _resize_by_name(path: Path) -> str:
+    """What clean-fid's names say, as in `cifar10_clean_train_32.npz`."""
+    return next((resize for mode, resize in CLEAN_FID_MODES.items() if f"_{mode}_" in path.stem), "")
 
 
 def read_rows(path: Path) -> NDArray[np.float32] | None:
@@ -123,6 +142,7 @@ def check_comparable(reference: Reference, samples: Provenance, features: int) -
             f"another network made it than {samples.features}"
         )
     if reference.provenance is None:
+        _check_resize(reference, samples)
         return
     differing = [
         f"{name} is {getattr(samples, name)} for the samples, {getattr(reference.provenance, name)} for the reference"
@@ -132,6 +152,25 @@ def check_comparable(reference: Reference, samples: Provenance, features: int) -
     ]
     if differing:
         raise MismatchError(f"samples cannot be compared with reference {reference.name}: " + "; ".join(differing))
+
+
+def _check_resize(reference: Reference, samples: Provenance) -> None:
+    """Hold the resize that a file of another program shows against that of the samples; say so where it shows none."""
+    if samples.preparation not in PREPARATIONS.values():
+        return
+    if reference.resize and PREPARATIONS[reference.resize] != samples.preparation:
+        suffix = "" if reference.resize == TF1 else f"-{reference.resize}"
+        raise MismatchError(
+            f"reference {reference.name} was made with {PREPARATIONS[reference.resize]}, the samples' features with "
+            f"{samples.preparation}: take --features {INCEPTION}{suffix}=FILE"
+        )
+    if not reference.resize:
+        warnings.warn(
+            f"reference {reference.name} does not say how its images were resized to 299; taken as the samples', "
+            f"{samples.preparation}. If pytorch-fid or clean-fid made it, the distance is off (0.016 at 64 pixels was "
+            f"seen): take --features {INCEPTION}-{PYTORCH_FID}=FILE or {INCEPTION}-{CLEAN_FID}=FILE",
+            stacklevel=3,
+        )
 
 
 def _provenance(text: str) -> Provenance:

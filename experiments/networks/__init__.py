@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from dit_grid.experiments.networks.features import FeatureNetwork as FeatureNetwork
     from dit_grid.experiments.networks.weight_files import (
         read_header as read_header,
-        weights_sha256 as weights_sha256,
         write_weights as write_weights,
     )
+    from dit_grid.experiments.networks.weight_places import weights_sha256 as weights_sha256
 
 __getattr__, __dir__ = on_first_use(__name__)

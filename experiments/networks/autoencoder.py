@@ -1,7 +1,8 @@
 """Stable Diffusion's AutoencoderKL: images to latents and back. Reading weights is `vae.weights`.
 
-Dimension key: N images, H and W pixels or latents, C channels, T = H·W tokens. The scale 0.18215 that diffusion works
-at is outside the network (`LATENT_SCALE`). Source: Rombach et al. 2022; definitions of the released checkpoints.
+Dimension key: N images, H and W pixels or latents, C channels, T = H·W tokens. The scale that diffusion works at,
+0.18215 unless a file says otherwise, is outside the network (`VAEConfig.scaling`). Source: Rombach et al. 2022;
+definitions of the released checkpoints.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from dit_grid.experiments.data.latents import LATENT_SCALE
+from dit_grid.experiments.data.latent_shards import LATENT_SCALE
 from dit_grid.experiments.networks.local_devices import copied, spread
 from dit_grid.experiments.networks.winograd import conv_3x3
 
@@ -23,13 +24,14 @@ LOG_VARIANCE_RANGE = (-30.0, 20.0)
 
 @dataclass(frozen=True)
 class VAEConfig:
-    """Sizes of the network; the defaults are those of sd-vae-ft-ema and sd-vae-ft-mse."""
+    """Sizes of the network, and what diffusion multiplies its latents by; defaults as sd-vae-ft-ema and -mse."""
 
     widths: tuple[int, ...] = (128, 256, 512, 512)
     layers: int = 2
     groups: int = 32
     channels: int = 3
     latent_channels: int = 4
+    scaling: float = LATENT_SCALE
 
     @property
     def downscale(self) -> int:
@@ -68,7 +70,7 @@ class AutoencoderKL(nnx.Module):
         return LatentGaussian(mean, jnp.clip(log_variance, *LOG_VARIANCE_RANGE))
 
     def decode(self, latents_NHWC: jax.Array) -> jax.Array:
-        """Images (N, 8 H, 8 W, 3), about [-1, 1], of latents that were divided by LATENT_SCALE."""
+        """Images (N, 8 H, 8 W, 3), about [-1, 1], of latents that were divided by the configuration's `scaling`."""
         return self.decoder(self.post_quant_conv(latents_NHWC))
 
 
@@ -94,8 +96,8 @@ def compiled_decode(network: AutoencoderKL) -> Callable[[np.ndarray | jax.Array]
     The latents of a batch are spread over this process's devices where they divide.
     """
     graph, state = nnx.split(network)
-    state = copied(state)
-    decode = jax.jit(lambda state, latents_NHWC: nnx.merge(graph, state).decode(latents_NHWC / LATENT_SCALE))
+    state, scaling = copied(state), np.float32(network.config.scaling)
+    decode = jax.jit(lambda state, latents_NHWC: nnx.merge(graph, state).decode(latents_NHWC / scaling))
     return lambda latents_NHWC: np.asarray(decode(state, spread(np.asarray(latents_NHWC))))
 
 

@@ -4,7 +4,6 @@ Every tensor that belongs to the network is accounted for, or the file is refuse
 passed over. Which file a run uses, and caching, is the caller's.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -16,8 +15,9 @@ import numpy as np
 from flax import nnx
 
 from dit_grid.experiments.networks.autoencoder import AutoencoderKL, VAEConfig
+from dit_grid.experiments.networks.autoencoder_config import WHERE, VAEWeightsError, checked_config, read_config
 from dit_grid.experiments.networks.weight_files import read_header, tensor_faults
-from dit_grid.model.weights import read_tensors
+from dit_grid.experiments.networks.weight_places import read_weights, weight_place
 
 ORIGINAL_NAMES = (
     (r"\.nin_shortcut\.", ".conv_shortcut."),
@@ -45,46 +45,34 @@ WITHIN = "first_stage_model."
 """What the names begin with in a checkpoint of the whole of Stable Diffusion."""
 
 LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias"}
-WHERE = "diffusion_pytorch_model.safetensors of stabilityai/sd-vae-ft-ema or -mse (335 MB, 248 tensors)"
+
+ORIGINAL_SCALE = "scale_factor"
+"""Where checkpoints of latent diffusion keep the scale of latents, if it was measured on the first batch."""
 
 
-class VAEWeightsError(ValueError):
-    """A file that does not hold this network; the message lists what differs and where to get the right one."""
-
-
-def load_vae(path: Path) -> AutoencoderKL:
-    """The network of a weight file; sizes come from its header or `config.json` beside it, or are Stable Diffusion's.
+def load_vae(path: Path, config: Path | None = None) -> AutoencoderKL:
+    """The network of a weight file or folder; sizes and the scale of its latents come from its header or `config.json`
+    beside it (or `config`), or are Stable Diffusion's.
 
     Raises VAEWeightsError for a missing file and for tensors that are missing, unexpected or of another shape.
     """
+    path = weight_place(path)
     if not path.is_file():
         raise VAEWeightsError(f"{path}: no such file; the VAE is {WHERE}")
-    return vae_of(config_beside(path) or VAEConfig(), read_tensors(path), source=str(path))
+    tensors = read_weights(path)
+    return vae_of(config_of(path, tensors, config), tensors, source=str(path))
 
 
-def config_beside(path: Path) -> VAEConfig | None:
-    """The sizes that an imported file's header holds, or diffusers' `config.json` beside it; None without either."""
+def config_of(path: Path, tensors: Mapping[str, np.ndarray], config: Path | None = None) -> VAEConfig:
+    """What the file's header says, or diffusers' `config.json` beside it; without either Stable Diffusion's sizes, at
+    the scale that an original checkpoint keeps among its tensors, or 0.18215. Raises VAEWeightsError."""
     if (header := read_header(path)) and header.kind == "vae":
-        return VAEConfig(**header.config | {"widths": tuple(header.config["widths"])})
-    beside = path.with_name("config.json")
-    return read_config(beside) if beside.is_file() else None
-
-
-def read_config(path: Path) -> VAEConfig:
-    """The sizes in diffusers' `config.json`; raises VAEWeightsError when one is missing."""
-    held = json.loads(path.read_text())
-    try:
-        return VAEConfig(
-            widths=tuple(held["block_out_channels"]),
-            layers=held["layers_per_block"],
-            groups=held["norm_num_groups"],
-            channels=held["in_channels"],
-            latent_channels=held["latent_channels"],
-        )
-    except KeyError as error:
-        raise VAEWeightsError(
-            f"{path}: no {error}: not the config.json of an AutoencoderKL; the VAE is {WHERE}"
-        ) from error
+        return checked_config(header.config, str(path))
+    beside = config or path.with_name("config.json")
+    if beside.is_file():
+        return read_config(beside)
+    kept = tensors.get(ORIGINAL_SCALE)
+    return checked_config({} if kept is None or kept.size != 1 else {"scaling": float(kept.flat[0])}, str(path))
 
 
 def vae_of(config: VAEConfig, tensors: Mapping[str, np.ndarray], source: str = "weights") -> AutoencoderKL:
@@ -119,7 +107,7 @@ def network_tensors(config: VAEConfig, tensors: Mapping[str, np.ndarray]) -> dic
         tensors = {name.removeprefix(WITHIN): array for name, array in tensors.items() if name.startswith(WITHIN)}
     renamed = {_rename(name, len(config.widths)): array for name, array in tensors.items()}
     return {
-        name: array[:, :, 0, 0] if ".attentions." in name and array.ndim == 4 else array
+        name: array[:, :, 0, 0] if ".attentions." in name and array.shape[2:] == (1, 1) else array
         for name, array in renamed.items()
         if name.startswith(NETWORK)
     }
@@ -129,7 +117,7 @@ def _rename(name: str, levels: int) -> str:
     for pattern, replacement in ORIGINAL_NAMES + OLDER_NAMES:
         name = re.sub(pattern, replacement, name)
     # The original numbers the decoder's blocks by resolution, diffusers in the order they run.
-    match = re.match(r"decoder\.up\.(\d+)\.(block|upsample)\.(.*)", name)
+    match = re.match(r"decoder\.up\.(\d{1,2})\.(block|upsample)\.(.*)", name)
     if not match:
         return name
     level, kind, rest = match.groups()

@@ -16,8 +16,8 @@ from flax import nnx
 from dit_grid.experiments.networks.dinov2 import HEAD_WIDTH, POSITION_OFFSET, DINOv2, DINOv2Config, features
 from dit_grid.experiments.networks.features import POOL, FeatureNetwork
 from dit_grid.experiments.networks.local_devices import copied, spread
-from dit_grid.experiments.networks.weight_files import tensor_faults, weights_sha256
-from dit_grid.model.weights import read_tensors
+from dit_grid.experiments.networks.weight_files import tensor_faults
+from dit_grid.experiments.networks.weight_places import read_weights, weight_place, weights_sha256
 
 WHERE = (
     "dinov2_vitl14_pretrain.pth of github.com/facebookresearch/dinov2, or model.safetensors of facebook/dinov2-large"
@@ -52,9 +52,10 @@ def load_dinov2(path: Path) -> FeatureNetwork:
 
     Raises DINOv2WeightsError for another network's weights and a missing file.
     """
-    if not path.is_file():
+    if not path.exists():
         raise DINOv2WeightsError(f"{path}: no such file; DINOv2 is {WHERE}")
-    network = dinov2_of(read_tensors(path), source=str(path))
+    path = weight_place(path)
+    network = dinov2_of(read_weights(path), source=str(path))
     graph, weights = nnx.split(network)
     network = nnx.merge(graph, copied(weights))
     return FeatureNetwork(
@@ -110,7 +111,7 @@ def _renamed(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         named[name] = array
     for query in [name for name in named if ".attn.query." in name]:
         parts = [query.replace(".query.", f".{part}.") for part in ("query", "key", "value")]
-        if all(part in named for part in parts):
+        if len({named[part].shape if part in named else None for part in parts}) == 1 and named[query].ndim:
             named[query.replace(".query.", ".qkv.")] = np.concatenate([named.pop(part) for part in parts])
     return named
 
@@ -123,8 +124,8 @@ def _config(named: Mapping[str, np.ndarray], source: str) -> DINOv2Config:
         inner = named["blocks.0.mlp.fc1.weight"].shape[0]
     except (KeyError, ValueError, IndexError) as error:
         raise DINOv2WeightsError(f"{source}: not DINOv2: no usable {error}; it is {WHERE}") from error
-    depth = 1 + max(int(name.split(".")[1]) for name in named if name.startswith("blocks."))
-    if width % HEAD_WIDTH or inner % width:
+    depth = 1 + max(int(match[1]) for name in named if (match := re.match(r"blocks\.(\d{1,4})\.", name)))
+    if not width or width % HEAD_WIDTH or inner % width:
         raise DINOv2WeightsError(f"{source}: not DINOv2: width {width} is no multiple of {HEAD_WIDTH}; it is {WHERE}")
     return DINOv2Config(width, depth, patch, grid, inner // width)
 

@@ -12,6 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 POOL, SPATIAL = "pool", "spatial"
 """Names of features: one vector an image, and the Inception network's spatial one that sFID is made of."""
 
+TF1, PYTORCH_FID, CLEAN_FID = "tf1", "pytorch-fid", "clean-fid"
+PREPARATIONS = {
+    TF1: "uint8, TF1 bilinear to 299",
+    PYTORCH_FID: "uint8, half-pixel bilinear to 299 (pytorch-fid)",
+    CLEAN_FID: "uint8, Pillow bicubic to 299 (clean-fid)",
+}
+"""How images come to the FID network: as in ADM's suite and the papers; in pytorch-fid; in clean-fid."""
+
 
 @dataclass(frozen=True)
 class FeatureNetwork:

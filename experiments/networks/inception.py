@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from PIL import Image
 
 from dit_grid.experiments.networks.inception_graph import (
     CLASSES,
@@ -44,9 +45,13 @@ class Inception(nnx.Module):
         self.convolutions = nnx.Dict({c.name: _convolution(c, channels, rngs) for c, channels in convolutions()})
         self.classifier = nnx.Linear(POOL_FEATURES, CLASSES, use_bias=False, precision="highest", rngs=rngs)
 
-    def __call__(self, images: jax.Array) -> Features:
-        """Features of uint8 images (N, H, W, 3) of any size."""
-        x_NHWC = (resize_tf1(images, INPUT_SIZE) - 128) / 128
+    def __call__(self, images: jax.Array, half_pixel: bool = False) -> Features:
+        """Features of images (N, H, W, 3) of any size, 0 to 255, resized as TensorFlow 1 or, `half_pixel`, as
+        pytorch-fid does, which also centres its numbers otherwise."""
+        if half_pixel:
+            x_NHWC = resize_half_pixel(images, INPUT_SIZE) / 127.5 - 1
+        else:
+            x_NHWC = (resize_tf1(images, INPUT_SIZE) - 128) / 128
         if jax.default_backend() == "cpu":
             # Its large maps then stay in the cache: twice as fast as all images at once.
             x_NHWC = jax.lax.map(lambda x_HWC: self._run(STEM, x_HWC[None])[0], x_NHWC)
@@ -79,6 +84,12 @@ def features(network: Inception, images: jax.Array) -> Features:
     return network(images)
 
 
+@nnx.jit
+def features_half_pixel(network: Inception, images: jax.Array) -> Features:
+    """`network(images, half_pixel=True)`, compiled once for each shape of images."""
+    return network(images, half_pixel=True)
+
+
 @partial(jax.jit, static_argnames="size")
 def resize_tf1(images: jax.Array, size: int) -> jax.Array:
     """Images (N, H, W, C) resized to size × size, float32, as TensorFlow 1 does: bilinear, corners aligned, aliasing.
@@ -89,13 +100,36 @@ def resize_tf1(images: jax.Array, size: int) -> jax.Array:
     x_NHWC = images.astype(jnp.float32)
     if x_NHWC.shape[1:3] == (size, size):
         return x_NHWC
-    x_NHWC = _blend(x_NHWC, size, axis=2)
-    return _blend(x_NHWC, size, axis=1)
+    for axis in (2, 1):
+        x_NHWC = _blend(x_NHWC, np.arange(size, dtype=np.float32) * np.float32(x_NHWC.shape[axis] / size), axis)
+    return x_NHWC
 
 
-def _blend(x: jax.Array, size: int, axis: int) -> jax.Array:
-    length = x.shape[axis]
-    position = np.arange(size, dtype=np.float32) * np.float32(length / size)
+@partial(jax.jit, static_argnames="size")
+def resize_half_pixel(images: jax.Array, size: int) -> jax.Array:
+    """Images (N, H, W, C) resized to size × size, float32, as pytorch-fid does: bilinear, pixels centred, aliasing."""
+    x_NHWC = images.astype(jnp.float32)
+    if x_NHWC.shape[1:3] == (size, size):
+        return x_NHWC
+    for axis in (2, 1):
+        centre = (np.arange(size, dtype=np.float32) + np.float32(0.5)) * np.float32(x_NHWC.shape[axis] / size)
+        x_NHWC = _blend(x_NHWC, np.maximum(centre - np.float32(0.5), 0), axis)
+    return x_NHWC
+
+
+def resize_clean(images: np.ndarray, size: int) -> np.ndarray:
+    """Images (N, H, W, C), 0 to 255, resized to size × size, float32, as clean-fid does: Pillow's bicubic with
+    antialiasing on each channel, not rounded, cut to 0 … 255."""
+    if images.shape[1:3] == (size, size):
+        return images.astype(np.float32)
+    shape = (size, size)
+    planes = images.transpose(0, 3, 1, 2).reshape(-1, *images.shape[1:3]).astype(np.float32)
+    resized = [np.asarray(Image.fromarray(plane).resize(shape, Image.Resampling.BICUBIC)) for plane in planes]
+    return np.clip(np.stack(resized).reshape(len(images), -1, *shape).transpose(0, 2, 3, 1), 0, 255)
+
+
+def _blend(x: jax.Array, position: np.ndarray, axis: int) -> jax.Array:
+    length, size = x.shape[axis], len(position)
     low = np.floor(position).astype(np.int32)
     shape = [1] * x.ndim
     shape[axis] = size

@@ -84,12 +84,14 @@ def read_graph(path: Path) -> dict[str, np.ndarray]:
     """The network's tensors in a `.pb` file, by the names and layouts of the PyTorch file. Raises GraphError."""
     try:
         constants = dict(_constants(memoryview(path.read_bytes())))
-    except (IndexError, ValueError) as error:
+    except (IndexError, ValueError, OverflowError) as error:
         raise GraphError(f"{path}: not a TensorFlow graph definition, or damaged ({error})") from error
     try:
         return torch_tensors(constants)
     except KeyError as error:
         raise GraphError(f"{path}: no constant {error}: not the FID network, classify_image_graph_def.pb") from error
+    except ValueError as error:
+        raise GraphError(f"{path}: a constant of another rank ({error}): damaged") from error
 
 
 def torch_tensors(constants: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -128,7 +130,8 @@ def _value(tensor: memoryview) -> np.ndarray:
     sizes = [_parts(size, 1) for shape in _parts(tensor, 2) for size in _parts(shape, 2)]
     shape = [_varint(size[0], 0)[0] if size else 0 for size in sizes]
     flat = np.frombuffer(b"".join(_parts(tensor, 4) or _parts(tensor, 5)), "<f4")
-    return np.full(shape, flat[0]) if flat.size == 1 else flat.reshape(shape)
+    # One number stands for all; a view takes no memory whatever shape the file claims.
+    return np.broadcast_to(flat, shape) if flat.size == 1 else flat.reshape(shape)
 
 
 def _parts(message: memoryview, number: int) -> list[memoryview]:
@@ -160,9 +163,10 @@ def _extent(message: memoryview, wire: int, at: int) -> tuple[int, int]:
 def _varint(message: memoryview, at: int) -> tuple[int, int]:
     """An integer of seven bits a byte, and where it ends."""
     value = shift = 0
-    while True:
+    while shift < 70:
         byte = message[at]
         value |= (byte & 127) << shift
         at, shift = at + 1, shift + 7
         if byte < 128:
             return value, at
+    raise ValueError("an integer of more than ten bytes")

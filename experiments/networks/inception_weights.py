@@ -11,12 +11,28 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from dit_grid.experiments.networks.features import POOL, SPATIAL, FeatureNetwork
-from dit_grid.experiments.networks.inception import Inception, features
+from dit_grid.experiments.networks.features import (
+    CLEAN_FID,
+    POOL,
+    PREPARATIONS,
+    PYTORCH_FID,
+    SPATIAL,
+    TF1,
+    FeatureNetwork,
+)
+from dit_grid.experiments.networks.inception import (
+    INPUT_SIZE,
+    Features,
+    Inception,
+    features,
+    features_half_pixel,
+    resize_clean,
+)
 from dit_grid.experiments.networks.inception_graph import CLASSES, POOL_FEATURES, convolutions
 from dit_grid.experiments.networks.inception_tensorflow import read_graph
 from dit_grid.experiments.networks.local_devices import copied, spread
-from dit_grid.experiments.networks.weight_files import tensor_faults, weights_sha256
+from dit_grid.experiments.networks.weight_files import tensor_faults
+from dit_grid.experiments.networks.weight_places import weights_sha256
 from dit_grid.model.weights import read_tensors
 
 BATCH_NORM_EPSILON = 1e-3
@@ -30,11 +46,11 @@ class InceptionWeightsError(ValueError):
     """A file that does not hold the FID network; the message lists what differs and where to get the right one."""
 
 
-def load_inception(path: Path) -> FeatureNetwork:
+def load_inception(path: Path, resize: str = TF1) -> FeatureNetwork:
     """The feature network with the weights of pytorch-fid's file, a safetensors copy of it, or ADM's frozen graph.
 
-    Warns when the file is not the published one, whose FIDs alone can be compared with papers. Raises
-    InceptionWeightsError for another network's weights and a missing file.
+    `resize` is one of `PREPARATIONS`. Warns when the file is not the published one, whose FIDs alone can be compared
+    with papers. Raises InceptionWeightsError for another network's weights and a missing file.
     """
     if not path.is_file():
         raise InceptionWeightsError(f"{path}: no such file; the FID network is {WHERE}")
@@ -46,10 +62,10 @@ def load_inception(path: Path) -> FeatureNetwork:
             f"are those of {WHERE}",
             stacklevel=2,
         )
-    return feature_network(network, sha256)
+    return feature_network(network, sha256, resize)
 
 
-def feature_network(network: Inception, sha256: str) -> FeatureNetwork:
+def feature_network(network: Inception, sha256: str, resize: str = TF1) -> FeatureNetwork:
     """The network as `image_scores` wants it; `sha256` is that of its weights' file."""
     kernel = np.asarray(network.classifier.kernel[...])
     graph, weights = nnx.split(network)
@@ -57,10 +73,16 @@ def feature_network(network: Inception, sha256: str) -> FeatureNetwork:
     return FeatureNetwork(
         name="inception",
         sha256=sha256,
-        preparation="uint8, TF1 bilinear to 299",
-        extract=lambda images: dict(zip((POOL, SPATIAL), features(network, spread(images)), strict=False)),
+        preparation=PREPARATIONS[resize],
+        extract=lambda images: dict(zip((POOL, SPATIAL), _prepared(network, images, resize), strict=False)),
         classify=lambda rows: rows @ kernel,
     )
+
+
+def _prepared(network: Inception, images: np.ndarray, resize: str) -> Features:
+    if resize == CLEAN_FID:
+        return features(network, spread(resize_clean(np.asarray(images), INPUT_SIZE)))
+    return (features_half_pixel if resize == PYTORCH_FID else features)(network, spread(images))
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

@@ -4,8 +4,9 @@ Every key and shape is checked before anything is written. Running the networks 
 """
 
 import re
+import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,13 +14,15 @@ import numpy as np
 from flax import nnx
 
 from dit_grid.experiments.networks import inception_weights
-from dit_grid.experiments.networks.autoencoder import VAEConfig
-from dit_grid.experiments.networks.autoencoder_weights import config_beside, network_tensors, vae_of
+from dit_grid.experiments.networks.autoencoder_weights import config_of, network_tensors, vae_of
 from dit_grid.experiments.networks.inception_weights import inception_of
-from dit_grid.experiments.networks.weight_files import Header, Kind, file_sha256, read_header, write_weights
+from dit_grid.experiments.networks.objectives import Objective, objective_beside, objective_of, other_than_noise
+from dit_grid.experiments.networks.transformer_config import transformer_beside
+from dit_grid.experiments.networks.weight_files import Header, Kind, read_header, write_weights
+from dit_grid.experiments.networks.weight_places import content_sha256, read_contents, weight_place
 from dit_grid.model import DiT, DiTConfig
-from dit_grid.model.config import SIZES
-from dit_grid.model.weights import WeightsError, from_tensors, guess_layout, read_tensors
+from dit_grid.model.config import SIZES, ConfigError
+from dit_grid.model.weights import WeightsError, from_tensors, guess_layout
 
 WHERE = {
     "dit": "DiT-XL-2-256x256.pt or DiT-XL-2-512x512.pt of facebookresearch/DiT, or the transformer folder of "
@@ -30,9 +33,22 @@ WHERE = {
 """Where the files that a user may have are published."""
 
 
+MAX_SIZE = 2**20
+"""Above every number of a network's shape; more is damage."""
+
+UNSAID = (
+    "{file} does not say what its network predicts: it is taken for a DiT's, noise at 1,000 timesteps; weights trained "
+    "by flow matching (SiT) have the same names and shapes, and sampled so they give no pictures"
+)
+"""Said wherever a DiT file is used or imported that does not say how it was trained."""
+
+
 @dataclass(frozen=True)
 class Imported:
-    """What became of a file: the network it holds in words, its hash and what is known of that, and the copy."""
+    """What became of a file: the network it holds in words, its hash and what is known of that, and the copy.
+
+    `sha256` is of what was read; `claims` is the file and hash that the header of a file of ours names as its source.
+    """
 
     file: str
     kind: Kind
@@ -42,6 +58,18 @@ class Imported:
     sha256: str
     published: bool | None  # is it the published hash; None where none is documented
     written: str
+    objective: Objective = field(default_factory=dict)
+    claims: str = ""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was read at a path: the file, its tensors, and what it says of what the network predicts."""
+
+    path: Path
+    tensors: dict[str, np.ndarray]
+    objective: Objective
+    header: Header | None
 
 
 def import_weights(path: Path, folder: Path, weights: Literal["ema", "raw"] = "ema", **dit: Any) -> Imported:
@@ -50,41 +78,54 @@ def import_weights(path: Path, folder: Path, weights: Literal["ema", "raw"] = "e
     Raises WeightsError and its like for a file that is missing, unreadable, none of the three networks, or lacks
     tensors, has others, or other shapes; nothing is written then.
     """
-    tensors = read_published(path, weights)
+    found = read_published(path, weights)
+    path, tensors, said = found.path, found.tensors, found.header
     _check_finite(tensors, path)
-    kind, sha256 = kind_of(tensors, str(path)), file_sha256(path)
+    kind, sha256 = kind_of(tensors, str(path)), content_sha256(path)
+    if said and said.kind != kind:
+        raise WeightsError(f"{path}: its header says {said.kind}, its tensors are the {kind} network: damaged")
     if kind == "dit":
         network = dit_config(tensors, path, **dit)
         from_tensors(network, tensors, guess_layout(tensors), source=str(path))
         name, words = f"dit-{_dit_name(network).lower().replace('/', '-')}", _dit_words(network)
         config = asdict(network)
     elif kind == "vae":
-        vae = config_beside(path) or VAEConfig()
+        vae = config_of(path, tensors)
         tensors = network_tensors(vae, tensors)
         vae_of(vae, tensors, source=str(path))
-        name, words, config = "vae", f"AutoencoderKL, {vae.downscale} pixels a latent", asdict(vae)
+        name, words = "vae", f"AutoencoderKL, {vae.downscale} pixels a latent, scaling factor {vae.scaling:g}"
+        config = asdict(vae)
     else:
         tensors = {name: array for name, array in tensors.items() if not name.endswith("num_batches_tracked")}
         inception_of(tensors, source=str(path))
         name, words, config = "inception", "Inception-v3 of FID, 2015-12-05", {}
-    header = read_header(path) or Header(kind, config, path.name, sha256)
-    written = folder / f"{name}-{header.source_sha256[:8]}.safetensors"
+    objective = found.objective if kind == "dit" else {}
+    header = said or Header(kind, config, path.name, sha256, objective)
+    written = folder / f"{name}-{sha256[:8]}.safetensors"
     write_weights(written, tensors, header)
     parameters = sum(int(array.size) for array in tensors.values())
-    known = header.source_sha256.startswith(inception_weights.PUBLISHED_SHA256) if kind == "inception" else None
-    return Imported(str(path), kind, words, len(tensors), parameters, header.source_sha256, known, str(written))
+    known = sha256.startswith(inception_weights.PUBLISHED_SHA256) if kind == "inception" else None
+    claims = f"{said.source}, SHA-256 {said.source_sha256}" if said else ""
+    return Imported(
+        str(path), kind, words, len(tensors), parameters, sha256, known, str(written), objective, claims
+    )  # fmt: skip
 
 
-def read_published(path: Path, weights: Literal["ema", "raw"] = "ema") -> dict[str, np.ndarray]:
-    """The tensors of a safetensors file, a PyTorch file of any age, or a frozen TensorFlow graph, as they are named.
+def read_published(path: Path, weights: Literal["ema", "raw"] = "ema") -> Found:
+    """The tensors of a safetensors file, a PyTorch file of any age, a folder in diffusers' form, or a frozen TensorFlow
+    graph, as they are named, with what is said of them.
 
     Raises WeightsError with where files are published when there is none, GraphError for a graph without the network.
     """
-    if not path.is_file():
+    if not path.exists():
         raise WeightsError(f"{path}: no such file; published are: {'; '.join(WHERE.values())}")
+    path = weight_place(path)
+    header = read_header(path)
     if path.suffix == ".pb":
-        return inception_weights.read_graph(path)
-    return read_tensors(path, weights)
+        return Found(path, inception_weights.read_graph(path), {}, header)
+    contents = read_contents(path, weights)
+    said = objective_of(header.objective) if header else objective_of(contents.arguments) or objective_beside(path)
+    return Found(path, contents.tensors, said, header)
 
 
 def kind_of(tensors: Mapping[str, np.ndarray], source: str) -> Kind:
@@ -103,13 +144,27 @@ def kind_of(tensors: Mapping[str, np.ndarray], source: str) -> Kind:
 
 def load_dit(path: Path, weights: Literal["ema", "raw"] = "ema", **asked: Any) -> DiT:
     """The network of a published or imported file. Raises WeightsError, ConfigError; `asked` as for `dit_config`."""
-    tensors = read_published(path, weights)
+    found = read_published(path, weights)
+    path, tensors = found.path, found.tensors
     if (kind := kind_of(tensors, str(path))) != "dit":
         raise WeightsError(f"{path}: holds the {kind} network, not a DiT; a DiT is {WHERE['dit']}")
+    check_objective(found.objective, path)
     _check_finite(tensors, path)
     config = dit_config(tensors, path, **asked)
     definition, _ = nnx.split(nnx.eval_shape(lambda: DiT(config, nnx.Rngs(0))), nnx.Param)
     return nnx.merge(definition, from_tensors(config, tensors, guess_layout(tensors), source=str(path)))
+
+
+def check_objective(objective: Objective, path: Path) -> None:
+    """Raise WeightsError, with what the file says, unless its network predicts noise as DiT's do; warn where it is
+    silent."""
+    if other := other_than_noise(objective):
+        raise WeightsError(
+            f"{path}: not trained as a DiT, it says: {', '.join(other)}; sampled as one (noise, linear schedule "
+            "of 1,000 timesteps) it would give no pictures, so it is not"
+        )
+    if not objective:
+        warnings.warn(UNSAID.format(file=path), stacklevel=3)
 
 
 def dit_config(
@@ -123,9 +178,12 @@ def dit_config(
     """
     header = read_header(path)
     if header and header.kind == "dit":
-        found = DiTConfig(**header.config)
+        found = _config_of_header(header, path)
     else:
-        found = _config_of_shapes(tensors, path, image_size, heads)
+        beside = transformer_beside(path) if guess_layout(tensors) == "diffusers" else {}
+        found = _config_of_shapes(
+            tensors, path, image_size or beside.get("sample_size"), heads or beside.get("num_attention_heads")
+        )
     if model is not None and model.removeprefix("DiT-") != _dit_name(found):
         raise WeightsError(f"{path}: holds a DiT-{_dit_name(found)}, not {model}: ask for that, or give another file")
     if image_size is not None and image_size != found.image_size:
@@ -136,6 +194,17 @@ def dit_config(
     return found
 
 
+def _config_of_header(header: Header, path: Path) -> DiTConfig:
+    try:
+        if too_large := [name for name, value in header.config.items() if type(value) is int and value > MAX_SIZE]:
+            raise ConfigError(f"{too_large[0][:40]} is larger than {MAX_SIZE:,}")
+        return DiTConfig(**header.config)
+    except (TypeError, ConfigError) as error:
+        raise WeightsError(
+            f"{path}: its header is no network: {str(error)[:200]}; import the published file"
+        ) from error
+
+
 def _config_of_shapes(
     tensors: Mapping[str, np.ndarray], path: Path, image_size: int | None, heads: int | None
 ) -> DiTConfig:
@@ -144,7 +213,11 @@ def _config_of_shapes(
     table = "transformer_blocks.0.norm1.emb.class_embedder.embedding_table.weight"
     labels = _shape(tensors, table if diffusers else "y_embedder.embedding_table.weight", path)
     width, channels, patch, _ = _shape(tensors, f"{stem}.weight", path)
-    depth = 1 + max((int(match[1]) for name in tensors if (match := re.match(rf"{blocks}\.(\d+)\.", name))), default=-1)
+    if 0 in (width, channels, patch, *labels):
+        raise WeightsError(f"{path}: tensors without numbers: not a DiT; a DiT is {WHERE['dit']}")
+    depth = 1 + max(
+        (int(match[1]) for name in tensors if (match := re.match(rf"{blocks}\.(\d{{1,4}})\.", name))), default=-1
+    )
     out = _shape(tensors, "proj_out_2.weight" if diffusers else "final_layer.linear.weight", path)[0]
     positions = tensors.get("pos_embed.pos_embed" if diffusers else "pos_embed")
     if positions is not None and positions.ndim == 3:

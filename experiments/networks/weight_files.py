@@ -7,39 +7,72 @@ and how one becomes a network, is `published`.
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
+
+from dit_grid.model.safetensors_files import SafetensorsFileError, read_metadata
 
 Kind = Literal["dit", "vae", "inception"]
 KEY = "dit_grid"
 
 
+SHA256 = re.compile("[0-9a-f]{64}")
+
+
+class WeightFileError(ValueError):
+    """A file of ours whose header is damaged or was written by something else; the message says what is wrong."""
+
+
 @dataclass(frozen=True)
 class Header:
-    """What a weight file holds: the kind of network, its configuration, and the file it was imported from."""
+    """What a weight file holds: the kind of network, its configuration, and the file it was imported from.
+
+    `source` and its hash are what whoever wrote the header says; nothing is named after them. `objective` is what that
+    file said of what the network predicts (`objectives`).
+    """
 
     kind: Kind
     config: dict[str, Any]
     source: str
     source_sha256: str
+    objective: dict[str, Any] = field(default_factory=dict)
 
 
 def read_header(path: Path) -> Header | None:
-    """The header of a file of ours, or None for any other file."""
+    """The header of a file of ours, or None for any other file. Raises WeightFileError for one that cannot be ours."""
     if path.suffix != ".safetensors" or not path.is_file():
         return None
     try:
-        with safe_open(path, framework="numpy") as file:
-            held = (file.metadata() or {}).get(KEY)
-    except (SafetensorError, OSError):
+        held = read_metadata(path).get(KEY)
+    except SafetensorsFileError:
         return None  # whoever reads its tensors will say what is wrong
-    return Header(**json.loads(held)) if held else None
+    return None if held is None else _header(path, held)
+
+
+def _header(path: Path, held: str) -> Header:
+    try:
+        said = json.loads(held)
+    except (ValueError, RecursionError) as error:
+        raise WeightFileError(
+            f"{path}: its header is not JSON ({str(error)[:80]}); import the published file"
+        ) from error
+    fields, types = set(Header.__dataclass_fields__), {"config": dict, "source": str, "objective": dict}
+    if not isinstance(said, dict) or not fields - {"objective"} <= set(said) <= fields:
+        raise WeightFileError(f"{path}: its header lacks fields or has others; import the published file")
+    wrong = [name for name, kind in types.items() if not isinstance(said.get(name, {}), kind)]
+    wrong += [] if str(said["source"]).isprintable() else ["source"]
+    if wrong or said["kind"] not in get_args(Kind) or not SHA256.fullmatch(str(said["source_sha256"])):
+        raise WeightFileError(
+            f"{path}: its header is damaged ({', '.join(wrong) or 'kind or hash'}): kind {ascii(said['kind'])[:40]}, "
+            f"source_sha256 {ascii(said['source_sha256'])[:80]}; import the published file"
+        )
+    return Header(**said)
 
 
 def write_weights(path: Path, tensors: Mapping[str, np.ndarray], header: Header) -> None:
@@ -48,11 +81,18 @@ def write_weights(path: Path, tensors: Mapping[str, np.ndarray], header: Header)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-        save_file(contiguous, temporary, metadata={KEY: json.dumps(asdict(header), sort_keys=True)})
+        save_file(contiguous, temporary, metadata={KEY: _text(header)})
         temporary.chmod(0o644)  # safetensors writes for the owner alone
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _text(header: Header) -> str:
+    """The header as written; one that states no objective is as it was before there were any."""
+    return json.dumps(
+        {name: held for name, held in asdict(header).items() if name != "objective" or held}, sort_keys=True
+    )
 
 
 def tensor_faults(expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str, np.ndarray]) -> str:
@@ -68,12 +108,6 @@ def tensor_faults(expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str,
     }
     found = [f"{len(names)} tensors {fault} ({', '.join(names[:3])})" for fault, names in faults.items() if names]
     return "; ".join(found)
-
-
-def weights_sha256(path: Path) -> str:
-    """SHA-256 that names the weights in a file: of the published file it was imported from, or of the file itself."""
-    header = read_header(path)
-    return header.source_sha256 if header else file_sha256(path)
 
 
 def file_sha256(path: Path) -> str:

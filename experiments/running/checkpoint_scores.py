@@ -21,14 +21,16 @@ from dit_grid.experiments.training.update import Program
 def measure(
     store: Store, run_id: str, step: int | None, settings: tuple[EvalSetting, ...], files: Mapping[str, str],
     heard: Callable[[dict[str, Any]], None] = lambda row: None, stop_requested: Callable[[], bool] = lambda: False,
+    data: str | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Rows of `records.EVALS` for the newest live checkpoint, or the one at `step`; `heard` gets each as it comes.
 
-    `files` adds to, or replaces, where the spec says that decoders, features and references lie. Raises StoreError
+    `files` adds to, or replaces, where the spec says that decoders, features and references lie, and `data` where its
+    last training found its data. Raises StoreError
     without such a checkpoint, and whatever a setting that does not fit raises, before anything is drawn; StoppedError
     once a stop was requested and what is measured so far is in the store.
     """
-    run = run_spec(store, run_id)
+    run = run_spec(store, run_id, data)
     checkpoints = Checkpoints(store, run_id)
     try:
         attempt, step = chosen_checkpoint(checkpoints, step)

@@ -19,6 +19,7 @@ import numpy as np
 from dit_grid.experiments.data.conditions import conditions, dataset_of
 from dit_grid.experiments.data.dataset import Dataset
 from dit_grid.experiments.data.feed import Feed
+from dit_grid.experiments.data.remote import is_remote
 from dit_grid.experiments.evaluation.evaluation import Evaluation, npz_bytes
 from dit_grid.experiments.evaluation.partial_state import Measured, PartialEvaluation, StoppedError
 from dit_grid.experiments.running.evaluation_job import settle
@@ -308,10 +309,21 @@ def _begin(context: Context, run: RunSpec, dataset: Dataset, restored: Restored)
     """Begin the attempt on process 0 and return it on every process."""
 
     def number() -> int:
-        facts = {**_facts(dataset, restored.unreadable), **context.facts}
+        facts = {**_facts(dataset, restored.unreadable), **_places(run), **context.facts}
         return context.store.begin_attempt(run.id, restored.step, facts, resumed_attempt=restored.attempt).number
 
     return Attempt(run.id, gang.by_leader(number), restored.step)
+
+
+def _places(run: RunSpec) -> dict[str, object]:
+    """Where data and files lie, which the spec in the store leaves out: what measures the run later looks there."""
+    data, files = run.data.path, {name: _absolute(place) for name, place in run.evaluate.files.items()}
+    found = ({"data": _absolute(data)} if data else {}) | ({"files": files} if files else {})
+    return {"places": found} if found else {}
+
+
+def _absolute(place: str) -> str:
+    return place if is_remote(place) else os.path.abspath(place)
 
 
 def _facts(dataset: Dataset, unreadable: tuple[str, ...]) -> dict[str, object]:

@@ -4,6 +4,7 @@ What a sample shows depends on its label, its number and the settings alone, so 
 by `sheets`, files of many samples written by `sample_files`.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,12 +18,13 @@ from numpy.typing import NDArray
 from dit_grid.experiments.data.conditions import conditions, dataset_of, null_condition
 from dit_grid.experiments.data.dataset import DataError, Dataset
 from dit_grid.experiments.data.image_arrays import to_uint8
-from dit_grid.experiments.evaluation.image_metrics import Decoder, load_decoder
+from dit_grid.experiments.data.latents import LatentFolder
+from dit_grid.experiments.evaluation.image_metrics import Decoder, check_scaling, load_decoder
 from dit_grid.experiments.evaluation.sample_labels import sample_labels
 from dit_grid.experiments.metrics.names import HELDOUT_LOSS
 from dit_grid.experiments.metrics.registry import SampleError
 from dit_grid.experiments.networks.published import load_dit
-from dit_grid.experiments.networks.weight_files import weights_sha256
+from dit_grid.experiments.networks.weight_places import weights_sha256
 from dit_grid.experiments.spec.run import DiffusionSpec, EvalSetting, RunSpec
 from dit_grid.experiments.store import Store, StoreError
 from dit_grid.experiments.training.checkpoints import BadCheckpointError, Checkpoints
@@ -61,26 +63,41 @@ class Source:
         return self.network.config
 
 
-def run_spec(store: Store, run_id: str) -> RunSpec:
-    """The spec of a run in the store. Raises StoreError for a run that was imported and has none."""
-    held = store.runs([run_id], columns=["spec"]).to_pylist()[0]["spec"]
+def run_spec(store: Store, run_id: str, data: str | None = None) -> RunSpec:
+    """The spec of a run in the store, its data and files where its last training found them, or `data` if given.
+
+    Raises StoreError for a run that was imported and has none.
+    """
+    spec = store.runs([run_id], columns=["spec"]).to_pylist()[0]["spec"]
     try:
-        return RunSpec.model_validate_json(held)
-    except ValueError as error:
+        held = json.loads(spec)
+        # How it was executed is not kept, and the default need not fit how often it logged; nothing here asks.
+        held["execution"] = {"checkpoint_every": held["evaluate"]["every"]}
+        places = _places(store, run_id)
+        held["data"] |= {"path": data or places.get("data")}
+        held["evaluate"] |= {"files": places.get("files", {})}
+        return RunSpec.model_validate(held)
+    except (ValueError, LookupError, TypeError) as error:
         where = f"{run_id} in {store.paths.root}"
         raise StoreError(f"{where}: its spec is not a run of dit-grid; was it imported?") from error
 
 
+def _places(store: Store, run_id: str) -> dict[str, Any]:
+    """Where the newest attempt that says so found data and files."""
+    said = [record.start.get("places") for record in store.attempts(run_id)]
+    return next((places for places in reversed(said) if isinstance(places, dict)), {})
+
+
 def source_of_run(
     store: Store, run_id: str, step: int | None = None, weights: Literal["ema", "raw"] | None = None,
-    vae: str | None = None,
+    vae: str | None = None, data: str | None = None,
 ) -> Source:  # fmt: skip
-    """The network of a run's checkpoint, the newest live one unless `step` is given.
+    """The network of a run's checkpoint, the newest live one unless `step` is given; `data` is where its data lie.
 
     Raises StoreError when there is no such checkpoint or it cannot be read, DataError when samples are latents and no
     decoder is known.
     """
-    run = run_spec(store, run_id)
+    run = run_spec(store, run_id, data)
     setting = default_setting(run)
     setting = setting.model_copy(update={"weights": weights or setting.weights})
     decoder = _decoder(run, setting, vae)
@@ -236,7 +253,18 @@ def _decoder(run: RunSpec, setting: EvalSetting, vae: str | None) -> Decoder | N
     else:
         decoder = None
     _check_images(run.model.channels, decoder, run.id)
+    if decoder is not None:
+        check_scaling(decoder, _scaling_of(run, decoder.scaling), vae or setting.decoder or "")
     return decoder
+
+
+def _scaling_of(run: RunSpec, otherwise: float) -> float:
+    """What the run's latents were multiplied by; `otherwise` where its data cannot be reached from here."""
+    try:
+        dataset = dataset_of(run)
+    except (DataError, OSError):
+        return otherwise
+    return dataset.scaling if isinstance(dataset, LatentFolder) else otherwise
 
 
 def _check_images(channels: int, decoder: Decoder | None, what: str) -> None:

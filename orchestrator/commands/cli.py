@@ -89,6 +89,7 @@ def plan(
     if calibrate:
         _calibrate(loaded, address)
     print_plan(loaded, planned(loaded, measured_speeds(loaded)), as_json, expectations(loaded))
+    _say_folders(loaded)
 
 
 @cli.command()
@@ -311,6 +312,17 @@ def _store(where: str | None) -> str:
     from dit_grid.orchestrator.commands.where import store_of
 
     return store_of(where)
+
+
+def _say_folders(spec: "ExperimentSpec") -> None:
+    """Say of every folder of images that is trained on which classes it has, and what in it is left out."""
+    from dit_grid.experiments.data.dataset import DataError
+    from dit_grid.experiments.data.registry import folder_notes
+
+    for path in sorted({run.data.path for run in spec.runs if run.data.path}):
+        with contextlib.suppress(DataError, OSError):  # what is wrong with data is said where it is checked
+            for line in folder_notes(path):
+                click.echo(line, err=True)
 
 
 def _calibrate(spec: "ExperimentSpec", address: str | None) -> None:

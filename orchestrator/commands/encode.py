@@ -22,7 +22,7 @@ SHOWN = 10
 
 @click.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--vae", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The VAE's weight file.")
+@click.option("--vae", required=True, type=click.Path(path_type=Path), help="The VAE's weight file or folder.")
 @click.option("-o", "--out", required=True, help="Folder or gs:// URL for the latents.")
 @click.option("--image-size", default=256, show_default=True, help="Side of ADM's centre crop, pixels.")
 @click.option("--batch", default=16, show_default=True, help="Images that the VAE sees at once.")
@@ -41,12 +41,12 @@ def encode(
     Killed at any instant, the same command goes on from the last whole shard. Hosts share the shards; whoever ends last
     writes the manifest. Unreadable images are listed and left out. Train on it with `data: {name: …, path: OUT}`.
     """
-    from dit_grid.experiments.data.encode import encode_shards, encoding_of, finish
+    from dit_grid.experiments.data.encode import CENTER_CROP, encode_shards, encoding_of, finish
     from dit_grid.experiments.data.image_folder import list_images
     from dit_grid.experiments.data.latent_shards import Making
     from dit_grid.experiments.networks.autoencoder import compiled_encode
     from dit_grid.experiments.networks.autoencoder_weights import load_vae
-    from dit_grid.experiments.networks.weight_files import weights_sha256
+    from dit_grid.experiments.networks.weight_places import weights_sha256
     from dit_grid.experiments.store.files import open_files
     from dit_grid.orchestrator.commands.hosts import share
     from dit_grid.orchestrator.screen.notices import progress
@@ -55,7 +55,10 @@ def encode(
     files, listing = open_files(out), list_images(folder)
     network = load_vae(vae)
     _check(image_size, batch, shard_images, network)
-    encoding = encoding_of(listing, _adm(Making, image_size, weights_sha256(vae)), shard_images)
+    making = Making(image_size, CENTER_CROP, weights_sha256(vae), network.config.scaling)
+    encoding = encoding_of(listing, making, shard_images)
+    for line in listing.notes:
+        click.echo(line, err=True)
     if mine.said_by:
         click.echo(f"host {mine.host} of {mine.hosts} ({mine.said_by})", err=True)
     total = sum(len(encoding.places(index)) for index in range(mine.host, encoding.shards, mine.hosts))
@@ -70,13 +73,8 @@ def encode(
             counter.skip(len(encoding.places(record.index)) - (counter.new - before))
             before = counter.new
     seconds = time.perf_counter() - began
-    _print(_summary(encoding, finish(encoding, files), files.root, counter.new, seconds), as_json)
-
-
-def _adm(making: Any, image_size: int, sha256: str) -> Any:
-    from dit_grid.experiments.data.encode import CENTER_CROP
-
-    return making(image_size, CENTER_CROP, sha256)
+    summary = _summary(encoding, finish(encoding, files), files.root, counter.new, seconds, len(listing.left_out))
+    _print(summary, as_json)
 
 
 def _check(image_size: int, batch: int, shard_images: int, network: "AutoencoderKL") -> None:
@@ -88,16 +86,21 @@ def _check(image_size: int, batch: int, shard_images: int, network: "Autoencoder
             raise RequestError(f"{name} {value}: at least 1")
 
 
-def _summary(encoding: "Encoding", manifest: "Manifest | None", root: str, new: int, seconds: float) -> dict[str, Any]:
+def _summary(
+    encoding: "Encoding", manifest: "Manifest | None", root: str, new: int, seconds: float, left_out: int
+) -> dict[str, Any]:  # fmt: skip
     return {
         "output": root,
         "complete": manifest is not None,
         "images": manifest.images if manifest else None,
         "classes": len(encoding.class_names),
+        "class_names": list(encoding.class_names),
+        "left_out": left_out,
         "shards": encoding.shards,
         "skipped": [list(entry) for entry in manifest.skipped] if manifest else None,
         "image_size": encoding.making.image_size,
         "vae_sha256": encoding.making.vae_sha256,
+        "scaling_factor": encoding.making.scaling,
         "encoded_now": new,
         "seconds": round(seconds, 3),
         "images_per_s": round(new / seconds, 3),

@@ -26,7 +26,10 @@ DRAWN = {"step": "step", "weights": "weights", "sampler": "sampler", "steps": "s
 @click.command()
 @click.argument("target", required=False)
 @click.option("--reference", metavar="FILE", help="Reference statistics, .npz, on a disk or at gs://.")
-@click.option("--features", help="Feature network: its weights (Inception), NAME=FILE, package:function, or digits.")
+@click.option(
+    "--features",
+    help="Feature network: Inception's weights, NAME=FILE (inception-clean-fid=…), package:function, or digits.",
+)
 @click.option("--metrics", help="Only these, e.g. fid,precision,recall; default: all that can be had.")
 @click.option("--make-reference", is_flag=True, help="Make reference statistics of TARGET's images, written to -o.")
 @click.option("--image-size", type=click.IntRange(min=8), help="Crop the images of a folder as ADM does.")
@@ -34,6 +37,7 @@ DRAWN = {"step": "step", "weights": "weights", "sampler": "sampler", "steps": "s
 @click.option("--where", metavar="WHERE", help="Of a RUN: spec, store or gs:// URL (default: the newest store here).")
 @click.option("--step", type=int, help="Of a RUN: checkpoint of this step instead of the newest.")
 @click.option("--raw", is_flag=True, default=None, help="Of a RUN: the raw weights, not their average (EMA).")
+@click.option("--data", metavar="PLACE", help="Of a RUN: where its data lie now, if not where it was trained.")
 @click.option("--samples", type=click.IntRange(min=1), help="Of a RUN: how many samples.")
 @click.option("--labels", type=click.Choice(["data", "uniform"]), help="Of a RUN: the data's mix, or at random.")
 @sampling_options
@@ -82,6 +86,7 @@ def _make_reference(
     if out is None or not out.endswith(".npz"):
         raise RequestError(f"-o {out or ''}: name the file for the reference, ending in .npz, e.g. -o reference.npz")
     images, network = image_set(path, image_size), _network(features)
+    _say_left_out(images)
     with progress("images", images.count) as counter, saved(out) as written:
         made = summary(make_reference(images, network, written, counter.add), written) | {"reference": out}
     if as_json:
@@ -101,6 +106,7 @@ def _score_file(
     from dit_grid.orchestrator.screen.notices import progress
 
     images = image_set(path, image_size)
+    _say_left_out(images)
     network = None if features == DIGITS or (features is None and _are_digits(images)) else _network(features)
     with progress("images", images.count) as counter:
         if network is None:
@@ -118,6 +124,11 @@ def _images(target: str) -> Path:
     if is_remote(target) and not target.endswith(".npz"):
         raise RequestError(f"{target}: at gs:// images are read from an .npz with arr_0; copy a folder to a disk first")
     return local_copy(target)
+
+
+def _say_left_out(images: "ImageSet") -> None:
+    if images.left_out:
+        click.echo(images.left_out, err=True)
 
 
 def _are_digits(images: "ImageSet") -> bool:
@@ -147,7 +158,8 @@ def _named(features: str) -> tuple[str, str | None]:
 
 def _score_run(
     target: str, reference: str | None, features: str | None, asked: tuple[str, ...], as_json: bool, *,
-    where: str | None, step: int | None, record: bool, vae: str | None, raw: bool | None, **sampling: Any,
+    where: str | None, step: int | None, record: bool, vae: str | None, raw: bool | None, data: str | None,
+    **sampling: Any,
 ) -> None:  # fmt: skip
     from dit_grid.experiments.evaluation.partial_state import StoppedError
     from dit_grid.experiments.running.checkpoint_scores import check_recordable, measure, record as record_rows
@@ -162,10 +174,10 @@ def _score_run(
     for run_id in runs_matching(store, [target]):
         if record:
             check_recordable(store, run_id)
-        settings, files = _settings(run_spec(store, run_id), asked, reference, features, vae, sampling)
+        settings, files = _settings(run_spec(store, run_id, data), asked, reference, features, vae, sampling)
         with stop_signals(_say_stopping) as stop_requested:
             try:
-                found = measure(store, run_id, step, settings, files, _say(run_id), stop_requested)
+                found = measure(store, run_id, step, settings, files, _say(run_id), stop_requested, data)
             except StoppedError:
                 raise KeyboardInterrupt from None
         if record:

@@ -16,11 +16,11 @@ LATENT_PIXELS = 8
 
 
 @click.command("import-weights")
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 @click.option("-o", "--out", default="weights", show_default=True, type=click.Path(file_okay=False, path_type=Path))
 @click.option("--raw", is_flag=True, help="Of a training checkpoint take the raw weights, not their average (EMA).")
 @click.option("--model", help="What a DiT file should hold, as XL/2; only checked.")
-@click.option("--image-size", type=int, help="Pixels a side of a DiT's images; needed for diffusers' files alone.")
+@click.option("--image-size", type=int, help="Pixels a side of a DiT's images, where no config.json says it.")
 @click.option("--heads", type=click.IntRange(min=1), help="Attention heads of a DiT of no size of the paper's.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")
 def import_weights(
@@ -33,8 +33,9 @@ def import_weights(
     dit-grid import-weights DiT-XL-2-256x256.pt
     dit-grid import-weights sd-vae-ft-mse/diffusion_pytorch_model.safetensors pt_inception-2015-12-05-6726825d.pth
 
-    Takes the original checkpoints (.pt, .ckpt, .pth), diffusers' safetensors and ADM's TensorFlow graph (.pb), without
-    torch or TensorFlow, and runs nothing that they contain. Every name and shape is checked before anything is written.
+    Takes the original checkpoints (.pt, .ckpt, .pth), diffusers' safetensors, folders and shards, and ADM's TensorFlow
+    graph (.pb), without torch or TensorFlow, and runs nothing that they contain. Every name and shape is checked before
+    anything is written.
     """
     from dit_grid.experiments.networks.published import import_weights as imported
     from dit_grid.orchestrator.screen.notices import plain_warnings
@@ -67,12 +68,29 @@ def _print(one: "Imported") -> None:
     known = {True: "the published file", False: "NOT the published file's", None: "no published hash is known"}
     click.echo(f"{one.file}: {one.network}; {one.tensors} tensors, {one.parameters:,} numbers")
     click.echo(f"  SHA-256 {one.sha256} ({known[one.published]}); every name and shape is as expected")
+    if one.claims:
+        click.echo(f"  by its header, which is not checked, it was imported from {one.claims}")
+    if one.kind == "dit":
+        click.echo(f"  {_trained(one)}")
     click.echo(f"  written: {one.written}")
+
+
+def _trained(one: "Imported") -> str:
+    """What the file says of how it was trained, and what follows."""
+    from dit_grid.experiments.networks.objectives import other_than_noise
+    from dit_grid.experiments.networks.published import UNSAID
+
+    if not one.objective:
+        return UNSAID.format(file="the file")
+    said = ", ".join(f"{name} {value}" for name, value in one.objective.items())
+    return f"it says: {said}" + ("; it is kept, but not sampled as a DiT" if other_than_noise(one.objective) else "")
 
 
 def _next(done: "list[Imported]") -> str:
     """The command that uses what was imported, with names in capitals for what is still missing."""
-    path = {one.kind: one.written for one in done}
+    from dit_grid.experiments.networks.objectives import other_than_noise
+
+    path = {one.kind: one.written for one in done if not other_than_noise(one.objective)}
     if "dit" not in path and "inception" in path and "vae" not in path:
         return f"dit-grid evaluate SAMPLES.npz --reference REFERENCE.npz --features {path['inception']}"
     dit, vae = path.get("dit", "DIT_FILE"), path.get("vae", "VAE_FILE")

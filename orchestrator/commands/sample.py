@@ -50,9 +50,9 @@ def sampling_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--where", metavar="WHERE", help="Spec, store or gs:// URL (default: the newest store here).")
 @click.option("--step", type=int, help="Checkpoint of this step instead of the newest.")
 @click.option("--raw", is_flag=True, help="The raw weights, not their average (EMA).")
-@click.option("--weights", type=click.Path(dir_okay=False, path_type=Path), help="A published or imported DiT file.")
+@click.option("--weights", type=click.Path(path_type=Path), help="A published or imported DiT file or folder.")
 @click.option("--model", help="With --weights: what the file should hold, as XL/2.")
-@click.option("--image-size", type=int, help="With --weights: pixels a side; needed for diffusers' files alone.")
+@click.option("--image-size", type=int, help="With --weights: pixels a side, where no config.json says it.")
 @sampling_options
 @click.option("--classes", help="Rows of the sheet, e.g. 207,360 or 0-9.")
 @click.option("--seeds", default=8, show_default=True, type=click.IntRange(1, 1000), help="Columns of the sheet.")
@@ -60,12 +60,13 @@ def sampling_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--npz", metavar="FILE", help="Write ADM's form here, not a sheet; may be at gs://.")
 @click.option("--count", type=click.IntRange(min=1), help="With --npz: how many samples (default 50,000).")
 @click.option("--labels", type=click.Choice(["data", "uniform"]), help="With --npz: the data's mix, or at random.")
+@click.option("--data", metavar="PLACE", help="Where a RUN's data lie now, if not where it was trained.")
 @click.option("--host", metavar="I/N", help="With --npz: draw share I of N; default as the launcher says, or all.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
 def sample(
     runs: tuple[str, ...], where: str | None, step: int | None, raw: bool, weights: Path | None, model: str | None,
     image_size: int | None, classes: str | None, seeds: int, out: str | None, npz: str | None, count: int | None,
-    labels: str | None, host: str | None, as_json: bool, vae: str | None, **asked: Any,
+    labels: str | None, data: str | None, host: str | None, as_json: bool, vae: str | None, **asked: Any,
 ) -> None:  # fmt: skip
     """Draw pictures: a sheet (rows are classes, columns noises), or with --npz many samples for any FID program.
 
@@ -90,7 +91,7 @@ def sample(
             size = None if image_size is None else _latents(image_size)
             named = {weights.stem: lambda: _of_file(weights, vae, raw, model, size)}
         else:
-            named = _of_runs(runs, where, step, raw, vae)
+            named = _of_runs(runs, where, step, raw, vae, data)
         if npz is not None:
             written = [_npz(named, npz, count or 50_000, labels, host, asked)]
         else:
@@ -121,7 +122,7 @@ def _of_file(path: Path, vae: str | None, raw: bool, model: str | None, latents:
 
 
 def _of_runs(
-    runs: tuple[str, ...], where: str | None, step: int | None, raw: bool, vae: str | None
+    runs: tuple[str, ...], where: str | None, step: int | None, raw: bool, vae: str | None, data: str | None
 ) -> "dict[str, Callable[[], Source]]":
     from dit_grid.experiments.sampling.pictures import source_of_run
     from dit_grid.experiments.store import Store
@@ -129,7 +130,7 @@ def _of_runs(
 
     store = Store.open(store_of(where))
     return {
-        run_id: partial(source_of_run, store, run_id, step, "raw" if raw else None, vae)
+        run_id: partial(source_of_run, store, run_id, step, "raw" if raw else None, vae, data)
         for run_id in runs_matching(store, runs)
     }
 

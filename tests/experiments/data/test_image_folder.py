@@ -8,7 +8,8 @@ from PIL import Image
 
 from dit_grid.experiments.data import image_folder
 from dit_grid.experiments.data.dataset import DataError
-from dit_grid.experiments.data.image_folder import ImageFolder, check_uniform, list_images, survey
+from dit_grid.experiments.data.image_folder import ImageFolder, check_uniform, list_images, read_cropped, survey
+from dit_grid.experiments.data.registry import dataset_named, folder_notes
 
 
 def save(path, size=(12, 10), mode="RGB", value=0):
@@ -110,3 +111,69 @@ def test_bad_layouts_are_refused(tmp_path, folder):
     (folder / "elk").rmdir()
     with pytest.raises(DataError, match="5 images to hold out of 5; allowed is 0 to 4"):
         ImageFolder(folder, 8, heldout_images=5)
+
+
+def sixteen_bits(path, value, size=(12, 10)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full(size[::-1], value, np.uint16)).save(path)
+
+
+def test_sixteen_bit_grey_is_scaled_and_not_cut_off(tmp_path):
+    """A mean of 20,000 of 65,535 is 78 of 255; Pillow's own conversion makes white of all above 255."""
+    for value, eight in ((0, 0), (20_000, 78), (257, 1), (65_535, 255)):
+        sixteen_bits(tmp_path / "scans" / "a.png", value)
+        assert np.all(read_cropped(tmp_path / "scans" / "a.png", 8) == eight)
+    assert survey(list_images(tmp_path)).modes == {"L": 1}
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_modes_whose_numbers_have_no_range_are_refused_by_name(tmp_path, dtype):
+    (tmp_path / "scans").mkdir()
+    Image.fromarray(np.ones((8, 8), dtype)).save(tmp_path / "a.tif")
+    (tmp_path / "a.tif").rename(tmp_path / "scans" / "a.png")
+    with pytest.raises(
+        DataError, match=r"a\.png: mode [IF], whose numbers have no stated range; allowed are images of 8"
+    ):
+        ImageFolder(tmp_path, 8).all()
+
+
+def litter(folder):
+    """What macOS, Synology, notebooks and Windows leave, at every depth."""
+    for place in (folder, folder / "ant"):
+        save(place / "__MACOSX" / "ant" / "._0.png")
+        save(place / "@eaDir" / "0.png" / "SYNOFILE_THUMB_M.jpg")
+        save(place / ".ipynb_checkpoints" / "0-checkpoint.png")
+        (place / "._0.png").write_bytes(b"\0\5\x16\7")
+        (place / "Thumbs.db").write_bytes(b"x")
+        (place / ".DS_Store").write_bytes(b"x")
+
+
+def test_what_systems_leave_is_no_class_and_no_image(folder):
+    before = list_images(folder)
+    litter(folder)
+    assert list_images(folder) == before
+    assert ImageFolder(folder, 8).all().images.shape == (5, 8, 8, 3)
+
+
+def test_what_else_is_left_out_is_counted_and_named(folder):
+    litter(folder)
+    save(folder / "cover.png")
+    save(folder / "ant" / "scan.tif")
+    (folder / "bee" / "gone.png").symlink_to(folder / "nowhere.png")
+    (folder / "cat" / "more").symlink_to(folder / "ant")
+    (folder / "cat" / "notes").write_text("x")
+    listing = list_images(folder)
+    assert len(listing.files) == 5
+    said, left_out = listing.notes
+    assert said.endswith("5 images of 3 classes: ant, bee, cat")
+    kinds = "pictures 1, .tif 1, dead links 1, links to folders 1, no suffix 1"
+    assert left_out.endswith(f"5 files left out ({kinds}): cover.png, ant/scan.tif, bee/gone.png, …")
+    save(folder / "dog" / "a.tif")
+    with pytest.raises(DataError, match=r"1 class folders without an image: dog \(holds \.tif 1\)"):
+        list_images(folder)
+
+
+def test_a_folder_of_images_stays_one_whatever_lies_at_its_top(folder):
+    (folder / "labels.json").write_text("{}")
+    assert isinstance(dataset_named("mine", str(folder), 8), ImageFolder)
+    assert folder_notes(str(folder))[0].endswith("5 images of 3 classes: ant, bee, cat")

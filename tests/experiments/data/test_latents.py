@@ -14,6 +14,7 @@ from dit_grid.experiments.data.dataset import DataError
 from dit_grid.experiments.data.encode import encode_shards, encoding_of, finish
 from dit_grid.experiments.data.image_folder import list_images
 from dit_grid.experiments.data.latent_shards import (
+    LATENT_SCALE,
     Making,
     begin,
     damaged_shards,
@@ -22,7 +23,7 @@ from dit_grid.experiments.data.latent_shards import (
     read_manifest,
     record_path,
 )
-from dit_grid.experiments.data.latents import LATENT_SCALE, LatentFolder
+from dit_grid.experiments.data.latents import LatentFolder
 from dit_grid.experiments.data.registry import dataset_named
 from dit_grid.experiments.store.files import open_files
 
@@ -119,6 +120,26 @@ def test_unreadable_images_are_skipped_and_listed(tmp_path, listing):
     skipped = [name for shard in read_manifest(folder).shards for name, _ in shard.skipped]
     assert skipped == ["bee/05.png"]
     assert list(brightness(LatentFolder("few", folder).all())) == [20 * i for i in range(IMAGES) if i != 5]
+
+
+def test_latents_are_multiplied_by_the_scale_that_their_making_says(tmp_path, listing):
+    """Shards hold what the autoencoder gives, the same for every scale; training and identity follow the record."""
+    scaled = Making(16, "adm center crop", "ab" * 32, scaling=0.13025)
+    for name, making in (("usual", MAKING), ("scaled", scaled)):
+        files = open_files(str(tmp_path / name))
+        list(encode_shards(listing, job(listing, making), encode, files))
+        assert finish(job(listing, making), files) is not None
+    usual, other = (LatentFolder("few", tmp_path / name) for name in ("usual", "scaled"))
+    expected = usual.all().images / np.float32(0.18215) * np.float32(0.13025)
+    np.testing.assert_allclose(other.all().images, expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        other.batch(0, 3, 4).images, usual.batch(0, 3, 4).images * (0.13025 / 0.18215), rtol=1e-5
+    )
+    assert other.fingerprint != usual.fingerprint
+    assert "scaling" not in (tmp_path / "usual" / "manifest.json").read_text()  # as before there were other scales
+    for there, asked in (("usual", scaled), ("scaled", MAKING)):
+        with pytest.raises(DataError, match=r"encoded differently: scaling is 0\.\d+ there and 0\.\d+ now"):
+            next(encode_shards(listing, job(listing, asked), encode, open_files(str(tmp_path / there))))
 
 
 def test_output_of_another_making_is_refused_with_what_differs(tmp_path, listing):

@@ -74,3 +74,34 @@ def test_places_without_images_say_so(tmp_path):
             image_set(tmp_path / name)
     with pytest.raises(DataError, match=r"images of an \.npz are taken as they are; leave --image-size out"):
         image_set(tmp_path / "none.npz", 256)
+
+
+def test_a_stray_picture_beside_class_folders_is_not_scored_alone(tmp_path):
+    for i in range(3):
+        save(tmp_path / f"c{i}" / "x.png", value=i)
+    save(tmp_path / "cover.png", (9, 9))
+    save(tmp_path / "__MACOSX" / "c0" / "x.png", (9, 9))
+    images = image_set(tmp_path)
+    assert pixels(images)[:, 0, 0, 0].tolist() == [0, 1, 2]
+    assert images.left_out.endswith("1 files left out (pictures 1): cover.png")
+
+
+def test_a_few_pictures_below_many_are_left_out_by_name(tmp_path):
+    for i in range(3):
+        save(tmp_path / f"{i}.png", value=i)
+    save(tmp_path / "sheets" / "sheet.png", (9, 9))
+    (tmp_path / "._0.png").write_bytes(b"x")
+    images = image_set(tmp_path)
+    assert pixels(images).shape == (3, 4, 6, 3)
+    assert images.left_out.endswith("1 files left out (pictures 1): sheets/sheet.png")
+
+
+def test_the_same_pictures_at_sixteen_bits_are_the_same_images(tmp_path):
+    grey = np.random.default_rng(0).integers(0, 256, (4, 8, 8), dtype=np.uint8)
+    for i, image in enumerate(grey):
+        for name, saved in (("eight", image), ("sixteen", image.astype(np.uint16) * 257)):
+            (tmp_path / name).mkdir(exist_ok=True)
+            Image.fromarray(saved).save(tmp_path / name / f"{i}.png")
+    for crop in (None, 8):
+        eight, sixteen = (pixels(image_set(tmp_path / name, crop)) for name in ("eight", "sixteen"))
+        assert np.array_equal(eight, sixteen)

@@ -1,5 +1,7 @@
 """Reference statistics of every known program are read; a reference that does not fit the samples is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from dit_grid.experiments.metrics.reference import (
     read_reference,
     write_reference,
 )
+from dit_grid.experiments.networks.features import PREPARATIONS
 from dit_grid.experiments.networks.weight_files import file_sha256
 
 MU, SIGMA = np.arange(3.0), np.eye(3, dtype=np.float32)
@@ -38,6 +41,35 @@ def test_published_forms(tmp_path, arrays, spatial):
     assert (found.spatial is not None) == spatial
     assert (found.name, found.sha256, found.provenance) == ("VIRTUAL", file_sha256(path), None)
     check_comparable(found, MADE, features=3)
+
+
+SCORED = Provenance("inception", "ab" * 32, PREPARATIONS["tf1"], 9, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "arrays", "resize"),
+    [
+        ("VIRTUAL.npz", {"mu": MU, "sigma": SIGMA, "mu_s": MU, "sigma_s": SIGMA}, "tf1"),
+        ("in256.npz", {"ref_mu": MU, "ref_sigma": SIGMA}, "tf1"),
+        ("cifar10_clean_train_32.npz", {"mu": MU, "sigma": SIGMA}, "clean-fid"),
+        ("ffhq_legacy_pytorch_trainval_256.npz", {"mu": MU, "sigma": SIGMA}, "pytorch-fid"),
+        ("mine_legacy_tensorflow_custom_na.npz", {"mu": MU, "sigma": SIGMA}, "tf1"),
+        ("stats.npz", {"mu": MU, "sigma": SIGMA}, ""),
+    ],
+)
+def test_the_resize_that_a_file_shows_is_held_against_the_samples(tmp_path, name, arrays, resize):
+    np.savez(tmp_path / name, **arrays)
+    found = read_reference(tmp_path / name)
+    assert found.resize == resize
+    if resize == "tf1":
+        check_comparable(found, SCORED, features=3)
+    elif resize:
+        with pytest.raises(MismatchError, match=rf"was made with .*\({resize}\).*--features inception-{resize}=FILE"):
+            check_comparable(found, SCORED, features=3)
+        check_comparable(found, replace(SCORED, preparation=PREPARATIONS[resize]), features=3)
+    else:
+        with pytest.warns(UserWarning, match="reference stats does not say how its images were resized"):
+            check_comparable(found, SCORED, features=3)
 
 
 def test_our_own_files_say_how_they_were_made(tmp_path):

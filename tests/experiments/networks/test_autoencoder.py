@@ -1,5 +1,6 @@
 """The VAE encodes and decodes as diffusers does, on recipe weights, and takes the weight files of three programs."""
 
+import collections
 import json
 import re
 from pathlib import Path
@@ -12,14 +13,9 @@ from flax import nnx
 from safetensors.numpy import save_file
 
 from dit_grid.experiments.networks.autoencoder import LatentGaussian, VAEConfig, compiled_decode, compiled_encode
-from dit_grid.experiments.networks.autoencoder_weights import (
-    VAEWeightsError,
-    load_vae,
-    read_config,
-    tensor_shapes,
-    vae_of,
-)
-from dit_grid.model import weights
+from dit_grid.experiments.networks.autoencoder_config import VAEWeightsError, read_config
+from dit_grid.experiments.networks.autoencoder_weights import config_of, load_vae, tensor_shapes, vae_of
+from dit_grid.experiments.networks.weight_places import read_weights
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 KNOWN = json.loads((GOLDEN / "vae_kl.json").read_text())
@@ -90,7 +86,7 @@ def as_original(tensors, prefix=""):
     for name, array in named.items():
         if "attn_1" in name and array.ndim == 2:
             named[name] = array[:, :, None, None]
-    return named | {"loss.logvar": np.zeros(()), "model_ema.decay": np.zeros(())}
+    return named | {"loss.logvar": np.zeros((), np.float32), "model_ema.decay": np.zeros((), np.float32)}
 
 
 def states_equal(first, second):
@@ -109,11 +105,11 @@ def test_every_spelling_of_the_names_gives_the_same_network(tiny):
         assert states_equal(vae_of(TINY, spelled), known)
 
 
-def test_files_load_with_the_sizes_beside_them(tmp_path, tiny, monkeypatch):
+def test_files_load_with_the_sizes_beside_them(tmp_path, tiny, torch_writing):
     (tmp_path / "config.json").write_text(json.dumps(KNOWN["cases"]["tiny"]["config"]))
     save_file(tiny, tmp_path / "vae.safetensors")
-    (tmp_path / "vae.ckpt").touch()
-    monkeypatch.setattr(weights, "read_torch_file", lambda _: {"state_dict": as_original(tiny), "epoch": 3})
+    held = {"state_dict": as_original(tiny), "epoch": 3, "callbacks": {collections.Counter: {"best": 1}}}
+    (tmp_path / "vae.ckpt").write_bytes(torch_writing.torch_bytes(held))
 
     assert read_config(tmp_path / "config.json") == TINY
     assert states_equal(load_vae(tmp_path / "vae.safetensors"), vae_of(TINY, tiny))
@@ -135,6 +131,55 @@ def test_other_files_are_refused_with_what_differs_and_where_to_get_the_right_on
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(VAEWeightsError, match=r"no 'block_out_channels': not the config\.json of an AutoencoderKL"):
         read_config(tmp_path / "config.json")
+
+
+CONFIG = KNOWN["cases"]["tiny"]["config"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"shift_factor": 0.0609}, r"shift_factor 0\.0609"),
+        ({"latents_mean": [0.1], "latents_std": [1.0]}, r"latents_mean \[0\.1\].*latents_std"),
+        ({"act_fn": "relu"}, "act_fn 'relu'"),
+        ({"out_channels": 4}, "out_channels 4"),
+        ({"in_channels": 1, "out_channels": 1}, "in_channels 1: images of 3 channels"),
+        ({"latent_channels": 3}, "latent_channels 3 is not supported"),
+        ({"use_quant_conv": False}, "use_quant_conv False"),
+        ({"mid_block_add_attention": False}, "mid_block_add_attention False"),
+        ({"_class_name": "AutoencoderTiny"}, "_class_name 'AutoencoderTiny'"),
+        ({"down_block_types": ["AttnDownEncoderBlock2D"] * 4}, "down_block_types .*DownEncoderBlock2D alone"),
+        ({"new_setting": 2}, r"new_setting 2 \(not known here\)"),
+        ({"scaling_factor": 0}, "scaling_factor 0: a number above 0"),
+        ({"scaling_factor": float("nan")}, "scaling_factor nan: a number above 0"),
+        ({"layers_per_block": 10**9}, "layers_per_block 1000000000: a whole number from 1 to 16"),
+        ({"block_out_channels": [16] * 1000}, "has 1000 levels"),
+        ({"block_out_channels": 16}, "block_out_channels"),
+        ({"norm_num_groups": 3}, "block_out_channels 16 is no multiple of norm_num_groups 3"),
+    ],
+)
+def test_settings_that_would_make_other_numbers_are_refused_by_name(tmp_path, setting, words):
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG | setting))
+    with pytest.raises(VAEWeightsError, match=words):
+        read_config(tmp_path / "config.json")
+
+
+def test_the_scale_of_latents_is_the_files_own(tmp_path, tiny, torch_writing):
+    """0.13025 is SDXL's: its latents are multiplied by that where they train, and divided where they are decoded."""
+    save_file(tiny, tmp_path / "vae.safetensors")
+    latents = np.random.default_rng(0).standard_normal((1, 8, 8, 4)).astype(np.float32)
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG | {"scaling_factor": 0.13025, "force_upcast": True}))
+    theirs = load_vae(tmp_path / "vae.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps({k: v for k, v in CONFIG.items() if k != "scaling_factor"}))
+    usual = load_vae(tmp_path)
+    assert (theirs.config.scaling, usual.config.scaling) == (0.13025, 0.18215)
+    same = compiled_decode(usual)(latents * np.float32(0.18215 / 0.13025))
+    np.testing.assert_allclose(compiled_decode(theirs)(latents), same, rtol=0, atol=1e-5)
+    (tmp_path / "config.json").unlink()
+    held = {f"first_stage_model.{name}": array for name, array in as_original(tiny).items()}
+    shapes = {"x.ckpt": held | {"scale_factor": np.array(0.2, np.float32)}}
+    (tmp_path / "x.ckpt").write_bytes(torch_writing.torch_bytes(shapes["x.ckpt"]))
+    assert config_of(tmp_path / "x.ckpt", read_weights(tmp_path / "x.ckpt")).scaling == np.float32(0.2)
 
 
 def test_images_that_do_not_divide_into_latents_are_refused(tiny):

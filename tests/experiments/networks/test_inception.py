@@ -9,7 +9,8 @@ from flax import nnx
 from safetensors.numpy import save_file
 
 from dit_grid.experiments.networks import inception
-from dit_grid.experiments.networks.inception import Inception, features, resize_tf1
+from dit_grid.experiments.networks.features import PREPARATIONS
+from dit_grid.experiments.networks.inception import Inception, features, resize_clean, resize_half_pixel, resize_tf1
 from dit_grid.experiments.networks.inception_weights import (
     InceptionWeightsError,
     feature_network,
@@ -53,6 +54,29 @@ def test_features_are_the_golden_ones(size, tensors, recipe_images):
             known = golden[f"{name}_{size}"]
             # float32 against float64: 4e-7 of the largest value, spatial 4e-6; the typical mistakes cost 1e-2.
             np.testing.assert_allclose(array, known, rtol=0, atol=1e-5 * np.abs(known).max())
+
+
+RESIZES = json.loads((GOLDEN / "inception_resizes.json").read_text())
+
+
+@pytest.mark.parametrize("size", ["32", "64", "256", "299", "512"])
+def test_other_programs_resizes_are_theirs(size, recipe_images):
+    """pytorch-fid's through torch, clean-fid's through Pillow, at points of images of seeded noise and ramps."""
+    images, known = recipe_images(RESIZES[size]["img_seed"], 2, int(size)), RESIZES[size]
+    at = tuple(np.array(known["points"]).T)
+    half, clean = np.asarray(resize_half_pixel(images, 299)), resize_clean(images, 299)
+    # Positions in float32 are off by 1e-5 of a pixel at most, and neighbours differ by up to 255.
+    np.testing.assert_allclose(half[at], known["pytorch_halfpixel_bilinear"], rtol=0, atol=6e-3)
+    np.testing.assert_allclose(clean[at], known["clean_pil_bicubic"], rtol=0, atol=2e-3)
+    np.testing.assert_allclose([half.mean(), clean.mean()], [known["pytorch_mean"], known["clean_mean"]], rtol=1e-5)
+
+
+def test_features_may_be_made_with_either_resize(tensors, recipe_images):
+    network, images = inception_of(tensors), recipe_images(KNOWN["img_seed"]["64"], 4, 64)
+    found = {name: np.asarray(feature_network(network, "", name).extract(images)["pool"]) for name in PREPARATIONS}
+    for other in ("pytorch-fid", "clean-fid"):
+        assert 1e-3 < np.linalg.norm(found[other] - found["tf1"]) / np.linalg.norm(found["tf1"]) < 0.2
+    assert feature_network(network, "", "clean-fid").preparation == "uint8, Pillow bicubic to 299 (clean-fid)"
 
 
 @pytest.mark.slow
