@@ -93,8 +93,8 @@ class DiTConfig:
     ) -> Self:  # fmt: skip
         """The paper's network of that name, for example "XL/2": a size of `SIZES`, a slash and the patch side."""
         size, slash, patch = name.removeprefix("DiT-").partition("/")
-        if not slash or not patch.isdecimal():
-            raise ConfigError(f"model name {name!r} is not SIZE/PATCH, for example 'XL/2' or 'B/4'")
+        if not slash or not (patch.isascii() and patch.isdecimal() and len(patch) < 7):
+            raise ConfigError(f"model name {name[:60]!r} is not SIZE/PATCH, for example 'XL/2' or 'B/4'")
         _require_choice("model size", size, tuple(SIZES))
         depth, width, heads = SIZES[size]
         return cls(
@@ -127,9 +127,9 @@ def _require_choice(field: str, value: object, allowed: tuple[str, ...]) -> None
         return
     near = difflib.get_close_matches(str(value), allowed, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ConfigError(f"{field} {value!r} is not one of {', '.join(allowed)}{hint}")
+    raise ConfigError(f"{field} {str(value)[:60]!r} is not one of {', '.join(allowed)}{hint}")
 
 
 def _divisors(number: int) -> list[int]:
-    most = number if number <= 10_000 else 1024  # of an absurd number a few do
-    return [n for n in range(1, most + 1) if number % n == 0]
+    """The divisors of a number, up to 10,000: enough for a hint, also of a number with twenty digits."""
+    return [n for n in range(1, min(number, 10_000) + 1) if number % n == 0]

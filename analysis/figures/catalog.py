@@ -28,6 +28,7 @@ from dit_grid.analysis.figures.samples import sample_sheet
 from dit_grid.analysis.figures.sampling_compute import metric_against_sampling_compute, sampling_rows
 from dit_grid.analysis.figures.steps import metric_against_steps
 from dit_grid.analysis.figures.training_compute import metrics_against_training_compute
+from dit_grid.analysis.fits.usable import is_usable
 from dit_grid.analysis.laws.scaling import ScalingLaw, law
 from dit_grid.analysis.results.families import main_family
 from dit_grid.analysis.results.frames import NotMeasuredError, Results
@@ -70,7 +71,7 @@ class Material:
         """The law of the main metric, which names the runs of other families; raises NotMeasuredError without one."""
         found = law(self.results, self.metric)
         if found.points.empty:
-            raise NotMeasuredError(f"no run has its final {self.metric} yet")
+            raise NotMeasuredError(f"no run has a final {self.metric} yet; {found.unusable or 'none was measured'}")
         return replace(found, left_out=(*self._family[1], *found.left_out))
 
     @cached_property
@@ -81,7 +82,7 @@ class Material:
     @cached_property
     def metrics(self) -> list[str]:
         """The metrics measured, in the paper's order, the main one first."""
-        have = set(self.results.evals["metric"])
+        have = {str(name) for name, rows in self.results.evals.groupby("metric") if _any_usable(str(name), rows)}
         known = [name for name in PAPER_METRICS if name in have]
         return list(dict.fromkeys([self.metric, *known, *sorted(have)]))
 
@@ -90,6 +91,10 @@ class Material:
         """The paper's metrics that are missing, where own results are of its experiment."""
         wanted = PAPER_METRICS if self.metric == "fid" else ()
         return tuple(metric_named(name).label for name in wanted if name not in self.metrics)
+
+
+def _any_usable(metric: str, rows: pd.DataFrame) -> bool:
+    return bool(is_usable(rows["value"], metric_named(metric).log).any())
 
 
 @dataclass(frozen=True)

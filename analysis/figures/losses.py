@@ -11,6 +11,7 @@ from dit_grid.analysis.figures.axes import step_ticks
 from dit_grid.analysis.figures.chart import Chart, drawing, new_chart
 from dit_grid.analysis.figures.curves import without_a_line
 from dit_grid.analysis.figures.style import legends, patch_dashes, patch_handles, size_colours, size_handles
+from dit_grid.analysis.fits.usable import described, is_usable
 from dit_grid.analysis.results.frames import NotMeasuredError, Results, in_grid_order
 
 EARLY = 0.15
@@ -57,18 +58,23 @@ def training_loss(results: Results, smooth: float = 0.02) -> Chart:
 
 
 def loss_lines(train: pd.DataFrame, smooth: float = 0.02) -> pd.DataFrame:
-    """The curves drawn, in grid order: `loss`, `smoothed`, and as `run_id` the run (of many: the model)."""
+    """The curves drawn, in grid order: `loss`, `smoothed`, and as `run_id` the run (of many: the model).
+
+    Raises NotMeasuredError where no loss is a number that can be drawn.
+    """
     return _smoothed(_models_of(train), smooth)
 
 
 def _models_of(train: pd.DataFrame) -> pd.DataFrame:
     """The loss curves to draw: of each run, or where those are many of each model, under its name as `run_id`."""
     keep = ["run_id", "model", "size", "patch", "params", "run_seed", "step", "loss"]
-    data = train.loc[np.isfinite(train["loss"]), keep]
+    data = train.loc[np.asarray(is_usable(train["loss"])), keep]
+    if data.empty:
+        raise NotMeasuredError(f"no training loss that can be drawn: {described(train, 'loss', 'loss')}")
     if data["run_id"].nunique() <= APART:
         return data
-    mean = data.groupby(["model", "size", "patch", "params", "step"], sort=False)["loss"].agg(loss="mean", runs="size")
-    mean = mean.reset_index()
+    steps = data.groupby(["model", "size", "patch", "params", "step"], sort=False)["loss"]
+    mean = steps.agg(loss="mean", runs="size").reset_index()
     whole = mean["runs"] == mean.groupby(["model", "params"])["runs"].transform("max")  # else a mean jumps as runs end
     return mean[whole].assign(run_id=mean["model"] + " " + mean["params"].astype(str), run_seed=0)
 

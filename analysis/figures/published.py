@@ -5,6 +5,7 @@ What is here selects from Table 4 and Table 2; other metrics and other data have
 
 import pandas as pd
 
+from dit_grid.analysis.fits.usable import is_usable
 from dit_grid.analysis.laws.scaling import ScalingLaw
 from dit_grid.analysis.paper.selections import other_methods, twelve
 from dit_grid.analysis.paper.tables import paper_results
@@ -37,6 +38,7 @@ def methods_beside(law: ScalingLaw, results: Results) -> pd.DataFrame:
     rows = [{"name": f"{best['model']} here", "value": best["value"], "gmacs": best["gmacs"], "own": True}]
     evals = results.evals
     guided = evals[(evals["metric"] == law.metric) & (evals["step"] == evals["steps"]) & (evals["guidance"] > 1)]
+    guided = guided[is_usable(guided["value"], positive=True)]
     if len(guided):
         top = guided.sort_values("value").iloc[0]
         rows.append({"name": f"{top['model']}-G here", "value": top["value"], "gmacs": top["gmacs"], "own": True})

@@ -10,6 +10,7 @@ from dit_grid.analysis.figures.axes import SAMPLE_GMACS, log_x, plain_ticks
 from dit_grid.analysis.figures.chart import FAINT, Chart, drawing, headline, new_chart
 from dit_grid.analysis.figures.curves import draw_curve, reads
 from dit_grid.analysis.figures.style import legends, patch_handles, size_colours, size_handles
+from dit_grid.analysis.fits.usable import is_usable
 from dit_grid.analysis.results.frames import NotMeasuredError, Results, in_grid_order
 from dit_grid.analysis.results.metric_names import metric_named
 
@@ -30,6 +31,7 @@ def sampling_rows(results: Results, metric: str) -> pd.DataFrame:
     """
     evals = results.evals
     rows = evals[(evals["metric"] == metric) & (evals["step"] == evals["steps"]) & evals["sampler_steps"].notna()]
+    rows = rows[is_usable(rows["value"], metric_named(metric).log)]
     families = rows.groupby(list(SAME), dropna=False)
     counts = families.agg(numbers=("sampler_steps", "nunique"), runs=("run_id", "nunique"))
     if counts.empty or counts["numbers"].max() < 2:

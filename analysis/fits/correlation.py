@@ -34,13 +34,15 @@ def correlate(frame: pd.DataFrame, x: str, y: str, log_x: bool = True, log_y: bo
     The interval is Fisher's: tanh(atanh r ± 1.96/√(n−3)), which takes points as independent and jointly normal.
 
     Raises:
-        CannotFitError: fewer than four usable points.
+        CannotFitError: fewer than four usable points, or all of them alike.
     """
     logs = tuple(c for c, log in ((x, log_x), (y, log_y)) if log)
     rows, _ = usable(frame, (x, y), positive=logs)
     if len(rows) < 4:
         raise CannotFitError(f"a correlation with an interval needs at least 4 points; got {len(rows)}")
     xs, ys = (np.log10(rows[c]) if c in logs else rows[c] for c in (x, y))
+    if not np.ptp(xs) or not np.ptp(ys):
+        raise CannotFitError(f"a correlation needs values that differ; all {len(rows)} are alike")
     r = float(np.corrcoef(xs, ys)[0, 1])
     half = ndtri(0.975) / np.sqrt(len(rows) - 3)
     low, high = np.tanh(np.arctanh(r) + np.array([-half, half])) if abs(r) < 1 else (r, r)

@@ -80,7 +80,7 @@ class Floored:
         columns = (*self.predictors, self.y)
         rows, dropped = usable(frame, columns, positive=columns)
         bound = Floored(self.law.bound_to(rows))
-        require(len(rows), len(bound.coefficients()), self.name)
+        require(len(rows), len(bound.coefficients()), self.name, dropped)
         target = np.log(rows[self.y].to_numpy(dtype=float))
         design = bound.law.design(rows)
         theta, converged = _search(design, target)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dit_grid.analysis.fits.result import Array, Dropped, FitResult, Status
-from dit_grid.analysis.fits.rows import CannotFitError, domain_of, multiple_r, require, usable
+from dit_grid.analysis.fits.rows import CannotFitError, domain_of, listed, multiple_r, require, usable
 
 CONDITION_LIMIT = 1e8
 """Above it, half of float64's sixteen digits are gone from the coefficients."""
@@ -71,9 +71,9 @@ class LinearLaw:
         logged = (*self.predictors, self.y) if self.log_y else self.predictors
         rows, dropped = usable(frame, (*self.predictors, self.y), positive=logged)
         if rows.empty:
-            raise CannotFitError(f"{self.name}: no usable point")
+            raise CannotFitError(f"{self.name}: no usable point{listed(dropped)}")
         law = self.bound_to(rows)
-        require(len(rows), len(law.coefficients()), law.name)
+        require(len(rows), len(law.coefficients()), law.name, dropped)
         observed = rows[law.y].to_numpy(dtype=float)
         return _solve(law, rows, np.log(observed) if law.log_y else observed, dropped)
 

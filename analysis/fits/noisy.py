@@ -45,7 +45,7 @@ def fit_with_noise(law: LinearLaw, frame: pd.DataFrame, noise: "float | pd.Serie
     columns = (*law.predictors, law.y)
     rows, dropped = usable(frame, columns, positive=columns if law.log_y else law.predictors)
     law = law.bound_to(rows)
-    require(len(rows), len(law.coefficients()), law.name)
+    require(len(rows), len(law.coefficients()), law.name, dropped)
     tau = np.broadcast_to(
         np.asarray(noise if np.isscalar(noise) else pd.Series(noise).loc[rows.index]), len(rows)
     ).astype(float)

@@ -76,7 +76,7 @@ class SumOfPowers:
             CannotFitError: a column is missing, or there are no more points than coefficients.
         """
         rows, dropped = usable(frame, (*self.x, self.y), positive=(*self.x, self.y))
-        require(len(rows), 2 * len(self.x) + self.floor, self.name)
+        require(len(rows), 2 * len(self.x) + self.floor, self.name, dropped)
         problem = Problem.of(self, rows)
         theta, objective, converged = problem.solve(with_floor=False)
         bounded = self.floor

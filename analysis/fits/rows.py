@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dit_grid.analysis.fits.result import Array, Dropped
+from dit_grid.analysis.fits.usable import LARGEST, SMALLEST, is_usable
 
 
 class CannotFitError(ValueError):
@@ -21,6 +22,8 @@ def usable(
 ) -> tuple[pd.DataFrame, tuple[Dropped, ...]]:
     """The rows finite in all `columns`, and > 0 in those whose logarithm is taken (`positive`); and those left out.
 
+    What is no number, or so large or small that fits overflow, is left out like a NaN.
+
     Raises:
         CannotFitError: a column is missing.
     """
@@ -29,28 +32,58 @@ def usable(
         raise CannotFitError(
             f"no column {', '.join(map(repr, absent))}; the frame has {', '.join(map(str, frame.columns))}"
         )
-    finite = np.isfinite(frame[list(columns)].to_numpy(dtype=float)).all(axis=1)
-    good = finite & (frame[list(positive)].to_numpy(dtype=float) > 0).all(axis=1)
+    found = {column: numbers(frame[column]) for column in columns}
+    good = pd.Series(True, index=frame.index)
+    for column, values in found.items():
+        good &= is_usable(values, column in positive)
     bad = frame.loc[~good, list(columns)]
     reasons = zip(bad.index, bad.to_dict("records"), strict=True)
-    return frame[good], tuple(Dropped(label, _reason(row, positive)) for label, row in reasons)
+    dropped = tuple(Dropped(label, _reason(row, positive)) for label, row in reasons)
+    return frame[good].assign(**{c: v[good] for c, v in found.items() if not is_numeric(frame[c])}), dropped
+
+
+def numbers(column: pd.Series) -> pd.Series:
+    """The column as float64; NaN where a cell is no number."""
+    if is_numeric(column):
+        return column.astype("float64")
+    return pd.to_numeric(column.map(lambda cell: np.nan if isinstance(cell, bool) else cell), errors="coerce").astype(
+        "float64"
+    )
+
+
+def is_numeric(column: pd.Series) -> bool:
+    """Whether every cell is a real number or missing; truth values are none."""
+    return column.dtype.kind in "iuf"
 
 
 def _reason(row: dict[Hashable, Any], positive: tuple[str, ...]) -> str:
     for column, value in row.items():
-        if not np.isfinite(value):
+        if isinstance(value, str | bool):
+            return f"{column} is {str(value)[:40]!r}, no number"
+        if value is None or not np.isfinite(value):
             return f"{column} is {value}"
         if column in positive and value <= 0:
             return f"{column} = {value:g} has no logarithm"
+        if value and not SMALLEST <= abs(value) <= LARGEST:
+            return f"{column} = {value:g} is too {'small' if abs(value) < 1 else 'large'} to compute with"
     return ""
 
 
-def require(n: int, coefficients: int, law: str) -> None:
-    """Raises CannotFitError unless there are more points than coefficients."""
+def require(n: int, coefficients: int, law: str, dropped: tuple[Dropped, ...] = ()) -> None:
+    """Raises CannotFitError unless there are more points than coefficients; it says what was dropped, and why."""
     if n <= coefficients:
         raise CannotFitError(
             f"{law} has {coefficients} coefficients and needs at least {coefficients + 1} points; got {n}"
+            f"{listed(dropped)}"
         )
+
+
+def listed(dropped: tuple[Dropped, ...], most: int = 3) -> str:
+    """`, dropped 16: row 2 (loss is nan), …` with the first few reasons, or nothing."""
+    if not dropped:
+        return ""
+    first = ", ".join(f"row {one.row} ({one.reason})" for one in dropped[:most])
+    return f", dropped {len(dropped)}: {first}{' …' if len(dropped) > most else ''}"
 
 
 def domain_of(frame: pd.DataFrame, x: tuple[str, ...]) -> dict[str, tuple[float, float]]:

@@ -95,7 +95,7 @@ class Searched:
         """
         logged = (self.y,) if self.log_y else ()
         rows, dropped = usable(frame, (*self.x, self.y), positive=logged)
-        require(len(rows), len(self.bounds), self.name)
+        require(len(rows), len(self.bounds), self.name, dropped)
         observed = rows[self.y].to_numpy(dtype=float)
         target = np.log(observed) if self.log_y else observed
         best, arrived = self._search(rows, target, starts)

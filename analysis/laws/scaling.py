@@ -4,6 +4,7 @@ What is here chooses which measurements are comparable and says so in text; the 
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
 
@@ -21,9 +22,11 @@ from dit_grid.analysis.fits import (
     points_noise,
     seed_noise,
 )
+from dit_grid.analysis.fits.usable import described, is_usable
+from dit_grid.analysis.laws.cautions import cautions
 from dit_grid.analysis.laws.sample_size import sample_size_warning
 from dit_grid.analysis.results.families import FAMILY as FAMILY, largest_family, specs_of
-from dit_grid.analysis.results.frames import Results, final_rows, in_grid_order
+from dit_grid.analysis.results.frames import Results, in_grid_order, measured_rows
 from dit_grid.analysis.results.metric_names import metric_named
 
 POINT = ("model", "size", "patch", "gmacs", "params", "tokens")
@@ -50,6 +53,11 @@ class ScalingLaw:
     source: str = "this grid"
     seed_noise: tuple[float, int] = (float("nan"), 0)
     sample_size: str | None = None
+    why_no_fit: str = ""
+    """Why there is no fit although there are points for one."""
+    unusable: str = ""
+    """Values of the metric, along training too, that are NaN, infinite or beyond any measurement; see `usable`."""
+    cautions: tuple[str, ...] = ()
 
     def to_text(self) -> str:
         """A few lines for the end of a launch."""
@@ -83,11 +91,13 @@ def law(
     Raises:
         NotMeasuredError: nothing of this metric was measured; the message lists what was.
     """
-    rows = final_rows(results, metric, protocol)
-    log_y = metric_named(metric).log
-    family, left_out = largest_family(rows, specs_of(results))
+    log_y, specs = metric_named(metric).log, specs_of(results)
+    measured = measured_rows(results, metric, protocol)
+    final = measured[measured["step"] == measured["steps"]]
+    rows = final[is_usable(final["value"], log_y)]
+    family, left_out = largest_family(rows, specs)
     points = _points(family, log_y)
-    fit, correlation = _fitted(points, form or (PowerLaw() if log_y else LogLinear()), noise)
+    fit, correlation, why_no_fit = _fitted(points, form or (PowerLaw() if log_y else LogLinear()), noise)
     return ScalingLaw(
         metric=metric,
         setting=_setting(family),
@@ -95,21 +105,26 @@ def law(
         fit=fit,
         correlation=correlation,
         monotone=_monotone(points, metric_named(metric).lower_is_better),
-        missing=_missing(results.runs, rows),
+        missing=_missing(results.runs, rows, final),
         left_out=left_out,
         seed_noise=seed_noise(family) if log_y and len(family) else (float("nan"), 0),
         sample_size=sample_size_warning(family),
+        why_no_fit=why_no_fit,
+        unusable=described(measured, "value", metric, log_y),
+        cautions=cautions(metric, family, points, fit, specs),
     )
 
 
 def _fitted(
     points: pd.DataFrame, form: PowerLaw | LogLinear, noise: float | None
-) -> tuple[FitResult | None, Correlation | None]:
+) -> tuple[FitResult | None, Correlation | None, str]:
     try:
         fit = form.fit(points) if noise is None else fit_with_noise(form, points, points_noise(points, noise))
-    except CannotFitError:
-        return None, None
-    return fit, correlate(points, form.x, form.y, log_y=form.log_y) if len(points) > 3 else None
+    except CannotFitError as error:
+        return None, None, str(error)
+    with suppress(CannotFitError):  # too few, or all alike: the fit says so
+        return fit, correlate(points, form.x, form.y, log_y=form.log_y), ""
+    return fit, None, ""
 
 
 def _points(rows: pd.DataFrame, log_y: bool) -> pd.DataFrame:
@@ -117,7 +132,9 @@ def _points(rows: pd.DataFrame, log_y: bool) -> pd.DataFrame:
     to, back = (np.log, np.exp) if log_y else (np.asarray, np.asarray)
     groups = rows.groupby(list(POINT))["value"]
     points = groups.agg(
-        value=lambda v: float(back(np.mean(to(v)))), seeds="size", spread=lambda v: float(v.max() / v.min())
+        value=lambda v: float(back(np.mean(to(v)))),
+        seeds="size",
+        spread=lambda v: float(v.max() / v.min()) if v.min() else float("nan"),
     )
     return in_grid_order(points.reset_index())
 
@@ -141,9 +158,14 @@ def _monotone(points: pd.DataFrame, lower_is_better: bool) -> dict[int, bool]:
     return dict(sorted(found.items(), reverse=True))
 
 
-def _missing(runs: pd.DataFrame, final: pd.DataFrame) -> tuple[str, ...]:
-    absent = runs[~runs["run_id"].isin(final["run_id"])]
-    return tuple(f"{row['model']} seed {row['run_seed']} ({row['state']})" for row in absent.to_dict("records"))
+def _missing(runs: pd.DataFrame, usable: pd.DataFrame, final: pd.DataFrame) -> tuple[str, ...]:
+    """Every run without a final value that can be used: how it stands, or what its value is."""
+    absent = runs[~runs["run_id"].isin(usable["run_id"])]
+    values = {row["run_id"]: f"{row['metric']} is {row['value']:.3g}" for row in final.to_dict("records")}
+    return tuple(
+        f"{row['model']} seed {row['run_seed']} ({values.get(row['run_id'], row['state'])})"
+        for row in absent.to_dict("records")
+    )
 
 
 def _lines(law: ScalingLaw) -> Iterator[str]:
@@ -153,7 +175,9 @@ def _lines(law: ScalingLaw) -> Iterator[str]:
     yield f"Scaling law: {label} ({law.metric}) against GMACs per forward pass (the paper's Gflops)"
     if n:
         yield f"  {n} models, {runs} runs; {law.setting}"
-    if law.fit is None:
+    if law.fit is None and n > 2 and law.why_no_fit:
+        yield f"  No fit: {law.why_no_fit}"
+    elif law.fit is None:
         yield f"  No fit: it needs 3 models with a final {law.metric}; {n} of {total} runs have one so far."
     else:
         yield from _fit_lines(law.fit, law.metric)
@@ -167,6 +191,9 @@ def _lines(law: ScalingLaw) -> Iterator[str]:
         yield f"  Seeds of one model differ by ×{np.exp(spread):.2f} (standard deviation, {dof} degrees of freedom)."
     if law.sample_size:
         yield f"  {law.sample_size}"
+    yield from (f"  CAUTION: {caution}" for caution in law.cautions)
+    if law.unusable:
+        yield f"  No number to draw or fit: {law.unusable}"
     yield from _named("Missing", law.missing)
     yield from _named("Left out", law.left_out)
 

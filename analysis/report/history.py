@@ -3,7 +3,6 @@
 What is here reads small JSON records; numbers of runs are `dit_grid.analysis.results.frames`.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -61,12 +60,9 @@ def read_history(where: str, run_ids: Iterable[str]) -> History:
 
 
 def _record(name: str, data: bytes) -> dict[str, Any]:
-    from dit_grid.experiments.store.errors import DamagedFileError
+    from dit_grid.experiments.store.json_records import json_object
 
-    try:
-        return dict(json.loads(data))
-    except (ValueError, TypeError) as error:
-        raise DamagedFileError(f"{name}: not a JSON record ({error}); dit-grid store check lists all damage") from error
+    return json_object(name, data, "dit-grid store check lists all damage")
 
 
 def _trouble(run_id: str, attempt: int, outcome: str, end: dict[str, Any]) -> Trouble:
@@ -80,7 +76,8 @@ def _versions(starts: Iterable[dict[str, Any]]) -> dict[str, str]:
     """Program -> every version that ran; more than one means that runs are not strictly comparable."""
     found: dict[str, set[str]] = {}
     for start in starts:
-        for name, version in (start.get("versions") or {}).items():
+        versions = start.get("versions")
+        for name, version in versions.items() if isinstance(versions, dict) else ():
             found.setdefault(str(name), set()).add(str(version))
         if start.get("code_sha256"):
             found.setdefault("code of dit_grid", set()).add(str(start["code_sha256"])[:12])

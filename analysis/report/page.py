@@ -4,6 +4,7 @@ What is here is markup. Every text from a store is escaped; numbers for the plot
 """
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
@@ -19,7 +20,7 @@ from dit_grid.analysis.laws.scaling import ScalingLaw
 from dit_grid.analysis.report.cells import Cells, table_html
 from dit_grid.analysis.report.history import History, read_history
 from dit_grid.analysis.report.pictures import sample_grid
-from dit_grid.analysis.report.plots import plots
+from dit_grid.analysis.report.plots import not_drawn, plots
 from dit_grid.analysis.report.settings import settings
 from dit_grid.analysis.report.tables import coefficient_table, forms_table, metrics_table, runs_table
 from dit_grid.analysis.report.words import checklist, facts, headline
@@ -49,14 +50,14 @@ def report_html(
     drawn = plots(material)
     parts = [
         _head(results, law),
-        _plots(drawn),
+        _plots(drawn, not_drawn(results)),
         _section("samples", "Samples", _samples(samples or {})),
         _section("runs", "Runs", _filterable(runs_table(results))),
         *_analysis(results, material, law),
         _section("spec", "Settings", _settings(results)),
         _section("history", "What ran, and what failed", _history(history or History())),
     ]
-    data = {"plots": drawn, "sizes": list(dict.fromkeys(results.runs["size"]))}
+    data = {"plots": drawn, "sizes": list(dict.fromkeys(results.runs["size"].dropna()))}
     return _filled(results, "\n".join(parts), data)
 
 
@@ -78,9 +79,8 @@ def _filled(results: Results, body: str, data: dict[str, Any]) -> str:
         "data": payload,
         "script": script,
     }
-    for name, text in fields.items():
-        page = page.replace(f"{{{{{name}}}}}", text, 1)
-    return page
+    # In one pass: what is filled in is never searched again, so a run called {{data}} stays a name.
+    return re.sub(r"\{\{(\w+)\}\}", lambda place: fields[place[1]], page)
 
 
 def _colours(sizes: Sequence[str]) -> str:
@@ -122,9 +122,10 @@ def _section(name: str, title: str, body: str) -> str:
     return f'<section id="{name}" aria-labelledby="h-{name}"><h2 id="h-{name}">{escape(title)}</h2>{body}</section>'
 
 
-def _plots(drawn: list[dict[str, Any]]) -> str:
+def _plots(drawn: list[dict[str, Any]], left_out: list[str]) -> str:
+    lacking = "".join(f"<p class=hint>Not drawn, because it is no number: {escape(line)}.</p>" for line in left_out)
     if not drawn:
-        return _section("plots", "Plots", "<p>Nothing to draw yet.</p>")
+        return _section("plots", "Plots", f"<p>Nothing to draw yet.</p>{lacking}")
     figures = [
         f"<figure><figcaption><h3>{escape(plot['title'])}</h3><p>{escape(plot['note'])}</p></figcaption>"
         f'<div class=plot id="plot-{plot["id"]}" data-plot="{i}"></div></figure>'
@@ -132,7 +133,7 @@ def _plots(drawn: list[dict[str, Any]]) -> str:
     ]
     hint = "<p class=hint>Point at a mark, or focus a plot and use the arrow keys, to see the run behind it.</p>"
     return _section(
-        "plots", "Plots", f"<div id=legend class=legend></div>{hint}<div class=plots>{''.join(figures)}</div>"
+        "plots", "Plots", f"<div id=legend class=legend></div>{hint}{lacking}<div class=plots>{''.join(figures)}</div>"
     )
 
 

@@ -3,6 +3,7 @@
 What is here selects and thins; how it looks is `page.js`, whose `draw` documents the fields.
 """
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from dit_grid.analysis.figures.axes import GMACS
 from dit_grid.analysis.figures.catalog import Material
 from dit_grid.analysis.figures.curves import curves, reads
 from dit_grid.analysis.figures.losses import APART, loss_lines
-from dit_grid.analysis.results.frames import final_rows, in_grid_order, metric_rows
+from dit_grid.analysis.fits.usable import described
+from dit_grid.analysis.results.frames import NotMeasuredError, Results, final_rows, in_grid_order, metric_rows
 from dit_grid.analysis.results.metric_names import metric_named
 
 Plot = dict[str, Any]
@@ -24,13 +26,22 @@ POINTS = 120
 def plots(material: Material) -> list[Plot]:
     """The plots that the results allow, the law first."""
     results, found = material.results, []
-    if len(results.evals):
-        found += [_law(material)] if len(final_rows(results, material.metric)) else []
+    with suppress(NotMeasuredError):
         rows = metric_rows(results, material.metric)
+        found += [_law(material)] if len(final_rows(results, material.metric)) else []
         found += [_lines(rows, material.metric, "step"), _lines(rows, material.metric, "train_gmacs")]
-    if len(results.train):
-        found.append(_losses(results.train))
+    with suppress(NotMeasuredError):
+        found += [_losses(results.train)] if len(results.train) else []
     return found
+
+
+def not_drawn(results: Results) -> list[str]:
+    """What no plot shows because it is no number: how many values of each metric, and of the training loss."""
+    said = [
+        described(rows, "value", str(name), metric_named(str(name)).log)
+        for name, rows in results.evals.groupby("metric")
+    ]
+    return [line for line in (*said, described(results.train, "loss", "the training loss")) if line]
 
 
 def _law(material: Material) -> Plot:
@@ -52,10 +63,11 @@ def _law(material: Material) -> Plot:
 
 
 def _band(material: Material) -> dict[str, list[float]] | None:
-    fit, points = material.law.fit, material.law.points
+    fit = material.law.fit
     if fit is None:
         return None
-    at = np.geomspace(points["gmacs"].min() / 1.25, points["gmacs"].max() * 1.25, 40)
+    low, high = fit.domain["gmacs"]
+    at = np.geomspace(low / 1.25, high * 1.25, 40)
     line = fit.predict(at)
     return {"x": short(at), **{name: short(line[name]) for name in ("mean", "low", "high")}}
 
@@ -107,8 +119,10 @@ def _thinned(part: pd.DataFrame) -> pd.DataFrame:
 
 
 def _series(model: str, rows: pd.DataFrame, x: str, y: str, texts: list[str], line: bool) -> dict[str, Any]:
-    """A model's points; `facts` is what hovering shows of each."""
-    first = rows.iloc[0]
+    """A model's points; `facts` is what hovering shows of each. A point without a place on both axes is none."""
+    first, placed = rows.iloc[0], np.isfinite(rows[x].astype(float)) & np.isfinite(rows[y].astype(float))
+    texts = [text for text, good in zip(texts, placed, strict=False) if good]
+    rows = rows[placed]
     return {
         "model": model,
         "size": str(first["size"]),

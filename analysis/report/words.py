@@ -7,6 +7,7 @@ import numpy as np
 
 from dit_grid.analysis.fits import FitResult
 from dit_grid.analysis.fits.result import Status
+from dit_grid.analysis.laws.cautions import effect, says_nothing
 from dit_grid.analysis.laws.scaling import ScalingLaw
 from dit_grid.analysis.results.metric_names import metric_named
 
@@ -18,6 +19,8 @@ def headline(law: ScalingLaw | None) -> str:
     if law is None:
         return "Nothing was measured yet"
     label = metric_named(law.metric).label.split(",")[0]
+    if law.fit is not None and says_nothing(law.points, law.fit):
+        return f"Compute makes no difference to the {label}: {100 * effect(law.points, law.fit):.2g} % over all of it"
     if law.fit is None:
         return f"No law yet: {len(law.points)} models have a final {label}"
     if "exponent" in law.fit.params:
@@ -63,6 +66,8 @@ def checklist(law: ScalingLaw) -> list[Item]:
     ]
     if law.fit is not None:
         rows += _fit_items(law.fit)
+    rows.append(("Cautions", "; ".join(law.cautions) or "none"))
+    rows.append(("No number", law.unusable or "every value can be drawn and fitted"))
     rows.append(("Left out", "; ".join(law.left_out) or "nothing"))
     rows.append(("Not finished", "; ".join(law.missing) or "nothing"))
     rows.append(("Form chosen", "before looking, as a power law or a line; the table of forms was made after looking"))

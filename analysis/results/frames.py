@@ -9,9 +9,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import pandas as pd
 
+from dit_grid.analysis.fits.usable import described, is_usable
+from dit_grid.analysis.results.metric_names import metric_named
 from dit_grid.model.accounting import TRAINING_FORWARDS
 
 RUN_FACTS = (
@@ -78,10 +81,21 @@ def assemble(
 ) -> Results:
     """Results from frames with the columns of `experiments.records`, and run id -> state (without one: "waiting")."""
     runs = runs.rename(columns={"seed": "run_seed"}).assign(gmacs=runs["forward_macs"] / 1e9)
+    runs["spec"] = [_sound(spec) for spec in runs["spec"]]
     runs["state"] = [str(states.get(run_id, "waiting")) for run_id in runs["run_id"]]
     runs["recipe"] = [_recipe(spec) for spec in runs["spec"]]
     runs = in_grid_order(runs)
     return Results(runs, _with_costs(train, runs), _with_costs(evals, runs), events, where)
+
+
+def _sound(spec: Any) -> Any:
+    """The spec as it is, or nothing where it is text and no JSON object: of an imported run nobody checked it."""
+    if not isinstance(spec, str) or not spec:
+        return spec
+    try:
+        return spec if isinstance(json.loads(spec), dict) else ""
+    except (ValueError, RecursionError):
+        return ""
 
 
 def _recipe(spec: object) -> str:
@@ -125,7 +139,20 @@ def main_protocol(evals: pd.DataFrame, metric: str) -> str | None:
 
 
 def metric_rows(results: Results, metric: str, protocol: str | None = None) -> pd.DataFrame:
-    """The evaluation rows of one metric under one protocol (by default the main one).
+    """Of `measured_rows`, those with a value that can be drawn and fitted (see `usable`).
+
+    Raises:
+        NotMeasuredError: there is none; the message says what there is.
+    """
+    rows, positive = measured_rows(results, metric, protocol), metric_named(metric).log
+    kept = rows[is_usable(rows["value"], positive)]
+    if kept.empty:
+        raise NotMeasuredError(f"nothing to draw or fit: {described(rows, 'value', metric, positive)}")
+    return kept
+
+
+def measured_rows(results: Results, metric: str, protocol: str | None = None) -> pd.DataFrame:
+    """The evaluation rows of one metric under one protocol (by default the main one), whatever their values.
 
     Raises:
         NotMeasuredError: the metric, or the protocol, is not in the store; the message lists what is.
@@ -168,6 +195,6 @@ def results_table(results: Results) -> pd.DataFrame:
 def _latest_metrics(results: Results) -> pd.DataFrame:
     columns: dict[str, pd.Series] = {}
     for metric in sorted(set(results.evals["metric"])):
-        columns[metric] = metric_rows(results, metric).groupby("run_id")["value"].last()
+        columns[metric] = measured_rows(results, metric).groupby("run_id")["value"].last()
     columns["evaluated_at"] = results.evals.groupby("run_id")["step"].max()
     return pd.DataFrame(columns)

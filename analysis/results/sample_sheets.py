@@ -17,12 +17,22 @@ def load_samples(where: str, results: Results) -> dict[str, NDArray[np.floating]
     Files are taken in order of name, so the last step is the newest; each holds its pictures as `samples`.
     """
     from dit_grid.experiments.store import Store, StorePaths  # frames made elsewhere need no store
+    from dit_grid.experiments.store.arrays import opened_arrays
+    from dit_grid.experiments.store.errors import DamagedFileError
 
     files = Store.open(where).files
     found: dict[str, NDArray[np.floating]] = {}
     for run_id, model in zip(results.runs["run_id"], results.runs["model"], strict=True):
         names = sorted(name for name in files.walk(StorePaths.samples(run_id)) if name.endswith(".npz"))
         if names and model not in found:
-            with np.load(io.BytesIO(files.read(names[-1]))) as arrays:
-                found[model] = arrays["samples"]
+            with opened_arrays(io.BytesIO(files.read(names[-1])), names[-1], DamagedFileError) as arrays:
+                found[model] = _pictures(names[-1], arrays.array("samples", "f"))
     return found
+
+
+def _pictures(name: str, held: NDArray[np.floating]) -> NDArray[np.floating]:
+    from dit_grid.experiments.store.errors import DamagedFileError
+
+    if held.ndim != 4 or not held.size:
+        raise DamagedFileError(f"{name}: pictures of shape {held.shape}; expected (n, H, W, C)")
+    return held

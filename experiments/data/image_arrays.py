@@ -4,16 +4,18 @@ Every program that samples ImageNet models writes this form. Statistics in such 
 """
 
 import math
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from dit_grid.experiments.data.dataset import DataError
+from dit_grid.experiments.store.arrays import ended, opened_arrays
+
+ANY = "biufcmMOSUV"
+"""Every kind of array, so that one that is not read is named by its type."""
 
 
 def to_uint8(images: np.ndarray) -> NDArray[np.uint8]:
@@ -31,27 +33,21 @@ def image_chunks(path: Path, rows: int = 256) -> Iterator[NDArray[np.uint8]]:
 
     Raises DataError for a file without `arr_0`, another type or shape, and a file that ends early.
     """
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open("arr_0.npy") as member:
-            shape = _header(path, member)
+    with opened_arrays(path, str(path), DataError) as arrays:
+        if "arr_0" not in arrays:
+            raise DataError(f"{path}: holds no images: no array arr_0")
+        with arrays.opened("arr_0", ANY) as (member, shape, fortran, dtype):
+            _check(path, shape, fortran, dtype)
             for start in range(0, shape[0], rows):
                 yield _read(path, member, (min(rows, shape[0] - start), *shape[1:]))
-    except KeyError as error:
-        raise DataError(f"{path}: holds no images: no array arr_0") from error
-    except (zipfile.BadZipFile, OSError) as error:
-        raise DataError(f"{path}: not a complete .npz file ({error})") from error
+            ended(member, b"", 0)
 
 
-def _header(path: Path, member: IO[bytes]) -> tuple[int, ...]:
-    version = npy.read_magic(member)
-    shape, fortran, dtype = (
-        npy.read_array_header_1_0(member) if version == (1, 0) else npy.read_array_header_2_0(member)
-    )
-    if dtype != np.uint8 or len(shape) != 4 or shape[3] not in (1, 3) or fortran:
+def _check(path: Path, shape: tuple[int, ...], fortran: bool, dtype: np.dtype) -> None:
+    if dtype != np.uint8 or len(shape) != 4 or shape[3] not in (1, 3) or fortran or 0 in shape:
         raise DataError(
             f"{path}: arr_0 is {dtype} {shape}; expected uint8 (N, H, W, 3), images of one size in RGB, or (N, H, W, 1)"
         )
-    return cast(tuple[int, ...], shape)
 
 
 def _read(path: Path, member: IO[bytes], shape: tuple[int, ...]) -> NDArray[np.uint8]:

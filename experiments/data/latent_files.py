@@ -27,6 +27,7 @@ from dit_grid.experiments.data.latent_shards import (
     read_manifest,
 )
 from dit_grid.experiments.data.remote import RemoteFolder, is_remote
+from dit_grid.experiments.store.arrays import BROKEN
 
 HEADER_BYTES = 4096
 """More than the header of any shard takes."""
@@ -95,27 +96,32 @@ def _same(where: Path | str, name: str, found: str, said: str) -> None:
 class _Disk:
     def __init__(self, folder: Path) -> None:
         self.manifest = read_manifest(folder)
-        self._mapped: dict[int, NDArray[np.float32]] = {}
         filled = [shard.index for shard in self.manifest.shards if shard.images]
         _check_complete(folder, [index for index in filled if not moments_path(folder, index).is_file()])
+        self._folder, self._places = folder, _Places(self.manifest)
         self._checked = _Checked(self.manifest, folder, lambda index: _sha256(moments_path(folder, index)))
-        self._folder, self._filled, self._places = folder, filled, _Places(self.manifest)
+        self._moments = {index: self._opened(index) for index in filled}
+        self.shape: tuple[int, ...] = self._moments[filled[0]].shape[1:]
+        for index, moments in self._moments.items():
+            images = self.manifest.shards[index].images
+            _check_shape(str(moments_path(folder, index)), moments.shape, images, self.shape)
         self._checked.need(filled[:1])
-        said = {shard.index: shard.labels_sha256 for shard in self.manifest.shards}
-        for index in filled:
-            _same(folder, labels_name(index), _sha256(labels_path(folder, index)), said[index])
-        self.labels = np.concatenate([np.load(labels_path(folder, index)) for index in filled])
+        paths = {index: labels_path(folder, index) for index in filled}
+        _check_complete(folder, [index for index in filled if not paths[index].is_file()])
+        read = [_labels(folder, path.read_bytes(), self.manifest, index) for index, path in paths.items()]
+        self.labels = np.concatenate(read)
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self._shard(self._filled[0]).shape[1:])
+    def _opened(self, index: int) -> NDArray[np.float32]:
+        try:
+            return _mapped(moments_path(self._folder, index))
+        except DataError:
+            self._checked.need([index])  # which says more of a file that changed
+            raise
 
     def _shard(self, index: int) -> NDArray[np.float32]:
-        """The shard in memory that the disk backs; its header is read only once the file is known to be sound."""
+        """The shard in memory that the disk backs, once the file is known to be sound."""
         self._checked.need([index])
-        if index not in self._mapped:
-            self._mapped[index] = np.load(moments_path(self._folder, index), mmap_mode="r")
-        return self._mapped[index]
+        return self._moments[index]
 
     def read(self, indices: NDArray[np.int64], views: NDArray[np.int64]) -> NDArray[np.float32]:
         found = np.empty((len(indices), *self.shape[1:]), np.float32)
@@ -141,11 +147,8 @@ class _Bucket:
 
     @cached_property
     def labels(self) -> NDArray[np.int32]:
-        said = {shard.index: shard.labels_sha256 for shard in self.manifest.shards}
-        found = {index: self._folder.read(labels_name(index)) for index in self._filled}
-        for index, content in found.items():
-            _same(self._folder.place, labels_name(index), _sha256_of(content), said[index])
-        return np.concatenate([np.load(io.BytesIO(content)) for content in found.values()])
+        read = [_labels(self._folder.place, self._folder.read(labels_name(i)), self.manifest, i) for i in self._filled]
+        return np.concatenate(read)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -171,7 +174,13 @@ class _Bucket:
         names = [moments_name(index) for index in self._filled]
         found = self._folder.pieces([(name, 0, HEADER_BYTES) for name in names])
         where = self._folder.place
-        return {i: _header(f"{where}/{n}", content) for i, n, content in zip(self._filled, names, found, strict=True)}
+        headers: dict[int, tuple[tuple[int, ...], int]] = {}
+        for index, name, content in zip(self._filled, names, found, strict=True):
+            shape, start = _header(f"{where}/{name}", content)
+            first = headers[self._filled[0]][0] if headers else shape[1:]
+            _check_shape(f"{where}/{name}", shape, self.manifest.shards[index].images, first)
+            headers[index] = shape[1:], start
+        return headers
 
 
 def _sha256(path: Path) -> str:
@@ -188,11 +197,45 @@ def _header(source: str, content: bytes) -> tuple[tuple[int, ...], int]:
     try:
         npy.read_magic(stream)
         shape, fortran, dtype = npy.read_array_header_1_0(stream)
-    except ValueError as error:
-        raise DataError(f"{source}: not a shard of latents ({error})") from error
+    except BROKEN as error:
+        raise DataError(f"{source}: not a shard of latents ({' '.join(str(error).split())[:200]})") from error
     if dtype != np.float32 or fortran:
         raise DataError(f"{source}: holds {dtype}; expected float32")
-    return tuple(shape[1:]), stream.tell()
+    return shape, stream.tell()
+
+
+def _mapped(path: Path) -> NDArray[np.float32]:
+    """A shard's moments, mapped into memory. Raises DataError for a file that is none."""
+    try:
+        moments = np.load(path, mmap_mode="r", allow_pickle=False)
+    except BROKEN as error:
+        raise DataError(f"{path}: not a shard of latents ({' '.join(str(error).split())[:200]})") from error
+    if moments.dtype != np.float32 or not moments.flags.c_contiguous:
+        raise DataError(f"{path}: holds {moments.dtype}; expected float32")
+    return moments
+
+
+def _labels(where: Path | str, content: bytes, manifest: Manifest, index: int) -> NDArray[np.int32]:
+    """A shard's classes. Raises DataError for anything but the one that was encoded for each of its images."""
+    shard, classes, source = manifest.shards[index], len(manifest.class_names), f"{where}/{labels_name(index)}"
+    _same(where, labels_name(index), _sha256_of(content), shard.labels_sha256)
+    try:
+        stream = io.BytesIO(content)
+        npy.read_magic(stream)
+        shape, _, dtype = npy.read_array_header_1_0(stream)
+        held = np.frombuffer(content, np.int32, offset=stream.tell()) if dtype == np.int32 else np.empty(0, np.int32)
+    except BROKEN as error:
+        raise DataError(f"{source}: not the labels of a shard ({' '.join(str(error).split())[:200]})") from error
+    if shape != (shard.images,) or held.shape != shape or not ((held >= 0) & (held < classes)).all():
+        raise DataError(f"{source}: not a class, 0 to {classes - 1}, for each of {shard.images} images; copy it again")
+    return held
+
+
+def _check_shape(source: str, shape: tuple[int, ...], images: int, one: tuple[int, ...]) -> None:
+    if shape != (images, *one) or len(one) != 4 or one[0] != 2 or one[3] % 2 or 0 in one:
+        raise DataError(
+            f"{source}: shape {shape}; expected ({images}, 2, H, W, 2 C), alike in all shards; copy it again"
+        )
 
 
 def _check_complete(folder: Path | str, missing: list[int]) -> None:

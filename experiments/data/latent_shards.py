@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from dit_grid.experiments.data.dataset import DataError
 from dit_grid.experiments.store.files import Files
@@ -184,11 +185,19 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def parse_manifest(data: bytes, source: str) -> Manifest:
-    """The manifest that `data` is; raises DataError for one of a later format."""
-    held = json.loads(data)
-    if held["format"] > FORMAT:
-        raise DataError(f"{source}: format {held['format']}; this version reads up to {FORMAT}; update dit-grid")
-    return Manifest(tuple(held["class_names"]), tuple(_record(shard) for shard in held["shards"]), held["format"])
+    """The manifest that `data` is; raises DataError for one of a later format, and for one that is damaged."""
+    try:
+        held = json.loads(data)
+        if isinstance(held, dict) and isinstance(held.get("format"), int) and held["format"] > FORMAT:
+            raise DataError(f"{source}: format {held['format']}; this version reads up to {FORMAT}; update dit-grid")
+        manifest = TypeAdapter(Manifest).validate_python(held)
+    except (ValidationError, RecursionError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        reason = str(error.errors()[0]["msg"]) if isinstance(error, ValidationError) else str(error)[:200]
+        raise DataError(f"{source}: not a manifest of latents ({reason}); copy it again or encode again") from error
+    shards = [shard.index for shard in manifest.shards if 0 <= shard.index < 100_000 and 0 <= shard.images < 2**31]
+    if not manifest.images or not manifest.class_names or shards != list(range(len(manifest.shards))):
+        raise DataError(f"{source}: no shards, or not one of each number; copy it again or encode again")
+    return manifest
 
 
 def damaged_shards(folder: Path, manifest: Manifest) -> list[int]:

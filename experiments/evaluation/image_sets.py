@@ -4,7 +4,6 @@ Scoring them is `scoring`. Images of several sizes or modes are refused unless a
 """
 
 import os
-import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,9 +17,10 @@ from dit_grid.experiments.data.crop import center_crop
 from dit_grid.experiments.data.dataset import DataError
 from dit_grid.experiments.data.encode import CENTER_CROP
 from dit_grid.experiments.data.folder_contents import SUFFIXES, contents, described, is_litter
-from dit_grid.experiments.data.image_arrays import image_chunks
+from dit_grid.experiments.data.image_arrays import ANY, image_chunks
 from dit_grid.experiments.data.image_folder import list_images
 from dit_grid.experiments.data.pixels import read_image, read_rgb
+from dit_grid.experiments.store.arrays import Arrays, opened_arrays
 
 ROWS = 256
 """Images of a chunk."""
@@ -79,27 +79,26 @@ def image_set(path: Path, crop_size: int | None = None) -> ImageSet:
         raise DataError(f"{path}: no such file or folder; give an .npz with arr_0, or a folder of images")
     if crop_size is not None:
         raise DataError(f"{path}: images of an .npz are taken as they are; leave --image-size out")
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if "arr_0" not in arrays:
-                raise DataError(f"{path}: holds no images: no array arr_0, only {', '.join(arrays)}")
-            labels = arrays.get("arr_1")
-        count = _rows(path)
-    except (zipfile.BadZipFile, OSError, ValueError, EOFError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path}: not a complete .npz file ({error})") from error
-    if not count:
-        raise DataError(f"{path}: arr_0 holds no image")
+    with opened_arrays(path, str(path), DataError) as arrays:
+        if "arr_0" not in arrays:
+            raise DataError(f"{path}: holds no images: no array arr_0, only {', '.join(arrays.names)[:200]}")
+        with arrays.opened("arr_0", ANY) as (_, shape, _, dtype):
+            count = shape[0] if shape else 0
+        if not count:
+            raise DataError(f"{path}: arr_0 holds no image: {dtype} of shape {shape}; expected uint8 (N, H, W, 3)")
+        labels = _labels(path, arrays, count) if "arr_1" in arrays else None
     return ImageSet(path, count, labels)
 
 
-def _rows(path: Path) -> int:
-    """Length of arr_0, from its header alone: the array may be far larger than memory."""
-    with zipfile.ZipFile(path) as archive, archive.open("arr_0.npy") as member:
-        version = np.lib.format.read_magic(member)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        return int(read(member)[0][0])
+def _labels(path: Path, arrays: Arrays, count: int) -> NDArray[np.int64]:
+    """What `arr_1` says of each image: a class, as a whole number. Raises DataError for anything else."""
+    held = arrays.array("arr_1", ANY)
+    if held.shape == (count,) and held.dtype.kind in "iu" and (held >= 0).all() and (held < 2**31).all():
+        return held.astype(np.int64)
+    raise DataError(
+        f"{path}: arr_1 is {held.dtype} of shape {held.shape}; expected the class of each of the {count} images, whole "
+        f"numbers from 0, of shape ({count},)"
+    )
 
 
 def _files(folder: Path) -> tuple[tuple[Path, ...], str]:

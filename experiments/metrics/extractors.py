@@ -20,6 +20,7 @@ from dit_grid.experiments.metrics.image_scores import collect
 from dit_grid.experiments.metrics.names import INCEPTION
 from dit_grid.experiments.metrics.reference import Reference, holds_images, read_rows
 from dit_grid.experiments.networks.features import CLEAN_FID, PREPARATIONS, PYTORCH_FID, TF1, FeatureNetwork
+from dit_grid.experiments.store.arrays import opened_arrays
 
 DINOV2 = "dinov2"
 
@@ -64,12 +65,24 @@ def reference_rows(path: Path, reference: Reference, network: FeatureNetwork, ba
             "kid and cmmd need ADM's file with arr_0, or one of `dit-grid evaluate --make-reference`"
         )
     made_of = f"{reference.sha256} {network.name} {network.sha256} {network.preparation}"
-    kept = cache_folder() / "features" / f"{hashlib.sha256(made_of.encode()).hexdigest()[:32]}.npy"
-    if not kept.is_file():
+    kept = cache_folder() / "features" / f"{hashlib.sha256(made_of.encode()).hexdigest()[:32]}.npz"
+    rows = _kept_rows(kept)
+    if rows is None:
         rows = collect(network, image_chunks(path), batch).rows
-        with replacing(kept) as temporary:
-            np.save(temporary, rows)
-    return np.asarray(np.load(kept), np.float32)
+        with replacing(kept) as temporary, open(temporary, "wb") as file:
+            np.savez(file, rows=rows)
+    return rows
+
+
+def _kept_rows(kept: Path) -> NDArray[np.float32] | None:
+    """The features that were kept, which a damaged file (npz has checksums) does not give; else None."""
+    if not kept.is_file():
+        return None
+    try:
+        with opened_arrays(kept, str(kept), DataError) as arrays:
+            return np.asarray(arrays.array("rows", "f"), np.float32)
+    except DataError:
+        return None
 
 
 def _inception(weights: Path, resize: str) -> FeatureNetwork:

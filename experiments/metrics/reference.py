@@ -5,17 +5,18 @@ Computing features is not here. A published file says nothing of how it was made
 
 import json
 import warnings
-import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from dit_grid.experiments.metrics.names import INCEPTION
 from dit_grid.experiments.networks.features import CLEAN_FID, PREPARATIONS, PYTORCH_FID, TF1
 from dit_grid.experiments.networks.weight_files import file_sha256
+from dit_grid.experiments.store.arrays import Arrays, opened_arrays
 
 POOL_NAMES = (("mu", "sigma"), ("ref_mu", "ref_sigma"))
 """Arrays that hold mean and covariance: of ADM, pytorch-fid, EDM and clean-fid; of MeanFlow."""
@@ -52,6 +53,8 @@ class Provenance:
     images and `images` their number. `image_size` is their height and width, None in older files.
     """
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
     features: str
     features_sha256: str
     preparation: str
@@ -77,6 +80,9 @@ class Reference:
     resize: str = ""
 
 
+_PROVENANCE = TypeAdapter(Provenance)
+
+
 def read_reference(path: Path) -> Reference:
     """The statistics in an `.npz` file of any known program. Raises ReferenceFileError for anything else."""
     if path.suffix in {".pkl", ".pickle"}:
@@ -85,20 +91,17 @@ def read_reference(path: Path) -> Reference:
         )
     if not path.is_file():
         raise ReferenceFileError(f"{path}: no such file")
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            pool = _gaussian(path, arrays, POOL_NAMES)
-            spatial = _gaussian(path, arrays, SPATIAL_NAMES)
-            made = str(arrays[PROVENANCE_NAME]) if PROVENANCE_NAME in arrays else None
-            held = ", ".join(arrays)
-            meanflow = POOL_NAMES[1][0] in arrays and POOL_NAMES[0][0] not in arrays
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
-        raise ReferenceFileError(f"{path}: not a complete .npz file ({error})") from error
+    with opened_arrays(path, str(path), ReferenceFileError) as arrays:
+        pool = _gaussian(path, arrays, POOL_NAMES)
+        spatial = _gaussian(path, arrays, SPATIAL_NAMES)
+        made = _provenance(path, arrays.text(PROVENANCE_NAME)) if PROVENANCE_NAME in arrays else None
+        held = ", ".join(arrays.names)[:200]
+        meanflow = POOL_NAMES[1][0] in arrays and POOL_NAMES[0][0] not in arrays
     if pool is None:
         raise ReferenceFileError(f"{path}: holds {held}; expected mu and sigma, or MeanFlow's ref_mu and ref_sigma")
     # ADM's suite alone writes sFID's statistics; both it and MeanFlow resize as TensorFlow 1 does.
     resize = TF1 if spatial is not None or meanflow else _resize_by_name(path)
-    return Reference(path.stem, file_sha256(path), pool, spatial, _provenance(made) if made else None, resize)
+    return Reference(path.stem, file_sha256(path), pool, spatial, made, resize)
 
 
 def _resize_by_name(path: Path) -> str:
@@ -108,13 +111,18 @@ def _resize_by_name(path: Path) -> str:
 
 def read_rows(path: Path) -> NDArray[np.float32] | None:
     """Pool features (M, D) of reference images, float32, if `write_reference` kept some in the file; else None."""
-    with np.load(path, allow_pickle=False) as arrays:
-        return arrays[ROWS_NAME].astype(np.float32) if ROWS_NAME in arrays else None
+    with opened_arrays(path, str(path), ReferenceFileError) as arrays:
+        if ROWS_NAME not in arrays:
+            return None
+        rows = arrays.array(ROWS_NAME, "f")
+        if rows.ndim != 2 or not len(rows) or not np.isfinite(rows).all():
+            raise ReferenceFileError(f"{path}: {ROWS_NAME} {rows.shape}; expected finite features (M, D)")
+        return rows.astype(np.float32)
 
 
 def holds_images(path: Path) -> bool:
     """Whether the file holds the reference's images as well, as ADM's do in `arr_0`."""
-    with np.load(path, allow_pickle=False) as arrays:
+    with opened_arrays(path, str(path), ReferenceFileError) as arrays:
         return "arr_0" in arrays
 
 
@@ -173,16 +181,25 @@ def _check_resize(reference: Reference, samples: Provenance) -> None:
         )
 
 
-def _provenance(text: str) -> Provenance:
-    held = json.loads(text)
-    size = held.get("image_size")
-    return Provenance(**held | {"image_size": tuple(size) if size else None})
+def _provenance(path: Path, text: str) -> Provenance:
+    """How the statistics were made, as the file says. Raises ReferenceFileError for what is no such record."""
+    try:
+        return _PROVENANCE.validate_json(text, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "it"
+        raise ReferenceFileError(
+            f"{path}: {PROVENANCE_NAME} does not say how it was made ({place}: {first['msg']}); make it again with "
+            "`dit-grid evaluate --make-reference`"
+        ) from error
 
 
-def _gaussian(path: Path, arrays: Any, names: tuple[tuple[str, str], ...]) -> Gaussian | None:
+def _gaussian(path: Path, arrays: Arrays, names: tuple[tuple[str, str], ...]) -> Gaussian | None:
     for mean_name, covariance_name in names:
         if mean_name in arrays and covariance_name in arrays:
-            mean, covariance = arrays[mean_name], arrays[covariance_name]
+            mean, covariance = arrays.array(mean_name, "fiu"), arrays.array(covariance_name, "fiu")
+            if not len(mean.shape) or not mean.size or not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
+                raise ReferenceFileError(f"{path}: {mean_name} or {covariance_name} is empty, NaN or infinite")
             if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
                 raise ReferenceFileError(
                     f"{path}: {mean_name} {mean.shape} and {covariance_name} {covariance.shape}; expected (D,), (D, D)"

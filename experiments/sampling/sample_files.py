@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dit_grid.experiments.data.dataset import DataError
 from dit_grid.experiments.data.remote import exists, opened, saved
+from dit_grid.experiments.store.arrays import opened_arrays
 from dit_grid.experiments.store.files import Files, open_files
 
 MADE_BY = "dit_grid_samples"
@@ -80,11 +81,8 @@ def write_samples(
 
 def made_how(place: str) -> str | None:
     """What a file of samples says of its making; None for one of another program. Raises DataError if unreadable."""
-    try:
-        with opened(place) as file, np.load(file, allow_pickle=False) as arrays:
-            return str(arrays[MADE_BY]) if MADE_BY in arrays else None
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"{place}: not a complete .npz file ({error})") from error
+    with opened(place) as file, opened_arrays(file, place, DataError) as arrays:
+        return arrays.text(MADE_BY) if MADE_BY in arrays else None
 
 
 def _parts(place: str) -> tuple[Files, str]:
@@ -115,6 +113,17 @@ def _assemble(place: str, job: Job, files: Files, parts: str) -> bool:
     return True
 
 
+def _said(where: str, text: str) -> dict[str, Any]:
+    """What a file or a folder of parts says of its making. Raises DataError where it is no such record."""
+    try:
+        held = json.loads(text)
+    except (ValueError, RecursionError):
+        held = None
+    if not isinstance(held, dict):
+        raise DataError(f"{where}: is there already, and its {MADE_BY} is damaged; remove it or choose another name")
+    return held
+
+
 def _name(parts: str, index: int) -> str:
     return f"{parts}/{index:06}.u8"
 
@@ -124,7 +133,7 @@ def _check_same(where: str, there: str | None, now: str) -> None:
         return
     if there is None:
         raise DataError(f"{where}: is there already and was made by another program; choose another name")
-    old, new = json.loads(there), json.loads(now)
+    old, new = _said(where, there), json.loads(now)
     differing = [
         f"{name} is {old.get(name)} there and {new.get(name)} now"
         for name in sorted(old | new)

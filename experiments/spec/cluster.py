@@ -5,11 +5,13 @@ What the scheduler does with each setting is in `docs/scheduler.md`; every time 
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 
 from dit_grid.experiments.spec.run import Record
 
-Seconds = Annotated[float, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0, le=1e9)]
+Patience = Annotated[float, Field(gt=0, le=1e9)]
+Cap = Annotated[float, Field(gt=0, le=1e15)]
 
 
 class BudgetSpec(Record):
@@ -19,8 +21,8 @@ class BudgetSpec(Record):
     """
 
     slices: PositiveInt | None = None
-    slice_hours: PositiveFloat | None = None
-    usd: PositiveFloat | None = None
+    slice_hours: Cap | None = None
+    usd: Cap | None = None
 
 
 class ClusterSpec(Record):
@@ -31,21 +33,21 @@ class ClusterSpec(Record):
     budget: BudgetSpec = BudgetSpec()
     settle_s: Seconds = 3.0
     """How long after the first bad news of a gang its class is left open; evidence of the infrastructure's wins."""
-    stop_grace_s: PositiveFloat = 300.0
+    stop_grace_s: Patience = 300.0
     """How long a gang that was asked to checkpoint and stop may take before it is killed."""
-    kill_again_s: PositiveFloat = 30.0
+    kill_again_s: Patience = 30.0
     """How often a kill is said again while its gang is not gone."""
     backoff_s: Seconds = 5.0
     """Before the first retry that is not free; doubles with each fruitless one, up to `backoff_max_s`."""
     backoff_max_s: Seconds = 600.0
-    start_timeout_s: PositiveFloat = 900.0
+    start_timeout_s: Patience = 900.0
     """From the decision to start until every process is up."""
-    watchdog_floor_s: PositiveFloat = 120.0
-    watchdog_factor: Annotated[float, Field(ge=1)] = 3.0
+    watchdog_floor_s: Patience = 120.0
+    watchdog_factor: Annotated[float, Field(ge=1, le=1e6)] = 3.0
     """No report for max(floor, factor x the 99th percentile of its time, by the step) is a hang."""
-    starting_s: PositiveFloat = 1800.0
+    starting_s: Patience = 1800.0
     """Patience until the first report of a step: restoring, compiling."""
-    evaluating_s: PositiveFloat = 14400.0
+    evaluating_s: Patience = 14400.0
     """Patience while a gang evaluates, which reports nothing meanwhile."""
     strikes: PositiveInt = 2
     """After so many failed starts or hangs in a row a slice is left alone for `quarantine_s`, doubling each time."""

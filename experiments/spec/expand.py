@@ -4,30 +4,38 @@ Every mistake is collected before any is reported; a spec with a mistake gives n
 """
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, model_validator
 
 from dit_grid.experiments.spec.cluster import ClusterSpec
-from dit_grid.experiments.spec.run import Record, RunSpec
-from dit_grid.experiments.spec.source import Located, Problem, SpecError, read_yaml
+from dit_grid.experiments.spec.notes import average_notes, size_notes
+from dit_grid.experiments.spec.run import NAME, Record, RunSpec, Side
+from dit_grid.experiments.spec.source import Located, Problem, SpecError, read_yaml, shown
 from dit_grid.experiments.spec.validate import nearest, validated
 from dit_grid.model.config import SIZES
 
 HEAD_SECTIONS = ("name", "store", "plan", "cluster", "until")
 RUN_SECTIONS = tuple(RunSpec.model_fields)
+MOST_RUNS = 100_000
+"""Runs of the largest grid that is expanded: ten times what was tried. More is a mistake that fills the memory."""
+
 GRID_SECTIONS = ("grid", "sizes", "overrides", "include", "exclude", "runs", "groups")
 
 
 class SizeSpec(Record):
     """What a size name stands for."""
 
-    width: Annotated[int, Field(gt=0)]
-    depth: Annotated[int, Field(gt=0)]
-    heads: Annotated[int, Field(gt=0)]
+    width: Side
+    depth: Side
+    heads: Side
+
+
+Price = Annotated[float, Field(gt=0, le=1e9)]
 
 
 class PriceSpec(Record):
@@ -37,13 +45,13 @@ class PriceSpec(Record):
     since the last checkpoint; `overhead` is a share of time for anything else.
     """
 
-    mfu: Annotated[float, Field(gt=0, le=1)] | None = None
+    mfu: Annotated[float, Field(ge=1e-6, le=1)] | None = None
     mfu_error: Annotated[float, Field(ge=0, lt=1)] = 0.25
-    usd_per_chip_hour: PositiveFloat | None = None
-    usd_per_core_hour: PositiveFloat | None = None
-    overhead: Annotated[float, Field(ge=0)] = 0.0
-    preemptions_per_hour: Annotated[float, Field(ge=0)] = 0.0
-    restart_s: Annotated[float, Field(ge=0)] = 300.0
+    usd_per_chip_hour: Price | None = None
+    usd_per_core_hour: Price | None = None
+    overhead: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    preemptions_per_hour: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    restart_s: Annotated[float, Field(ge=0, le=1e9)] = 300.0
 
     @model_validator(mode="after")
     def _one_unit(self) -> "PriceSpec":
@@ -66,7 +74,7 @@ class UntilSpec(Record):
 class ExperimentSpec(Record):
     """A whole spec, expanded: its name, its store and its runs in the order of the file."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+    name: Annotated[str, Field(pattern=NAME, max_length=100)]
     store: Annotated[str, Field(min_length=1)]
     plan: PriceSpec = PriceSpec()
     cluster: ClusterSpec = ClusterSpec()
@@ -74,6 +82,8 @@ class ExperimentSpec(Record):
     runs: tuple[RunSpec, ...] = ()
     file: str = ""
     groups: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What is said of it when it is planned or launched, a line each; see `notes`."""
 
 
 def load_spec(path: str | Path, groups: Iterable[str] = ()) -> ExperimentSpec:
@@ -91,6 +101,7 @@ class _Expansion:
         self.tree, self.groups = tree, groups
         self.problems: list[Problem] = []
         self.globs_used: set[int] = set()
+        self.sizes_asked: dict[str, Located] = {}
         self._records: dict[int, tuple[Located, Record | None]] = {}
 
     def experiment(self) -> ExperimentSpec:
@@ -101,7 +112,21 @@ class _Expansion:
         if self.problems or head is None:
             raise SpecError(self.problems)
         available = tuple(self._section("groups", dict))
-        return head.model_copy(update={"runs": tuple(runs), "file": self.tree.file, "groups": available})
+        asked = {"runs": tuple(runs), "file": self.tree.file, "groups": available, "notes": self._notes(runs)}
+        return head.model_copy(update=asked)
+
+    def _notes(self, runs: list[RunSpec]) -> tuple[str, ...]:
+        """What is said of the spec; a size that only a group not asked for has is not unused."""
+        of_groups = {size.value: size for size in self._sizes_of_groups() if isinstance(size.value, str)}
+        own = self._section("sizes", dict)
+        unused = {name: item for name, item in of_groups.items() if name in own}
+        sizes = size_notes(own, unused | self.sizes_asked)
+        return (*sizes, *average_notes(self.tree.file, runs))
+
+    def _sizes_of_groups(self) -> Iterator[Located]:
+        for group in self._section("groups", dict).values():
+            for run in group.value if isinstance(group.value, list) else ():
+                yield run.at(("model", "size"))
 
     def _head(self) -> ExperimentSpec | None:
         """Check the top level: its own fields, and that no other name stands there."""
@@ -146,15 +171,20 @@ class _Expansion:
         sections = {key: item for key, item in self.tree.value.items() if key in RUN_SECTIONS}
         base = Located(sections, self.tree.file, self.tree.line)
         axes = {key: self._axis(key, item) for key, item in self._section("grid", dict).items()}
-        if axes:
+        if (asked := math.prod(map(len, axes.values()))) > MOST_RUNS:
+            self._problem(
+                self.tree.value["grid"], "grid", f"asks for {asked:,} runs; at most {MOST_RUNS:,} are planned"
+            )
+        elif axes:
             for choice in itertools.product(*axes.values()):
                 yield self._sized(_laid(base, zip(axes, choice, strict=True)))
         for extra in [*self._section("runs", list), *self._group_runs()]:
-            yield self._sized(base.merged(extra))
+            if self._is_mapping(extra, "runs"):
+                yield self._sized(base.merged(extra))
 
     def _axis(self, key: str, item: Located) -> list[Located]:
         if not isinstance(item.value, list) or not item.value:
-            self._problem(item, f"grid.{key}", f"got {item.plain()!r}; must be a list of values")
+            self._problem(item, f"grid.{key}", f"got {shown(item.plain())}; must be a list of values")
             return []
         return item.value
 
@@ -174,10 +204,11 @@ class _Expansion:
         """Lay the named size's width, depth and heads under what the run says itself."""
         model = run.at(("model",))
         size = model.value.get("size") if isinstance(model.value, dict) and "model" in run.value else None
-        if size is None:
+        if size is None or not isinstance(size.value, str):  # of what is no name the run's own check says so
             return run
         own = self._section("sizes", dict)
         if size.value in own:
+            self.sizes_asked.setdefault(size.value, size)
             _, problems = validated(SizeSpec, own[size.value])
             self.problems += [Problem(p.file, p.line, f"sizes.{size.value}.{p.path}", p.message) for p in problems]
             fields = own[size.value]
@@ -185,10 +216,11 @@ class _Expansion:
             return run
         else:
             known = [*own, *SIZES]
+            self.sizes_asked.setdefault(size.value, size)
             if size.value not in SIZES:
                 names = ", ".join(dict.fromkeys(known))
                 self._problem(
-                    size, "model.size", f"got {size.value!r}{nearest(str(size.value), known)}; sizes: {names}"
+                    size, "model.size", f"got {shown(size.value)}{nearest(str(size.value), known)}; sizes: {names}"
                 )
             shape = SIZES.get(size.value, SIZES["S"])  # any shape will do to look for further mistakes
             fields = Located(
@@ -200,7 +232,7 @@ class _Expansion:
         for glob, changes in self._section("overrides", dict).items():
             if fnmatchcase(_name(run), glob):
                 self.globs_used.add(id(changes))
-                run = run.merged(changes)
+                run = run.merged(changes) if self._is_mapping(changes, f"overrides.{glob}") else run
         return run
 
     def _selected(self, run: Located) -> bool:
@@ -219,13 +251,19 @@ class _Expansion:
             if id(item) not in self.globs_used:
                 self._problem(item, path, f"{glob!r} fits no run{nearest(glob, names)}; runs: {', '.join(names)}")
 
+    def _is_mapping(self, item: Located, path: str) -> bool:
+        """Whether settings are written as settings are; a problem if not."""
+        if not isinstance(item.value, dict):
+            self._problem(item, path, f"got {shown(item.plain())}; must be settings, such as {{train: {{batch: 64}}}}")
+        return isinstance(item.value, dict)
+
     def _section(self, key: str, kind: type) -> Any:
         item = self.tree.value.get(key)
         if item is None or item.value is None:
             return kind()
         if not isinstance(item.value, kind):
             word = "a mapping" if kind is dict else "a list"
-            self._problem(item, key, f"got {item.plain()!r}; must be {word}")
+            self._problem(item, key, f"got {shown(item.plain())}; must be {word}")
             return kind()
         return item.value
 

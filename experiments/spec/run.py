@@ -9,12 +9,29 @@ import json
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, field_validator, model_validator
 
 from dit_grid.experiments.spec.slices import slice_mistake
+from dit_grid.experiments.spec.source import LARGEST
+from dit_grid.model.accounting import forward_macs, trainable_params
 from dit_grid.model.config import DiTConfig
 
 UnitInterval = Annotated[float, Field(ge=0, lt=1)]
+
+# Bounds of whole numbers. They are far above what any network or run can be, and low enough that everything made of
+# them (a list of steps, a schedule, a product of sizes) is made in an instant and fits the store's 64 bits.
+Side = Annotated[int, Field(gt=0, le=2**20)]
+"""A width, depth, side or number of heads or channels."""
+Count = Annotated[int, Field(gt=0, lt=2**31)]
+"""A number of images, classes, samples or devices."""
+Steps = Annotated[int, Field(gt=0, lt=10**9)]
+"""Updates; the names of checkpoints have nine digits for them."""
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+"""Names that become a part of file names: no `..`, no hidden file, no option of a command."""
+
+MOST_EVALUATIONS = 100_000
+"""Times that one run is measured or checkpointed, at most."""
 
 
 def later(default: Any, **limits: Any) -> Any:
@@ -38,18 +55,18 @@ class ModelSpec(Record):
     place of class labels; the dataset says what they are.
     """
 
-    size: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
-    patch: PositiveInt
-    image_size: PositiveInt
-    channels: PositiveInt = 4
-    classes: PositiveInt = 1000
+    size: Annotated[str, Field(pattern=NAME, max_length=100)]
+    patch: Side
+    image_size: Side
+    channels: Side = 4
+    classes: Count = 1000
     block: Literal["adaln-zero", "adaln", "cross-attention", "in-context"] = "adaln-zero"
-    width: PositiveInt
-    depth: PositiveInt
-    heads: PositiveInt
-    mlp_ratio: PositiveInt = 4
-    context_width: PositiveInt | None = later(None)
-    context_length: PositiveInt = later(1)
+    width: Side
+    depth: Side
+    heads: Side
+    mlp_ratio: Side = 4
+    context_width: Side | None = later(None)
+    context_length: Side = later(1)
 
     @property
     def name(self) -> str:
@@ -74,14 +91,14 @@ class DataSpec(Record):
 
     name: str
     path: str | None = None
-    heldout: int = later(0, ge=0)
+    heldout: int = later(0, ge=0, lt=2**31)
 
 
 class DiffusionSpec(Record):
     """The forward process and what the network predicts (dit_grid.model.diffusion)."""
 
     schedule: Literal["linear", "cosine"] = "linear"
-    timesteps: Annotated[int, Field(ge=2)] = 1000
+    timesteps: Annotated[int, Field(ge=2, le=1_000_000)] = 1000
     variance: Literal["learned-range", "fixed-small", "fixed-large"] = "learned-range"
     prediction: Literal["epsilon", "x0"] = "epsilon"
 
@@ -100,7 +117,7 @@ class OptimizerSpec(Record):
     name: Literal["adamw", "adam", "sgd", "lion"] = "adamw"
     learning_rate: PositiveFloat = 1e-4
     schedule: Literal["constant", "cosine", "linear"] = "constant"
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    warmup_steps: Annotated[int, Field(ge=0, lt=10**9)] = 0
     beta1: UnitInterval = 0.9
     beta2: UnitInterval = 0.999
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
@@ -117,14 +134,14 @@ class EmaSpec(Record):
 class TrainSpec(Record):
     """How the weights are found."""
 
-    steps: PositiveInt = 400_000
-    batch: PositiveInt = 256
-    accumulate: PositiveInt = 1
+    steps: Steps = 400_000
+    batch: Count = 256
+    accumulate: Count = 1
     optimizer: OptimizerSpec = OptimizerSpec()
     ema: EmaSpec = EmaSpec()
     class_dropout: UnitInterval = 0.1
     dtype: Literal["float32", "bfloat16"] = "float32"
-    log_every: PositiveInt = 100
+    log_every: Steps = 100
 
     @model_validator(mode="after")
     def _divides(self) -> "TrainSpec":
@@ -145,13 +162,13 @@ class EvalSetting(Record):
     """
 
     metrics: Annotated[tuple[str, ...], Field(min_length=1)]
-    samples: PositiveInt = 50_000
+    samples: Count = 50_000
     sampler: Literal["ddpm", "ddim", "dpmpp-2m"] = "ddpm"
-    steps: PositiveInt = 250
+    steps: Count = 250
     eta: Annotated[float, Field(ge=0, le=1)] = 0.0
     clip: bool = False
     guidance: Annotated[float, Field(ge=0)] = 1.0
-    guidance_channels: PositiveInt | None = None
+    guidance_channels: Side | None = None
     weights: Literal["ema", "raw"] = "ema"
     decoder: str | None = None
     seed: Annotated[int, Field(ge=0)] = 0
@@ -185,7 +202,7 @@ class EvaluateSpec(Record):
     hashes of what was found there, and the places are not part of the run's id.
     """
 
-    every: PositiveInt
+    every: Steps
     settings: tuple[EvalSetting, ...] = ()
     files: dict[str, str] = Field(default_factory=dict)
 
@@ -194,8 +211,8 @@ class ResourceSpec(Record):
     """What a run executes on: a TPU slice, GPUs or CPU cores. Not part of the run's id."""
 
     slice: str | None = None
-    gpus: PositiveInt | None = None
-    cpus: PositiveInt | None = None
+    gpus: Count | None = None
+    cpus: Count | None = None
 
     @field_validator("slice")
     @classmethod
@@ -231,15 +248,15 @@ class ExecutionSpec(Record):
 
     resources: ResourceSpec = ResourceSpec(cpus=1)
     evaluate_on: ResourceSpec | None = later(None)
-    checkpoint_every: PositiveInt = 50_000
-    keep_checkpoints: PositiveInt = 2
-    steps_per_call: PositiveInt = 1
-    flush_s: PositiveFloat = 30.0
+    checkpoint_every: Steps = 50_000
+    keep_checkpoints: Count = 2
+    steps_per_call: Steps = 1
+    flush_s: Annotated[float, Field(gt=0, le=1e9)] = 30.0
     remat: Literal["none", "dots", "block"] = "none"
     attention: Literal["auto", "xla", "cudnn"] = "auto"
     sharding: Literal["replicated", "fsdp"] = "replicated"
-    max_retries: Annotated[int, Field(ge=0)] = 3
-    priority: int = 0
+    max_retries: Annotated[int, Field(ge=0, lt=2**31)] = 3
+    priority: Annotated[int, Field(gt=-(2**31), lt=2**31)] = 0
 
 
 class RunSpec(Record):
@@ -261,6 +278,10 @@ class RunSpec(Record):
             ("evaluate.every", self.evaluate.every),
             ("execution.checkpoint_every", self.execution.checkpoint_every),
         ):
+            if self.train.steps // every > MOST_EVALUATIONS:
+                raise ValueError(
+                    f"{name} {every} comes more than {MOST_EVALUATIONS:,} times in {self.train.steps:,} steps"
+                )
             if every % log:
                 raise ValueError(f"{name} {every} is not a multiple of train.log_every {log}")
         if log % chunk:
@@ -271,6 +292,14 @@ class RunSpec(Record):
                     f"evaluate.settings[{number}].steps {setting.steps} is more than diffusion.timesteps "
                     f"{self.diffusion.timesteps}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_counted(self) -> "RunSpec":
+        network = self.network
+        for name, count in (("parameters", trainable_params(network)), ("multiply-accumulates", forward_macs(network))):
+            if count > LARGEST:
+                raise ValueError(f"model: {count:.1e} {name}; the store counts up to {LARGEST:.1e}")
         return self
 
     @property

@@ -7,6 +7,7 @@ topologies that Ray 2.60 accepts (`VALID_TPU_TOPOLOGY`). What a slice costs or r
 import itertools
 import re
 
+from dit_grid.experiments.spec.source import shown
 from dit_grid.experiments.spec.validate import nearest
 
 CORES_PER_CHIP = {"v2": 2, "v3": 2, "v4": 2, "v5p": 2}
@@ -34,9 +35,9 @@ SIZES = {
 
 def slice_mistake(name: str) -> str:
     """Return what is wrong with the name of a slice type, in one line; nothing if there is such a type."""
-    parts = re.fullmatch(r"([a-z0-9]+?)-(\d+)", name)
+    parts = re.fullmatch(r"([a-z0-9]{1,20}?)-([0-9]{1,6})", name)
     if parts is None:
-        return f"got {name!r}; a type of slice is a generation and a size, for example v3-32"
+        return f"got {shown(name)}; a type of slice is a generation and a size, for example v3-32"
     generation, size = parts[1], int(parts[2])
     if generation not in SIZES:
         return f"got {name!r}; no generation {generation!r}{nearest(generation, SIZES)}; known: {', '.join(SIZES)}"
@@ -44,8 +45,8 @@ def slice_mistake(name: str) -> str:
     if size in sizes:
         return ""
     closest = sorted(sizes, key=lambda one: abs(one - size))[:8]
-    shown = ", ".join(f"{generation}-{one}" for one in sorted(closest))
-    return f"got {name!r}, which is not sold; there {'are' if len(sizes) <= 8 else 'are, for example,'} {shown}"
+    there = ", ".join(f"{generation}-{one}" for one in sorted(closest))
+    return f"got {name!r}, which is not sold; there {'are' if len(sizes) <= 8 else 'are, for example,'} {there}"
 
 
 def chips_and_cores(name: str) -> tuple[int, int]:

@@ -9,6 +9,19 @@ from typing import Any
 
 import yaml
 
+LARGEST = 2**63 - 1
+"""The largest whole number that the store, NumPy and JAX can hold; of no setting is more than a mistake."""
+
+
+LONGEST = 10_000_000
+"""Characters of the longest file that is read as a spec: fifty thousand runs, each with settings of its own."""
+
+
+def shown(value: Any) -> str:
+    """Return a value as it is quoted in a message: whole if short, else its beginning and how long it is."""
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:100]}… ({len(text):,} characters)"
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -79,11 +92,16 @@ def read_yaml(path: Path) -> Located:
     """Return the file's tree. SpecError where it cannot be read, is no YAML mapping, or gives a key twice."""
     file = str(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as stream:
+            text = stream.read(LONGEST + 1)
     except FileNotFoundError:
         raise SpecError([Problem(file, 0, "", "no such file")]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError([Problem(file, 0, "", f"cannot be read: {error}")]) from None
+    if len(text) > LONGEST:
+        raise SpecError(
+            [Problem(file, 0, "", f"more than {LONGEST:,} characters: no spec is so long; is it another file?")]
+        )
     try:
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.YAMLError as error:
@@ -120,9 +138,17 @@ class _Reading:
         if isinstance(node, yaml.SequenceNode):
             return Located([self.located(n, f"{path}[{i}]") for i, n in enumerate(node.value)], self.file, line)
         try:
-            return Located(self._scalars.construct_object(node), self.file, line)
+            value = self._scalars.construct_object(node)
         except (yaml.YAMLError, ValueError) as error:
-            return self._problem(line, path, f"got {node.value!r}: {getattr(error, 'problem', error)}")
+            return self._problem(line, path, f"got {shown(node.value)}: {str(getattr(error, 'problem', error))[:200]}")
+        except (
+            LookupError,
+            AttributeError,
+        ):  # PyYAML takes any text for a truth value or a date
+            return self._problem(line, path, f"got {shown(node.value)}, which is no {node.tag.rpartition(':')[2]}")
+        if fault := _fault(value):
+            return self._problem(line, path, f"got {shown(node.value)}; {fault}")
+        return Located(value, self.file, line)
 
     def _mapping(self, node: yaml.MappingNode, path: str) -> dict[str, Located]:
         mapping: dict[str, Located] = {}
@@ -132,6 +158,8 @@ class _Reading:
             here = f"{path}.{key}" if path else key
             if not key or key == "<<":
                 self._problem(line, path, "a key must be a plain name; share settings by `overrides`")
+            elif fault := _fault(key):
+                self._problem(line, path, f"got the key {shown(key)}; {fault}")
             elif key in mapping:
                 self._problem(line, here, f"given twice, first on line {mapping[key].line}")
             else:
@@ -141,3 +169,20 @@ class _Reading:
     def _problem(self, line: int, path: str, message: str) -> Located:
         self.problems.append(Problem(self.file, line, path, message))
         return Located(None, self.file, line)
+
+
+def _fault(value: Any) -> str:
+    """Return what no setting may be, whatever it means: a number that nothing can hold, text that no file can."""
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return f"a whole number must be at most {LARGEST}"
+    if isinstance(value, str) and ("\0" in value or not _is_unicode(value)):
+        return "text must not hold NUL or half a character"
+    return ""
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

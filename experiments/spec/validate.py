@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from dit_grid.experiments.spec.source import Located, Problem
+from dit_grid.experiments.spec.source import Located, Problem, shown
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -51,13 +51,13 @@ def _message(model: type[BaseModel], loc: tuple[str | int, ...], found: dict[str
         return "missing; it has no default"
     if kind == "literal_error":
         names = [name.strip().strip("'") for name in context["expected"].replace(" or ", ", ").split(",")]
-        return f"got {got!r}{nearest(str(got), names)}; allowed: {', '.join(names)}"
+        return f"got {shown(got)}{nearest(str(got), names)}; allowed: {', '.join(names)}"
     if kind == "string_pattern_mismatch":
-        return f"got {got!r}; must match {context['pattern']}"
+        return f"got {shown(got)}; must match {context['pattern']}"
     if kind == "value_error":
         return str(context["error"])
     rule = found["msg"][0].lower() + found["msg"][1:]
-    return f"got {got!r}; {rule.replace('input should be', 'must be')}"
+    return f"got {shown(got)}; {rule.replace('input should be', 'must be')}"
 
 
 def _fields_at(model: Any, loc: tuple[str | int, ...]) -> set[str]:

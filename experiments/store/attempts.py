@@ -13,6 +13,7 @@ from typing import Any
 
 from dit_grid.experiments.store.errors import DamagedFileError, StoreError, SupersededError
 from dit_grid.experiments.store.files import Files
+from dit_grid.experiments.store.json_records import json_object
 from dit_grid.experiments.store.liveness import is_live
 from dit_grid.experiments.store.paths import START, StorePaths, parse_attempt
 
@@ -161,17 +162,11 @@ def outcome_of(outcomes: set[str]) -> str | None:
 
 
 def _parsed(name: str, data: bytes) -> dict[str, Any]:
-    try:
-        record = json.loads(data)
-    except ValueError as error:
-        raise DamagedFileError(f"{name}: not JSON ({error}); restore it, or move the run out of the store") from error
-    if not isinstance(record, dict):
-        raise DamagedFileError(f"{name}: a JSON object is expected, got {record!r}")
-    return record
+    return json_object(name, data, "restore it, or move the run out of the store")
 
 
 def _resume_step(name: str, data: bytes) -> int:
     step = _parsed(name, data).get("resume_step")
-    if not isinstance(step, int) or isinstance(step, bool) or step < 0:
-        raise DamagedFileError(f"{name}: resume_step must be a whole number from 0, got {step!r}")
+    if not isinstance(step, int) or isinstance(step, bool) or not 0 <= step < 2**63:
+        raise DamagedFileError(f"{name}: resume_step must be a whole number from 0, got {repr(step)[:80]}")
     return step

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from dit_grid.experiments.store.attempts import Fences
 from dit_grid.experiments.store.checkpoint_marks import damaged
-from dit_grid.experiments.store.encoding import decode
+from dit_grid.experiments.store.encoding import decode, misplaced_column
 from dit_grid.experiments.store.errors import StoreError
 from dit_grid.experiments.store.paths import START, Compacted, Segment, StorePaths, parse_attempt, parse_rows, parse_run
 from dit_grid.experiments.store.reading import Listing, listings
@@ -114,7 +114,9 @@ def _readable(
     store: Store, table: Table, name: str, constants: Mapping[str, str]
 ) -> tuple[tuple[pa.Table, dict[int, int]] | None, list[Finding]]:
     try:
-        return decode(table, store.files.read(name), name, constants), []
+        data = store.files.read(name)
+        rows, fault = decode(table, data, name, constants), misplaced_column(data)
+        return rows, [Finding(name, fault)] if fault else []
     except FileNotFoundError:
         return None, []
     except StoreError as error:

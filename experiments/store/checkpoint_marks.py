@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dit_grid.experiments.store.digests import algorithm_of
-from dit_grid.experiments.store.errors import StorageError
+from dit_grid.experiments.store.errors import DamagedFileError, StorageError
 from dit_grid.experiments.store.files import Files
+from dit_grid.experiments.store.json_records import json_object
 from dit_grid.experiments.store.paths import (
     CHECKPOINT_MARK_PREFIX,
     StorePaths,
@@ -70,12 +71,14 @@ def damage(files: Files, run_id: str, attempt: int, step: int) -> str | None:
     """
     name = StorePaths.checkpoint_mark(run_id, attempt, step)
     try:
-        mark = json.loads(files.read(name))
-        promised, digests = dict(mark["files"]), dict(mark.get("digests") or {})
+        mark = json_object(name, files.read(name))
     except FileNotFoundError:
         return None if (step, attempt) in whole(files, run_id) else "it was deleted"
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        return f"its mark {name} cannot be read ({error})"
+    except DamagedFileError as error:
+        return f"its mark cannot be read ({error})"
+    promised, digests = mark.get("files"), mark.get("digests") or {}
+    if not isinstance(promised, dict) or not isinstance(digests, dict):
+        return f"its mark {name} does not say which files it has"
     folder = StorePaths.checkpoint(run_id, attempt, step)
     there = {found.removeprefix(f"{folder}/"): size for found, size in files.sizes(folder).items()}
     for file, size in promised.items():

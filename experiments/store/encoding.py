@@ -57,7 +57,7 @@ def _converted(table: Table, name: str, value: Any) -> Any:
     """The value as its column's type; nothing is rounded, cut or parsed on the way."""
     kind = _kinds(table.name)[name]
     plain = value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
-    if isinstance(plain, int) and not isinstance(plain, bool) and kind is float:
+    if isinstance(plain, int) and not isinstance(plain, bool) and kind is float and abs(plain) < 2**1000:
         return float(plain)
     fits = isinstance(plain, kind) and not isinstance(plain, bool)
     if fits and kind is int:
@@ -67,7 +67,7 @@ def _converted(table: Table, name: str, value: Any) -> Any:
     if not fits:
         raise StoreError(
             f"{table.name} row: column {name!r} takes {table.schema.field(name).type}, "
-            f"got {value!r} ({type(value).__name__})"
+            f"got {repr(value)[:200]} ({type(value).__name__})"
         )
     return plain
 
@@ -114,6 +114,22 @@ def decode(
     """
     rows, covers = _checked(table, data, name, constants, tail)
     return _completed(table, rows, name, constants), covers
+
+
+def misplaced_column(data: bytes) -> str:
+    """What is wrong with where a Parquet file's footer says that columns lie; each begins where the one before ends.
+
+    Pages have checksums, the footer has none: a place in it that is damaged can lead to another column's sound page.
+    """
+    footer, due = pq.read_metadata(pa.BufferReader(data)), 4
+    for group in range(footer.num_row_groups):
+        for number in range(footer.num_columns):
+            column = footer.row_group(group).column(number)
+            begins = column.dictionary_page_offset if column.has_dictionary_page else column.data_page_offset
+            if begins != due:
+                return f"its footer places column {column.path_in_schema!r} at byte {begins}; it lies at {due}"
+            due += column.total_compressed_size
+    return ""
 
 
 def decode_together(
@@ -173,8 +189,11 @@ def _readable(table: Table, name: str) -> Iterator[None]:
         yield
     except StoreError:
         raise
-    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except (
+        pa.ArrowException, OSError, ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError,
+        MemoryError, RecursionError,
+    ) as error:  # fmt: skip
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise DamagedFileError(f"{name}: not a readable {table.name} file ({reason}); {_REMEDY}") from error
 
 

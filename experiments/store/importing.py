@@ -61,17 +61,31 @@ def _checked(mapping: Mapping[str, Any]) -> dict[str, Any]:
     """The mapping's sections, all present; StoreError for what the tables do not have or an import needs."""
     if unknown := mapping.keys() - {"run", "train", "evals"}:
         raise StoreError(f"mapping: no section {sorted(unknown)[0]!r}; allowed: run, train, evals")
-    sections = {"run": mapping.get("run", {}), "train": mapping.get("train"), "evals": mapping.get("evals", [])}
+    sections = {"run": mapping.get("run") or {}, "train": mapping.get("train"), "evals": mapping.get("evals") or []}
+    if not isinstance(sections["evals"], list):
+        raise StoreError("mapping: section 'evals' must be a list, each item one metric")
     needed = [("run", RUNS, sections["run"], ["run_id"])]
     needed += [("train", TRAIN, sections["train"], ["step"])] if sections["train"] else []
     needed += [("evals", EVALS, one, ["metric", "step", "value"]) for one in sections["evals"]]
     for name, table, section, columns in needed:
+        if not isinstance(section, Mapping):
+            raise StoreError(
+                f"mapping: section {name!r}: got {repr(section)[:80]}; it maps columns of the store's tables"
+            )
         if missing := [column for column in columns if column not in section]:
             raise StoreError(f"mapping: section {name!r} needs {missing[0]!r}")
         if strange := section.keys() - set(table.schema.names):
             raise StoreError(
                 f"mapping: section {name!r}: the table {table.name!r} has no column {sorted(strange)[0]!r}"
             )
+        for column, said in section.items():
+            if isinstance(said, Mapping | list) and not (
+                isinstance(said, Mapping) and set(said) == {"column"} and isinstance(said["column"], str)
+            ):
+                raise StoreError(
+                    f"mapping: section {name!r}: {column}: got {repr(said)[:80]}; write {{column: NAME}} for a "
+                    "column of the log, or one value for every row"
+                )
     return sections
 
 
@@ -92,15 +106,15 @@ def _entries(log: Path) -> Iterator[tuple[int, Row]]:
                         yield line, _json_object(log, line, text)
             else:
                 raise StoreError(f"{log}: a log to import must be .csv or .jsonl")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise StoreError(f"{log}: cannot be read ({error})") from error
 
 
 def _json_object(log: Path, line: int, text: str) -> Row:
     try:
         row = json.loads(text)
-    except ValueError as error:
-        raise StoreError(f"{log}:{line}: not JSON ({error})") from error
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{log}:{line}: not JSON ({str(error)[:200]})") from error
     if not isinstance(row, dict):
         raise StoreError(f"{log}:{line}: a JSON object is expected, got {text.strip()[:40]!r}")
     return {name: value for name, value in row.items() if value is not None}
@@ -115,7 +129,9 @@ def _rows(sections: Mapping[str, Any], entry: Row, run_id: str) -> Iterator[tupl
     for section in sections["evals"]:
         row = _filled(EVALS, section, entry)
         if "step" in row and "value" in row:
-            yield EVALS, checked_row(EVALS, {"protocol": protocol(row)} | row | key)
+            checked = checked_row(EVALS, {"protocol": ""} | row | key)
+            said = {name: checked[name] for name in row}
+            yield EVALS, checked | ({} if said.get("protocol") else {"protocol": protocol(said)})
 
 
 def _column(section: Any) -> str | None:

@@ -198,20 +198,31 @@ class LocalFiles:
         with _reported("read", self._root / name):
             return os.stat(self._root / name).st_mtime
 
-    def _entries(self, folder: str, deep: bool = True) -> Iterator[str]:
+    def _entries(self, folder: str, deep: bool = True, within: tuple[str, ...] = ()) -> Iterator[str]:
+        """Every file below, through links too: a run's folder may lie on another disk. `within` ends their loops."""
         try:
             with os.scandir(self._root / folder) as entries:
-                # Folders are not followed through links (no loops); pipes and sockets would block a reader for ever.
-                found = [(e.name, e.is_dir(follow_symlinks=False)) for e in entries if e.is_file() or e.is_dir()]
+                # Pipes and sockets would block a reader for ever.
+                found = [(e.name, e.is_dir(), e.is_symlink()) for e in entries if e.is_file() or e.is_dir()]
         except (FileNotFoundError, NotADirectoryError):
             self._missed()
             return
-        for name, is_folder in found:
+        for name, is_folder, is_link in found:
             below = f"{folder}/{name}" if folder else name
             if not is_folder:
                 yield below
-            elif deep:
-                yield from self._entries(below)
+            elif deep and not is_link:
+                yield from self._entries(below, within=within)
+            elif deep and (inside := self._entered(below, within)):
+                yield from self._entries(below, within=inside)
+
+    def _entered(self, link: str, within: tuple[str, ...]) -> tuple[str, ...]:
+        """The folders that links led to, with this one; nothing if it leads back to a folder that we are in."""
+        path = self._root / link
+        target = os.path.realpath(path)
+        inside = (*within, os.path.realpath(path.parent))
+        leads_back = any(f"{place}/".startswith(f"{target.rstrip('/')}/") for place in inside)
+        return () if leads_back else (*within, target)
 
     def delete(self, name: str) -> None:
         path = self._root / name

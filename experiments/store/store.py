@@ -218,7 +218,7 @@ def _check_format(where: str, data: bytes) -> None:
     try:
         record = json.loads(data)
         version = record["format"] if record.get("kind") == _KIND else None
-    except (ValueError, AttributeError, KeyError):
+    except (ValueError, AttributeError, KeyError, RecursionError):
         version = None
     if not isinstance(version, int):
         raise NotAStoreError(f"{where}: its {FORMAT} is not one of dit-grid; give the path of a dit-grid results store")

@@ -50,10 +50,11 @@ def asked_until(spec: ExperimentSpec, target: str | None, metric: str | None, ru
         return spec
     from dit_grid.analysis.forecasting.target import TargetError, check_metric, parse_target
 
+    place = "--until" if target is not None else f"{spec.file}: until"
     try:
         check_metric(parse_target(chosen.target, with_width=True), chosen.metric or "fid")
     except TargetError as error:
-        raise RequestError(f"--until: {error}") from None
+        raise RequestError(f"{place}: {error}") from None
     return spec.model_copy(update={"until": chosen})
 
 

@@ -76,13 +76,13 @@ def plan(
 
     Hours come from measured speeds where a store or an earlier --calibrate has them, else from plan.mfu in the spec.
     """
-    from dit_grid.experiments.spec import load_spec
     from dit_grid.orchestrator.advice.expectations import expectations
+    from dit_grid.orchestrator.commands.asked_spec import asked_spec
     from dit_grid.orchestrator.planning.calibrate import measured_speeds
     from dit_grid.orchestrator.planning.plan import plan as planned
     from dit_grid.orchestrator.screen.tables import print_plan
 
-    loaded = load_spec(spec, groups)
+    loaded = asked_spec(spec, groups)
     if parameters:
         click.echo(_parameter_table(loaded, parameters))
         return
@@ -118,13 +118,14 @@ def launch(
     """
     from dit_grid.experiments.running.needed_files import check_needed_files
     from dit_grid.experiments.running.owed_evaluations import jobs_of, trainings_of
-    from dit_grid.experiments.spec import load_spec
     from dit_grid.orchestrator.advice.until import asked_until
+    from dit_grid.orchestrator.commands.asked_spec import asked_spec
     from dit_grid.orchestrator.driving.drivers import launch_here, launch_on_cluster
     from dit_grid.orchestrator.planning.work import unfinished
     from dit_grid.orchestrator.screen.live_grid import display
+    from dit_grid.orchestrator.screen.notices import plain_warnings
 
-    loaded = load_spec(spec, groups)
+    loaded = asked_spec(spec, groups)
     if store_path:
         loaded = loaded.model_copy(update={"store": store_path})
     loaded = asked_until(loaded, until, until_metric, when_met)
@@ -140,7 +141,8 @@ def launch(
     check_needed_files(runs, spec)
     also = f", {measuring} evaluations as jobs of their own" if measuring else ""
     click.echo(f"{loaded.name}: {len(runs)} of {len(loaded.runs)} runs to do{also}, in {loaded.store}")
-    finish = launch_here(loaded, display) if address is None else launch_on_cluster(loaded, address)
+    with plain_warnings():
+        finish = launch_here(loaded, display) if address is None else launch_on_cluster(loaded, address)
     _print_results(loaded.store, figures=True)
     sys.exit(_exit_status(finish))
 
@@ -158,6 +160,7 @@ def status(where: str | None, as_json: bool, watch: bool) -> None:
     dit-grid status results/digits --json
     """
     from dit_grid.experiments.store import Store
+    from dit_grid.orchestrator.screen.notices import plain_warnings
     from dit_grid.orchestrator.screen.status import driver_line, read_status, without_pandas
     from dit_grid.orchestrator.screen.tables import print_status
 
@@ -166,7 +169,9 @@ def status(where: str | None, as_json: bool, watch: bool) -> None:
     while True:
         if watch and not as_json:
             click.clear()
-        print_status(read_status(store), as_json)
+        with plain_warnings():
+            rows = read_status(store)
+        print_status(rows, as_json)
         if not as_json:
             click.echo(driver_line(store))
         if not watch:

@@ -42,6 +42,12 @@ def share(asked: str | None, environment: Mapping[str, str]) -> Share:
 
 
 def _share(number: str, count: str, said_by: str) -> Share:
-    if number.isdecimal() and count.isdecimal() and int(number) < int(count):
+    if _is_count(number) and _is_count(count) and int(number) < int(count):
         return Share(int(number), int(count), said_by)
-    raise RequestError(f"{said_by}: host {number} of {count or '?'}; give I/N with 0 <= I < N, for example --host 0/4")
+    raise RequestError(
+        f"{said_by[:60]}: host {number[:20]} of {count[:20] or '?'}; give I/N with 0 <= I < N, for example --host 0/4"
+    )
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 7

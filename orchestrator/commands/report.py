@@ -48,35 +48,44 @@ def fit(table: str, y: str, x: str, form: str, delta: float | None, replicates: 
     dit-grid fit runs.csv --delta 1e-3 --bootstrap 4000
     dit-grid fit runs.csv --y fid --x gmacs --form power
 
+    A row without a number in one of the columns is dropped, and named. 10,000,000 in quotes is read as a number.
     Columns params, tokens and loss are enough; where flops stands instead of tokens, tokens = flops / (6 params).
     """
+    import numpy as np
+
     from dit_grid.analysis.fits import bootstrap
     from dit_grid.analysis.fits.points import law_named, read_points
+    from dit_grid.orchestrator.screen.notices import plain_warnings
 
     columns = tuple(name.strip() for name in x.split(",") if name.strip())
-    points = read_points(table, (*columns, y))
-    found = law_named(form, columns, y, delta).fit(points)
-    spread = bootstrap(found, points, replicates) if replicates else None
+    law = law_named(form, columns, y, delta)
+    with plain_warnings(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        points = read_points(table, (*columns, y))
+        found = law.fit(points)
+        spread = bootstrap(found, points, replicates) if replicates else None
+        refits = spread.interval().assign(se=spread.se()) if spread is not None else None
     if as_json:
         from dit_grid.orchestrator.screen.tables import print_json
 
-        print_json(_fit_record(found, spread))
+        print_json(_fit_record(found, spread, refits))
         return
     click.echo(found.report())
-    if spread is not None:
+    if spread is not None and refits is not None:
         click.echo(f"bootstrap of {len(spread.samples)} refits, seed 0 ({spread.degenerate} degenerate):")
-        for name, row in spread.interval().assign(se=spread.se()).iterrows():
+        for name, row in refits.iterrows():
             click.echo(f"  {name}: standard error {row['se']:.4g}, 95 % [{row['low']:.4g}, {row['high']:.4g}]")
 
 
-def _fit_record(found: Any, spread: Any) -> dict[str, Any]:
+def _fit_record(found: Any, spread: Any, refits: Any) -> dict[str, Any]:
     free = {name: estimate for name, estimate in found.params.items() if name not in found.fixed}
     record = {
         "law": found.law.name,
         "equation": found.law.equation(found.theta),
-        "coefficients": {n: {"value": e.value, "se": _number(e.se), "unit": found.units[n]} for n, e in free.items()},
+        "coefficients": {
+            n: {"value": _number(e.value), "se": _number(e.se), "unit": found.units[n]} for n, e in free.items()
+        },
         "at_bound": list(found.fixed),
-        "objective": found.objective,
+        "objective": _number(found.objective),
         "n": found.n,
         "dropped": [{"row": dropped.row, "reason": dropped.reason} for dropped in found.dropped],
         "condition": _number(found.condition),
@@ -84,7 +93,8 @@ def _fit_record(found: Any, spread: Any) -> dict[str, Any]:
         "search": found.search,
     }
     if spread is not None:
-        ends = spread.interval().assign(se=spread.se()).to_dict("index")
+        rows = refits.to_dict("index")
+        ends = {name: {key: _number(value) for key, value in row.items()} for name, row in rows.items()}
         record["bootstrap"] = {"refits": len(spread.samples), "degenerate": spread.degenerate, "coefficients": ends}
     return record
 

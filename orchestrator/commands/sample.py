@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 SHEET_CLASSES = 8
 """Classes of a sheet where the data have more than ten and none were asked for."""
 
+MOST_ROWS = 10_000
+"""Of a sheet; no picture file holds more."""
+
 LATENT_PIXELS = 8
 """Pixels a side of one latent of the VAE that every published DiT uses."""
 
@@ -106,8 +109,8 @@ def changed(setting: "EvalSetting", asked: dict[str, Any]) -> "EvalSetting":
     changes = {name: value for name, value in asked.items() if value is not None and name != "guidance_channels"}
     channels = asked.get("guidance_channels")
     if channels is not None:
-        if channels != "all" and not (channels.isdecimal() and int(channels)):
-            raise RequestError(f"--guidance-channels {channels}: a number of at least 1, or all")
+        if channels != "all" and not re.fullmatch(r"[1-9]\d{0,5}", channels, re.ASCII):
+            raise RequestError(f"--guidance-channels {channels[:60]}: a number of at least 1, or all")
         changes["guidance_channels"] = None if channels == "all" else int(channels)
     try:
         return type(setting).model_validate(setting.model_dump() | changes)
@@ -200,12 +203,17 @@ def _classes(asked: str | None, count: int) -> list[int]:
         return list(range(count)) if count <= 10 else [round(i * (count - 1) / 7) for i in range(SHEET_CLASSES)]
     found: list[int] = []
     for part in asked.split(","):
-        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        match = re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*", part, re.ASCII)
         if not match:
-            raise RequestError(f"--classes {asked}: {part!r} is no number or range; give for example 207,360 or 0-9")
-        found += range(int(match[1]), int(match[2] or match[1]) + 1)
-    if not found or max(found) >= count:
-        raise RequestError(f"--classes {asked}: allowed are 0 to {count - 1}")
+            raise RequestError(
+                f"--classes {asked[:60]}: {part[:60]!r} is no number or range; give for example 207,360 or 0-9"
+            )
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last >= count or len(found) > MOST_ROWS:
+            raise RequestError(f"--classes {asked[:60]}: allowed are 0 to {count - 1}, of {MOST_ROWS:,} rows at most")
+        found += range(first, last + 1)
+    if not found:
+        raise RequestError(f"--classes {asked[:60]}: no class; allowed are 0 to {count - 1}")
     return found
 
 

@@ -18,6 +18,10 @@ KINDS = (
 )
 
 
+MOST_A_RATE = 1e4
+"""Of anything, in an hour or a day: a campaign in which nothing lives for a second never ends."""
+
+
 @click.command()
 @click.argument("spec", type=click.Path(dir_okay=False))
 @click.option("--group", "groups", multiple=True, help="Add a group of extra runs that the spec defines.")
@@ -47,7 +51,7 @@ def simulate(
     """
     from dataclasses import asdict, replace
 
-    from dit_grid.experiments.spec import load_spec
+    from dit_grid.orchestrator.commands.asked_spec import asked_spec
     from dit_grid.orchestrator.planning.calibrate import measured_speeds
     from dit_grid.orchestrator.screen.notices import progress
     from dit_grid.orchestrator.screen.tables import print_json
@@ -55,7 +59,7 @@ def simulate(
     from dit_grid.orchestrator.simulation.faults import Faults
     from dit_grid.orchestrator.simulation.of_spec import campaign
 
-    loaded = load_spec(spec, groups)
+    loaded = asked_spec(spec, groups)
     there = counts(slices)
     pools: dict[str, int] = {kind: there.pop(kind) for kind in ("cpu", "gpu") if kind in there}
     going_wrong = replace(Faults(preemption=rate("--preemption-rate", preemption_rate)), **fault_rates(faults))
@@ -80,30 +84,36 @@ COMMANDS = (simulate,)
 def counts(slices: tuple[str, ...]) -> dict[str, int]:
     """Return type -> number from `v3-32=4,v3-128=1`. Raises RequestError for an unknown type or no number."""
     from dit_grid.experiments.spec.slices import slice_mistake
+    from dit_grid.experiments.spec.source import shown
     from dit_grid.orchestrator.control.errors import RequestError
 
     found: dict[str, int] = {}
     for item in (part for text in slices for part in text.split(",")):
         kind, _, count = item.strip().partition("=")
         mistake = "" if kind in ("cpu", "gpu") else slice_mistake(kind)
-        if mistake or not count.isdecimal():
-            raise RequestError(f"--slices {item}: {mistake or 'give a type and a number, for example v3-32=4'}")
+        if mistake or not (count.isascii() and count.isdecimal() and len(count) <= 6):
+            mistake = mistake or "give a type and a number below a million, for example v3-32=4"
+            raise RequestError(f"--slices {shown(item)}: {mistake}")
         found[kind] = found.get(kind, 0) + int(count)
     return found
 
 
 def rate(option: str, text: str) -> float:
     """Return events an hour from `0.1/h`, `2/d` or a plain number. Raises RequestError."""
+    from dit_grid.experiments.spec.source import shown
     from dit_grid.orchestrator.control.errors import RequestError
 
-    match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)(?:/(h|d))?", text.strip())
-    if match is None:
-        raise RequestError(f"{option} {text}: give a number an hour or a day, for example 0.1/h or 2/d")
+    match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)(?:/(h|d))?", text.strip(), re.ASCII)
+    if match is None or float(match[1]) > MOST_A_RATE:
+        raise RequestError(
+            f"{option} {shown(text)}: give a number an hour or a day, for example 0.1/h or 2/d, at most {MOST_A_RATE:g}"
+        )
     return float(match[1]) / (24 if match[2] == "d" else 1)
 
 
 def fault_rates(faults: tuple[str, ...]) -> dict[str, float]:
     """Return fields of `Faults` from `kill=0.1/h`. Raises RequestError for an unknown kind."""
+    from dit_grid.experiments.spec.source import shown
     from dit_grid.orchestrator.control.errors import RequestError
     from dit_grid.orchestrator.simulation.faults import PER_SLICE
 
@@ -112,7 +122,7 @@ def fault_rates(faults: tuple[str, ...]) -> dict[str, float]:
         kind, _, text = item.partition("=")
         name = kind.strip().replace("-", "_")
         if name not in (*PER_SLICE, "driver", *shares):
-            raise RequestError(f"--fault {item}: unknown kind {kind!r}; kinds: {KINDS}")
+            raise RequestError(f"--fault {shown(item)}: unknown kind; kinds: {KINDS}")
         found[name] = rate("--fault", text)
         if name in shares and found[name] > 0.5:
             raise RequestError(f"--fault {item}: a share of runs, at most 0.5")

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 from dit_grid.experiments.spec.cluster import ClusterSpec
 from dit_grid.experiments.store import Store
+from dit_grid.experiments.store.errors import DamagedFileError
+from dit_grid.experiments.store.json_records import is_number, json_object
 from dit_grid.orchestrator import core
 from dit_grid.orchestrator.core.events import Action, ClusterSeen, Event, Gang, SliceSeen
 
@@ -54,8 +56,16 @@ def spent_before(store: Store) -> core.Spending:
     last: dict[str, dict[str, float]] = {}
     for row in store.events().to_pylist():
         if row["kind"] == SPENT:
-            last[row["journal"]] = json.loads(row["detail"])
+            last[row["journal"]] = _spending(row["journal"], row["detail"])
     return core.Spending(sum(one["slice_s"] for one in last.values()), sum(one["usd"] for one in last.values()))
+
+
+def _spending(journal: str, detail: str) -> dict[str, float]:
+    """What a row says was spent. Raises DamagedFileError: no budget is spent twice over a row that nobody can read."""
+    said = json_object(f"events of {journal}", detail)
+    if not all(is_number(said.get(name)) and said[name] >= 0 for name in ("slice_s", "usd")):
+        raise DamagedFileError(f"events of {journal}: a row {SPENT} does not say what was spent: {detail[:80]}")
+    return said
 
 
 def read(rows: Iterable[Mapping[str, Any]]) -> tuple[core.State, Iterator[tuple[Event, tuple[Action, ...]]]]:

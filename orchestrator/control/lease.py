@@ -253,7 +253,7 @@ def _ttl_s(holder: dict[str, Any], default_s: float) -> float:
 def _read(files: Files, name: str) -> dict[str, Any]:
     try:
         record = json.loads(files.read(name))
-    except (ValueError, FileNotFoundError):
+    except (ValueError, FileNotFoundError, RecursionError):
         return {}
     return record if isinstance(record, dict) else {}
 
@@ -269,9 +269,12 @@ def _is_dead(holder: dict[str, Any]) -> bool:
     """Return whether the holder was a process of this machine that is no more; of others nothing is known."""
     if not holder or holder.get("host") != socket.gethostname() or holder.get("boot") != _boot_id():
         return False
-    if holder.get("pids", _pid_namespace()) != _pid_namespace() or not isinstance(holder.get("pid"), int):
+    if holder.get("pids", _pid_namespace()) != _pid_namespace():
         return False  # a container's pids are its own
-    return holder.get("started") is not None and _started(holder["pid"]) != holder["started"]
+    pid, started = holder.get("pid"), holder.get("started")
+    if not isinstance(pid, int) or not 0 < pid < 2**31:  # a damaged claim: its holder is judged by its silence
+        return False
+    return started is not None and _started(pid) != started
 
 
 def _boot_id() -> str:

@@ -8,10 +8,13 @@ import json
 import re
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from dit_grid.experiments.store.errors import DamagedFileError
 from dit_grid.experiments.store.files import Files
+from dit_grid.experiments.store.json_records import is_number, json_object
 from dit_grid.orchestrator.core.events import Asked
 
 CANCEL, PAUSE, RESUME, RETRY = WHATS = ("cancel", "pause", "resume", "retry")
@@ -46,14 +49,27 @@ def ask(files: Files, what: str, run_ids: Iterable[str]) -> Request:
 
 
 def asked(files: Files, after: int = 0) -> list[Request]:
-    """Return the requests with a number above `after`, in order."""
+    """Return the requests with a number above `after`, in order.
+
+    One that is damaged is left out, and a warning names it: it must not stop a grid, nor keep anybody from looking.
+    """
     numbers = sorted(number for number in _numbers(files) if number > after)
-    bodies = files.read_many([f"control/request-{number:08d}.json" for number in numbers])
-    records = [json.loads(body) for body in bodies]
-    return [
-        Request(number, record["what"], tuple(record["runs"]), record["unix_s"])
-        for number, record in zip(numbers, records, strict=True)
-    ]
+    names = [f"control/request-{number:08d}.json" for number in numbers]
+    found = []
+    for number, name, body in zip(numbers, names, files.read_many(names), strict=True):
+        try:
+            found.append(_request(number, name, body))
+        except DamagedFileError as error:
+            warnings.warn(f"{error}; what it asked for is not done: ask again, and delete it", stacklevel=2)
+    return found
+
+
+def _request(number: int, name: str, body: bytes) -> Request:
+    record = json_object(name, body, "it is no request")
+    what, runs, unix_s = (record.get(key) for key in ("what", "runs", "unix_s"))
+    if what not in WHATS or not isinstance(runs, list) or not all(isinstance(run, str) for run in runs):
+        raise DamagedFileError(f"{name}: asks for nothing that is known")
+    return Request(number, what, tuple(runs), float(unix_s) if is_number(unix_s) else 0.0)
 
 
 def standing(requests: Sequence[Request]) -> dict[str, str]:

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.abc import MetaPathFinder
 from statistics import median
-from typing import Any
+from typing import Any, TypeGuard
 
 from dit_grid.experiments.store import RunState, Store
+from dit_grid.experiments.store.json_records import is_number
 from dit_grid.orchestrator.control.lease import Held, Watcher, newest_note
 from dit_grid.orchestrator.control.requests import CANCEL, PAUSE, asked, standing
 
@@ -65,13 +66,14 @@ def read_status(store: Store, now: float | None = None) -> list[RunStatus]:
 
 def _waits(note: dict[str, Any]) -> dict[str, str]:
     """Return run id -> why it waits; where only its evaluations do, why the first of them does."""
-    if not note.get("waits"):
+    said = note.get("waits")
+    if not said or not isinstance(said, dict):
         return {}
     from dit_grid.experiments.running.owed_evaluations import parsed_job_id  # specs take a while to import
 
     own, measuring = dict[str, str](), dict[str, tuple[int, str]]()
-    for reason, names in note.get("waits", {}).items():
-        for name in names:
+    for reason, names in said.items():
+        for name in filter(lambda name: isinstance(name, str), names if isinstance(names, list) else ()):
             job = parsed_job_id(name)
             if job is None:
                 own[name] = reason
@@ -84,11 +86,24 @@ def _summed_up(store: Store, done: list[RunState]) -> Iterator[RunStatus]:
     """Yield the status of the runs whose end says it all; earlier versions and imported runs left less."""
     for state, end in zip(done, store.details(done), strict=True):
         said = end.get("summary")
-        if said is not None:
+        if _is_summary(said, end.get("step")):
             yield RunStatus(
                 state.run_id, said["model"], "done", end["step"], said["steps"], said["steps_per_s"], said["mfu"],
                 said["loss"], said["metrics"], None, state.attempt, said["device"], "",
             )  # fmt: skip
+
+
+def _is_summary(said: Any, step: Any) -> TypeGuard[dict[str, Any]]:
+    """Return whether an end says all that a status needs; of one that does not, the tables are asked."""
+    if not isinstance(said, dict) or not isinstance(said.get("metrics"), dict):
+        return False
+    counts, texts = (step, said.get("steps")), (said.get("model"), said.get("device"))
+    maybe = [said.get(name, "") for name in ("steps_per_s", "mfu", "loss")]
+    return (
+        all(is_number(count) and float(count).is_integer() for count in counts)
+        and all(isinstance(text, str) for text in texts)
+        and all(value is None or is_number(value) for value in (*maybe, *said["metrics"].values()))
+    )
 
 
 def _from_tables(store: Store, run_ids: list[str], states: dict[str, RunState], now: float) -> Iterator[RunStatus]:
@@ -171,15 +186,16 @@ def _status(
 
 
 def _alive(facts: dict[str, Any], row: dict[str, Any], now: float) -> bool:
-    if facts.get("host") == socket.gethostname() and isinstance(facts.get("pid"), int):
+    pid, began = facts.get("pid"), facts.get("started_unix_s")
+    if facts.get("host") == socket.gethostname() and isinstance(pid, int) and 0 < pid < 2**31:
         try:
-            os.kill(facts["pid"], 0)
+            os.kill(pid, 0)
         except ProcessLookupError:
             return False
         except PermissionError:
             return True
         return True
-    heard = max(row.get("wall_unix_s") or 0.0, facts.get("started_unix_s") or 0.0)
+    heard = max(row.get("wall_unix_s") or 0.0, float(began) if is_number(began) else 0.0)
     return now - heard < SILENCE_S
 
 

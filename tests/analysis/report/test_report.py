@@ -179,3 +179,38 @@ def test_the_page_answers_pointer_keys_and_sorting(page, headless):
         tab.ask("{const f = document.querySelector('#filter'); f.value = 'B/4'; f.dispatchEvent(new Event('input'))}")
         assert tab.ask("[...document.querySelectorAll('#runs-table tbody tr')].filter(r => !r.hidden).length") == 2
         assert tab.errors == []
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e308, 0.0, -1.0])
+@pytest.mark.parametrize("damaged", ["one", "all"])
+def test_values_that_are_no_numbers_are_left_out_and_said(planted, value, damaged):
+    """The figures of a diverged run are NaN or beyond arithmetic: page, law and words are there without them."""
+    runs, train, evals, events, states = planted.tables(**FEW)
+    bad = evals["metric"].eq("fd_conv") & (evals["run_id"].eq("s-8-000000") | (damaged == "all"))
+    evals.loc[bad, "value"] = value
+    train["loss"] = train["loss"].where(train["run_id"].ne("s-8-000000") & (damaged == "one"), value)
+    results = assemble(runs, train, evals, events, states)
+    text, found = report_html(results), law(results, "fd_conv")
+    data = data_of(text)
+    points = [y for plot in data["plots"] for series in plot["series"] for y in series["y"]]
+    assert all(np.isfinite(points))
+    assert f"{bad.sum()} of {len(evals[evals['metric'] == 'fd_conv'])} values of fd_conv ({value:.3g} " in text
+    assert f"  No number to draw or fit: {bad.sum()} of " in found.to_text()
+    assert any(f"S/8 seed 0 (fd_conv is {value:.3g})" == run for run in found.missing)
+    if value not in (0.0, -1.0):
+        assert "values of the training loss" in text
+
+
+@pytest.mark.parametrize(
+    "name", ["{{data}}", "{{script}}{{body}}", "</script><script>alert(1)</script>", '"><img src=x>']
+)
+def test_a_name_is_only_ever_a_name(planted, name):
+    """Filled in once, escaped: no run's name displaces the page's data, ends its script or adds an element."""
+    runs, train, evals, events, states = planted.tables(**FEW)
+    runs = runs.assign(experiment=name, dataset=name, size=runs["size"] + name, model=runs["model"] + name)
+    text = report_html(assemble(runs, train, evals, events, states, name))
+    data = data_of(text)
+    assert data["sizes"] == [f"S{name}", f"B{name}"]
+    assert "<img" not in text
+    assert "alert(1)</script>" not in text.replace("\\u003c", "<u003c")
+    assert text.count("<script") == 2

@@ -105,3 +105,23 @@ def test_the_same_pictures_at_sixteen_bits_are_the_same_images(tmp_path):
     for crop in (None, 8):
         eight, sixteen = (pixels(image_set(tmp_path / name, crop)) for name in ("eight", "sixteen"))
         assert np.array_equal(eight, sixteen)
+
+
+def test_a_bare_array_and_a_file_of_another_kind_are_named(tmp_path):
+    np.save(tmp_path / "s.npy", np.zeros((5, 4, 4, 3), np.uint8))
+    (tmp_path / "s.txt").write_text("hello")
+    with pytest.raises(DataError, match=r"s\.npy: an \.npy, one bare array; numpy\.savez writes the \.npz"):
+        image_set(tmp_path / "s.npy")
+    with pytest.raises(DataError, match=r"s\.txt: not a complete \.npz file"):
+        image_set(tmp_path / "s.txt")
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [np.arange(5)[:, None], np.full(5, np.nan), np.ones(5, complex), np.full(5, 0.5), np.arange(4), np.arange(5) - 1],
+)
+def test_labels_that_are_no_class_for_each_image_are_refused(tmp_path, labels):
+    """(5, 1) would be compared with (5,) as a table of 25, and NaN become any class."""
+    np.savez(tmp_path / "s.npz", np.zeros((5, 4, 4, 3), np.uint8), labels)
+    with pytest.raises(DataError, match=r"arr_1 is .* of shape .*; expected the class of each of the 5 images"):
+        image_set(tmp_path / "s.npz")

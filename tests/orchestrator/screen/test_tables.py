@@ -1,11 +1,12 @@
 """A person at a terminal sees no cut cell: columns that do not fit go, by name, and lines break between words."""
 
+import json
 import re
 import sys
 
 import pytest
 
-from dit_grid.orchestrator.screen.tables import print_rows, print_text
+from dit_grid.orchestrator.screen.tables import print_json, print_rows, print_text
 
 COLUMNS = {"model": "model", "size": "size", "tokens": "tokens", "fd_conv": "fd_conv"}
 ROWS = [{"model": "XL/2", "size": "XL", "tokens": 256, "fd_conv": 6.125}]
@@ -50,3 +51,10 @@ def test_a_long_line_breaks_between_words(terminal, capsys):
 def test_in_a_pipe_a_line_stays_whole(capsys):
     print_text("  exponent -1.3; " * 20)
     assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_numbers_that_json_has_no_word_for_are_null(capsys):
+    """A diverged run's loss is NaN; `status --json` shows every run all the same."""
+    print_json([{"loss": float("nan"), "metrics": {"fid": float("inf")}, "steps": (1, 2)}, {"loss": 0.5}])
+    found = json.loads(capsys.readouterr().out)
+    assert found == [{"loss": None, "metrics": {"fid": None}, "steps": [1, 2]}, {"loss": 0.5}]
