@@ -33,6 +33,20 @@ METRIC = click.option("--metric", help="Metric to predict (default: fid, else fd
     "--cheapest", type=click.IntRange(1), metavar="K", help="Fit the K cheapest models only and predict the others."
 )
 @click.option("--paper", is_flag=True, help="Work on the paper's Table 4 (by default: XL/2 from the other eleven).")
+@click.option(
+    "--predict", "rows_file", metavar="ROWS", help="A table's rows to predict: a file with the columns of --x."
+)
+@click.option("--y", help="A table's column to predict; lower is better.")
+@click.option("--x", help="A table's columns to predict from, e.g. params,gflops,steps.")
+@click.option("--group", help="A table's column that names families or curves; empty for none.")
+@click.option(
+    "--compute",
+    type=click.Choice(["gmacs", "gflops", "flops"]),
+    help="What the table counts compute in; only said, as no forecast depends on units.",
+)
+@click.option(
+    "--format", "form", type=click.Choice(["table", "csv", "json"]), help="How a table's forecast is printed."
+)
 @SPEC
 @METRIC
 @JSON
@@ -41,6 +55,12 @@ def forecast(
     models: str | None,
     cheapest: int | None,
     paper: bool,
+    rows_file: str | None,
+    y: str | None,
+    x: str | None,
+    group: str | None,
+    compute: str | None,
+    form: str | None,
     spec_file: str | None,
     metric: str | None,
     as_json: bool,
@@ -51,10 +71,22 @@ def forecast(
     dit-grid forecast experiments/digits.yaml
     dit-grid forecast results/digits --models XL/1,96x6x6/2
     dit-grid forecast --paper --cheapest 9
+    dit-grid forecast runs.csv --predict rows.csv --y fid --x params,gflops,steps --group family
 
     Without --models: the runs that are unfinished. A model that was measured is kept out of the fit and its value shown
     beside the prediction. Needs six measured models.
+
+    With --predict WHERE is any table, of DiTs or not (CSV, TSV, Parquet; two rows suffice): a mixture of laws, each
+    weighed by how well it predicts the dearer rows from the cheaper ones. --format csv prints predicted, low, high.
     """
+    table_only = {"--y": y, "--x": x, "--group": group, "--compute": compute, "--format": form}
+    if rows_file is not None or _is_table(where):
+        store_only = {"--models": models, "--cheapest": cheapest, "--paper": paper or None, "--spec": spec_file,
+                      "--metric": metric}  # fmt: skip
+        _refuse(store_only, f"goes with a store or spec; {where} is a table")
+        _forecast_of_table(where, rows_file, y, x, group, compute, "json" if as_json else form or "table")
+        return
+    _refuse(table_only, "goes with a table and --predict ROWS, as in `dit-grid forecast runs.csv --predict rows.csv`")
     from dit_grid.analysis.forecasting.prediction import forecast as predict
 
     results, spec = _opened(where, spec_file, paper)
@@ -125,6 +157,52 @@ def suggest(
 
 
 COMMANDS = (forecast, suggest)
+
+TABLES = (".csv", ".tsv", ".parquet")
+
+
+def _is_table(where: str | None) -> bool:
+    import os
+
+    return where is not None and where.endswith(TABLES) and not os.path.isdir(where)
+
+
+def _refuse(options: dict[str, Any], why: str) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise RequestError(f"{name} {why}")
+
+
+def _forecast_of_table(
+    where: str | None, rows: str | None, y: str | None, x: str | None, group: str | None, compute: str | None, form: str
+) -> None:
+    """Print the forecast of any table; what was left out or looks odd goes to standard error beside CSV."""
+    from dit_grid.analysis.forecasting.any_table import forecast_table
+    from dit_grid.analysis.forecasting.table import read_table
+    from dit_grid.analysis.forecasting.wording import said
+
+    given = {"TABLE": where, "--predict": rows, "--y": y, "--x": x}
+    missing = [name for name, value in given.items() if not value]
+    if not where or not rows or not y or not x:
+        raise RequestError(
+            f"a table's forecast needs {', '.join(missing)}: "
+            "dit-grid forecast runs.csv --predict rows.csv --y fid --x gflops"
+        )
+    names = (where, rows)
+    found = forecast_table(
+        read_table(where), read_table(rows), y.strip(), x.split(","), (group or "").strip() or None, names=names
+    )
+    if form == "csv":
+        for note in found.notes:
+            click.echo(note, err=True)
+        click.echo(found.predictions[["predicted", "low", "high"]].to_csv(index=False), nl=False)
+    elif form == "json":
+        from dit_grid.orchestrator.screen.tables import print_json
+
+        print_json(found.to_record())
+    else:
+        unit = f" Compute is in {compute}; forecasts do not depend on it." if compute else ""
+        click.echo(said(found) + (f"\n {unit}" if unit else ""))
 
 
 def _opened(where: str | None, spec_file: str | None, paper: bool) -> "tuple[Results, ExperimentSpec | None]":

@@ -1,0 +1,163 @@
+"""A table of measured rows and one of rows to predict, read and checked: what can be used, what was left out and why.
+
+What is here knows nothing of laws. A row that cannot be used is dropped from the measured ones by a stated rule and
+named; a row to predict is never dropped, so what is wrong with one is an error.
+"""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+FIRST_LINE = 2
+"""The line of a CSV file that holds its first row."""
+
+
+class TableError(ValueError):
+    """A table that cannot be used; the message names the table, the line and the column, and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Usable measured rows and the rows to predict, with y, x and group as columns; `dropped` has a line a reason."""
+
+    seen: pd.DataFrame
+    asked: pd.DataFrame
+    y: str
+    x: tuple[str, ...]
+    group: str | None
+    dropped: tuple[str, ...]
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """A CSV, TSV or Parquet file as a frame. Raises TableError where there is none or it cannot be read as one."""
+    path = Path(path)
+    if not path.is_file():
+        raise TableError(f"{path}: no such file")
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        return pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
+    except (
+        ValueError,
+        pd.errors.ParserError,
+        OSError,
+    ) as error:  # UnicodeDecodeError and EmptyDataError are ValueErrors
+        raise TableError(f"{path}: cannot be read as a table: {str(error).splitlines()[0]}") from error
+
+
+def checked(
+    seen: pd.DataFrame, asked: pd.DataFrame, y: str, x: tuple[str, ...], group: str | None = None,
+    names: tuple[str, str] = ("the table", "the rows to predict"),
+) -> Tables:  # fmt: skip
+    """The two tables with numbers as numbers, and what was dropped.
+
+    A measured row is dropped where y or a predictor is missing, infinite, zero or negative (laws are fitted in
+    logarithms), or where it repeats another in every column that is used. Rows alike but in y are reruns and stay.
+
+    Raises:
+        TableError: a column is missing or holds text, a row to predict has no usable value, or fewer than two rows, or
+            rows of one single place, are left.
+    """
+    seen, asked = seen.reset_index(drop=True), asked.reset_index(drop=True)
+    x = tuple(dict.fromkeys(name.strip() for name in x if name.strip()))
+    if not x:
+        raise TableError(f"--x: name at least one column of {names[0]}: {_columns(seen)}")
+    for name in (y, group):
+        if name in x:
+            raise TableError(f"--x: {name!r} is also --{'y' if name == y else 'group'}; a column has one role")
+    wanted = [*x, *([group] if group else [])]
+    _has(seen, [y, *wanted], names[0])
+    _has(asked, wanted, names[1])
+    if asked.empty:
+        raise TableError(f"{names[1]}: no row to predict")
+    numbers = _numbers(seen, [y, *x], names[0]).assign(**({group: _labels(seen[group])} if group else {}))
+    rows = _numbers(asked, list(x), names[1]).assign(**({group: _labels(asked[group])} if group else {}))
+    _usable_all(rows, x, names[1])
+    kept, dropped = _usable(numbers, y, x, group)
+    _enough(kept, x, names[0], dropped)
+    return Tables(kept.reset_index(drop=True), rows.reset_index(drop=True), y, x, group or None, dropped)
+
+
+def _has(frame: pd.DataFrame, wanted: list[str], name: str) -> None:
+    for column in wanted:
+        if column not in frame.columns:
+            near = get_close_matches(column, [str(c) for c in frame.columns], n=1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise TableError(f"{name}: no column {column!r}{hint}; it has {_columns(frame)}")
+
+
+def _columns(frame: pd.DataFrame) -> str:
+    return ", ".join(map(str, frame.columns)) or "no columns"
+
+
+def _labels(column: pd.Series) -> pd.Series:
+    return column.astype(str).str.strip()
+
+
+def _numbers(frame: pd.DataFrame, columns: list[str], name: str) -> pd.DataFrame:
+    """The columns as floats; an empty cell is NaN, a cell of text an error."""
+    found = {}
+    for column in columns:
+        values = pd.to_numeric(frame[column], errors="coerce").astype(float)
+        text = values.isna() & frame[column].notna() & (frame[column].astype(str).str.strip() != "")
+        if text.any():
+            row = int(np.flatnonzero(text)[0])
+            raise TableError(
+                f"{name}, line {row + FIRST_LINE}, column {column!r}: {frame[column].iloc[row]!r} is not a number; "
+                "name text as --group, or leave the column out"
+            )
+        found[column] = values.to_numpy()
+    return pd.DataFrame(found)
+
+
+def _usable_all(rows: pd.DataFrame, x: tuple[str, ...], name: str) -> None:
+    for column in x:
+        bad = ~(np.isfinite(rows[column]) & (rows[column] > 0))
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            raise TableError(
+                f"{name}, line {row + FIRST_LINE}, column {column!r}: {rows[column].iloc[row]:g}; must be a number "
+                "above zero"
+            )
+
+
+def _usable(rows: pd.DataFrame, y: str, x: tuple[str, ...], group: str | None) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    reasons: dict[str, list[int]] = {}
+    keep = np.ones(len(rows), bool)
+
+    def drop(bad: np.ndarray, reason: str) -> None:
+        lines = np.flatnonzero(np.asarray(bad) & keep)
+        if len(lines):
+            reasons[reason] = [int(line) + FIRST_LINE for line in lines]
+            keep[lines] = False
+
+    for column in (y, *x):
+        drop(rows[column].isna().to_numpy(), f"no value of {column}")
+        drop(~np.isfinite(rows[column].to_numpy()), f"{column} is infinite")
+        drop((rows[column] <= 0).to_numpy(), f"{column} is zero or negative, and laws are fitted in logarithms")
+    if group:
+        drop(rows[group].isin(["", "nan"]).to_numpy(), f"no value of {group}")
+    drop(rows.duplicated().to_numpy(), "repeats an earlier row in every column used")
+    said = tuple(
+        f"{len(lines)} row{'s' * (len(lines) > 1)} left out, {reason}: line{'s' * (len(lines) > 1)} {_some(lines)}"
+        for reason, lines in reasons.items()
+    )
+    return rows[keep], said
+
+
+def _some(lines: list[int]) -> str:
+    shown = ", ".join(map(str, lines[:8]))
+    return shown + (f" and {len(lines) - 8} more" if len(lines) > 8 else "")
+
+
+def _enough(kept: pd.DataFrame, x: tuple[str, ...], name: str, dropped: tuple[str, ...]) -> None:
+    why = f" ({'; '.join(dropped)})" if dropped else ""
+    if len(kept) < 2:
+        raise TableError(f"{name}: a forecast needs at least 2 usable rows, got {len(kept)}{why}")
+    if len(kept[list(x)].drop_duplicates()) < 2:
+        raise TableError(
+            f"{name}: all {len(kept)} rows have the same {', '.join(x)}{why}; a law needs rows at 2 places or more"
+        )
