@@ -12,6 +12,7 @@ import sys
 import tomllib
 from collections import defaultdict
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURE = ROOT / "docs" / "architecture.svg"
@@ -21,6 +22,14 @@ COLUMNS = {"orchestrator": 20, "experiments": 430, "analysis": 800}
 """Left edge of each folder's box; `model` lies under all of them."""
 BOX = 360
 COLOURS = {"orchestrator": "#e8eefc", "experiments": "#e9f6ec", "analysis": "#fdf1e3", "model": "#f3ecf9"}
+
+
+class Place(NamedTuple):
+    """The upper left corner of a room's box, and its width."""
+
+    left: float
+    top: float
+    width: float = ROOM_WIDTH
 
 
 def layers(folder: str) -> list[list[str]]:
@@ -78,15 +87,16 @@ def reduced(edges: dict[str, set[str]]) -> list[tuple[str, str]]:
     )
 
 
-def places() -> dict[str, tuple[float, float]]:
-    """Room -> the upper left corner of its box."""
-    found: dict[str, tuple[float, float]] = {}
+def places() -> dict[str, Place]:
+    """Where the box of each room is; where three share a layer they are narrower."""
+    found: dict[str, Place] = {}
     for folder in FOLDERS:
         for row, rooms in enumerate(layers(folder)):
-            inner = len(rooms) * ROOM_WIDTH * (0.72 if len(rooms) > 2 else 1) + (len(rooms) - 1) * 12
-            left = COLUMNS[folder] + (BOX - inner) / 2
+            width = min(ROOM_WIDTH, (BOX - 12 * (len(rooms) + 1)) / len(rooms))
+            left = COLUMNS[folder] + (BOX - len(rooms) * width - 12 * (len(rooms) - 1)) / 2
             for column, room in enumerate(rooms):
-                found[f"{folder}.{room}"] = (left + column * (ROOM_WIDTH + 12), TOP + row * (ROOM_HEIGHT + GAP))
+                top = TOP + row * (ROOM_HEIGHT + GAP)
+                found[f"{folder}.{room}"] = Place(left + column * (width + 12), top, width)
     return found
 
 
@@ -95,7 +105,7 @@ def drawn() -> str:
     at = places()
     rows = max(len(layers(folder)) for folder in FOLDERS)
     bottom = TOP + rows * (ROOM_HEIGHT + GAP)
-    at["model"] = (COLUMNS["experiments"] + (BOX - ROOM_WIDTH) / 2, bottom + 34)
+    at["model"] = Place(COLUMNS["experiments"] + (BOX - ROOM_WIDTH) / 2, bottom + 34)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {bottom + 100}" font-family="sans-serif">',
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
@@ -119,27 +129,27 @@ def folder_box(folder: str, height: float) -> str:
     )
 
 
-def room_box(room: str, place: tuple[float, float]) -> str:
+def room_box(room: str, place: Place) -> str:
     """One room: its name, and as a tooltip the first line of its door."""
     folder, _, name = room.partition(".")
     door = (ROOT / room.replace(".", "/") / "__init__.py").read_text("utf-8")
     says = html.escape((ast.get_docstring(ast.parse(door)) or "").partition("\n")[0])
     fill = COLOURS["model"] if folder == "model" else "white"
     return (
-        f'<g><title>{says}</title><rect x="{place[0]:g}" y="{place[1]:g}" width="{ROOM_WIDTH}" height="{ROOM_HEIGHT}" '
-        f'rx="6" fill="{fill}" stroke="#345"/><text x="{place[0] + ROOM_WIDTH / 2:g}" y="{place[1] + 22:g}" '
-        f'font-size="14" text-anchor="middle">{name or folder + "/"}</text></g>'
+        f'<g><title>{says}</title><rect x="{place.left:g}" y="{place.top:g}" width="{place.width:g}" '
+        f'height="{ROOM_HEIGHT}" rx="6" fill="{fill}" stroke="#345"/><text x="{place.left + place.width / 2:g}" '
+        f'y="{place.top + 22:g}" font-size="14" text-anchor="middle">{name or folder + "/"}</text></g>'
     )
 
 
-def arrow(start: tuple[float, float], end: tuple[float, float], same_folder: bool) -> str:
+def arrow(start: Place, end: Place, same_folder: bool) -> str:
     """An arrow from below one room to above another, or from side to side where that lies as high; paler between
     folders."""
-    x1, y1 = start[0] + ROOM_WIDTH / 2, start[1] + ROOM_HEIGHT
-    x2, y2 = end[0] + ROOM_WIDTH / 2, end[1]
+    x1, y1 = start.left + start.width / 2, start.top + ROOM_HEIGHT
+    x2, y2 = end.left + end.width / 2, end.top
     near, far = (x1, y1 + (y2 - y1) / 2), (x2, y2 - (y2 - y1) / 2)
     if y2 <= y1:
-        x1, y1, x2, y2 = start[0] + ROOM_WIDTH, start[1] + ROOM_HEIGHT / 2, end[0], end[1] + ROOM_HEIGHT / 2
+        x1, y1, x2, y2 = start.left + start.width, start.top + ROOM_HEIGHT / 2, end.left, end.top + ROOM_HEIGHT / 2
         lift = ROOM_HEIGHT if x2 - x1 > BOX else 0  # over the rooms of a folder between
         near, far = (x1 + 90, y1 - 2 * lift), (x2 - 90, y2 - 2 * lift)
     colour, wide = ("#567", 1.4) if same_folder else ("#9ab", 1.0)

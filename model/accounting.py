@@ -137,6 +137,7 @@ DEVICE_PEAKS = {
     "TPU v5 lite": DevicePeak(197e12, _TPU + "v5e: per chip"),
     "TPU v5p": DevicePeak(459e12, _TPU + "v5p: per chip"),
     "TPU v6 lite": DevicePeak(918e12, _TPU + "v6e: per chip"),
+    "TPU7x": DevicePeak(2307e12, _TPU + "TPU7x: per chip"),
     "A100": DevicePeak(312e12, _NVIDIA + "A100 data sheet, SXM and PCIe"),
     "H100 PCIe": DevicePeak(756e12, _NVIDIA + "H100 PCIe data sheet, half of the figure with sparsity"),
     "H100 NVL": DevicePeak(835.5e12, _NVIDIA + "H100 NVL data sheet, half of the figure with sparsity"),
@@ -146,7 +147,7 @@ DEVICE_PEAKS = {
 """Peak per chip, keyed by the part of `jax.Device.device_kind` that identifies it, the first that fits. CPUs are
 measured, not listed."""
 
-TPU_CORES_PER_CHIP = {"TPU v2": 2, "TPU v3": 2}
+TPU_CORES_PER_CHIP = {"TPU v2": 2, "TPU v3": 2, "TPU7x": 2}
 """Chips that JAX shows as several devices; later TPUs are one device a chip."""
 
 

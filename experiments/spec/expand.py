@@ -41,12 +41,14 @@ Price = Annotated[float, Field(gt=0, le=1e9)]
 class PriceSpec(Record):
     """What `plan` reckons with: model FLOPs utilisation where nothing was measured, and a price in one stated unit.
 
-    `mfu_error` is how far the utilisation may be off, as a share. Every preemption costs `restart_s` and what was done
-    since the last checkpoint; `overhead` is a share of time for anything else.
+    `mfu_error` is how far the utilisation may be off, as a share. `efficiency` is the share of a compiled program's
+    roofline that it reaches, for `plan --compile`, in place of one utilisation for all. Every preemption costs
+    `restart_s` and what was done since the last checkpoint; `overhead` is a share of time for anything else.
     """
 
     mfu: Annotated[float, Field(ge=1e-6, le=1)] | None = None
     mfu_error: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    efficiency: Annotated[float, Field(ge=1e-6, le=1)] | None = None
     usd_per_chip_hour: Price | None = None
     usd_per_core_hour: Price | None = None
     overhead: Annotated[float, Field(ge=0, le=1e6)] = 0.0

@@ -239,11 +239,21 @@ class ResourceSpec(Record):
         return 1 if self.slice else (self.gpus or self.cpus or 0)
 
 
+class MeshSpec(Record):
+    """How devices are arranged: `fsdp` of them, side by side, share one copy of the state, and `data` copies there are,
+    by default as many as the devices allow."""
+
+    fsdp: Count
+    data: Count | None = None
+
+
 class ExecutionSpec(Record):
     """How a run executes. Nothing here may change a number, so nothing here is part of the run's id.
 
     With `evaluate_on` each checkpoint that is to be measured is measured by a job of its own on those resources, while
-    the training goes on; without it the training measures itself.
+    the training goes on; without it the training measures itself. `sharding` says what of the training state each
+    device holds: all (`replicated`), a part, and each host a whole copy (`host`), or a part and all hosts one copy
+    (`fsdp`). By default slices take `host` and everything else `replicated`; `mesh` says it in numbers.
     """
 
     resources: ResourceSpec = ResourceSpec(cpus=1)
@@ -254,9 +264,23 @@ class ExecutionSpec(Record):
     flush_s: Annotated[float, Field(gt=0, le=1e9)] = 30.0
     remat: Literal["none", "dots", "block"] = "none"
     attention: Literal["auto", "xla", "cudnn"] = "auto"
-    sharding: Literal["replicated", "fsdp"] = "replicated"
+    sharding: Literal["auto", "replicated", "host", "fsdp"] = "auto"
+    mesh: MeshSpec | None = later(None)
     max_retries: Annotated[int, Field(ge=0, lt=2**31)] = 3
     priority: Annotated[int, Field(gt=-(2**31), lt=2**31)] = 0
+
+    @model_validator(mode="after")
+    def _has_one_layout(self) -> "ExecutionSpec":
+        if self.mesh is not None and self.sharding not in ("auto", "host"):
+            raise ValueError(f"sharding {self.sharding} and a mesh; leave one of them out")
+        return self
+
+    @property
+    def layout(self) -> Literal["replicated", "host", "fsdp"]:
+        """What `sharding` means where it is `auto`."""
+        if self.sharding != "auto":
+            return self.sharding
+        return "host" if self.resources.slice or self.mesh else "replicated"
 
 
 class RunSpec(Record):

@@ -5,13 +5,15 @@ topologies that Ray 2.60 accepts (`VALID_TPU_TOPOLOGY`). What a slice costs or r
 """
 
 import itertools
+import math
 import re
 
 from dit_grid.experiments.spec.source import shown
 from dit_grid.experiments.spec.validate import nearest
 
-CORES_PER_CHIP = {"v2": 2, "v3": 2, "v4": 2, "v5p": 2}
-"""TPU generations whose slice names count cores; the others (v5e, v6e) count chips (Google Cloud, TPU versions)."""
+CORES_PER_CHIP = {"v2": 2, "v3": 2, "v4": 2, "v5p": 2, "tpu7x": 2, "v7x": 2}
+"""TPU generations whose slice names count cores; the others (v5e, v6e) count chips (Google Cloud, TPU versions).
+`v7x` is what Ray 2.60 calls the cloud's tpu7x."""
 
 _FLAT = (1, 4, 8, 16, 32, 64, 128, 256)
 
@@ -22,14 +24,19 @@ def _cubes(x: int, y: int, z: int) -> tuple[int, ...]:
     return tuple(sorted({8, 16, 32, 64, *(2 * a * b * c for a, b, c in edges)}))
 
 
+_LARGEST = {"v4": (12, 12, 16), "v5p": (16, 16, 24), "tpu7x": (8, 16, 16), "v7x": (8, 16, 16)}
+"""The largest slice of each three-dimensional generation, in chips along each axis."""
+
 SIZES = {
     "v2": (8, 32, 128, 256, 512),
     "v3": (8, 32, 64, 128, 256, 512, 1024, 2048),
-    "v4": _cubes(12, 12, 16),
-    "v5p": _cubes(16, 16, 24),
+    "v4": _cubes(*_LARGEST["v4"]),
+    "v5p": _cubes(*_LARGEST["v5p"]),
     "v5e": _FLAT,
     "v5litepod": _FLAT,
     "v6e": _FLAT,
+    "tpu7x": (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096),
+    "v7x": (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096),
 }
 
 
@@ -61,3 +68,19 @@ def slice_hosts(name: str) -> int:
     chips = chips_and_cores(name)[0]
     flat = SIZES.get(name.split("-")[0]) is _FLAT
     return 1 if flat and chips <= 8 else max(chips // 4, 1)
+
+
+def slice_shape(name: str) -> tuple[int, ...]:
+    """Return how many chips a slice has along each axis of its mesh, the fewest first, as nearly even as it is sold."""
+    generation, chips = name.split("-")[0], chips_and_cores(name)[0]
+    if generation not in _LARGEST:
+        short = 2 ** ((chips.bit_length() - 1) // 2)
+        return short, chips // short
+    small = {4: (2, 2, 1), 8: (2, 2, 2), 16: (2, 2, 4), 32: (2, 4, 4)}
+    if chips in small:
+        return small[chips]
+    edges = [range(4, most + 1, 4) for most in _LARGEST[generation]]
+    fitting = [
+        shape for shape in itertools.product(*edges) if math.prod(shape) == chips and list(shape) == sorted(shape)
+    ]
+    return min(fitting, key=sum)

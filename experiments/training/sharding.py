@@ -1,34 +1,72 @@
-"""How a run's arrays lie over devices: batches split, parameters copied to each or split as well (FSDP).
+"""How a run's arrays lie over devices: a mesh of two named axes, batches split over both, state by the layout.
 
-Named shardings on one mesh axis; the compiler adds the communication. Any number of devices and hosts gives the same
-losses up to the rounding of sums in another order.
+`data` counts copies of the state, `fsdp` the devices that share one copy between them; the compiler adds the
+communication. Any number of devices and hosts gives the same losses up to the rounding of sums in another order.
 """
 
-from typing import Any, Literal
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
-AXIS = "data"
+from dit_grid.experiments.spec.run import ExecutionSpec
 
-Layout = Literal["replicated", "fsdp"]
+DATA, FSDP = AXES = "data", "fsdp"
 
 
-def device_mesh(batch: int) -> Mesh:
-    """Return the mesh of all devices of all hosts. Raises ValueError where a batch does not divide among them."""
-    devices = jax.devices()
-    if batch % len(devices):
-        raise ValueError(
-            f"a batch of {batch} images does not divide among {len(devices)} devices; change train.batch or "
+class LayoutError(ValueError):
+    """A layout or a batch that these devices cannot have; the message is one line for the user."""
+
+
+def device_mesh(
+    batch: int, execution: ExecutionSpec | None = None, devices: Sequence[jax.Device] | None = None
+) -> Mesh:
+    """Return the mesh (copies of the state, devices that share a copy) of the devices, by default all of all hosts.
+
+    Devices of a host stand together, so that each host reads its own rows of a batch and gathers parameters within
+    itself. Raises LayoutError where a batch or the spec's mesh does not divide among them.
+    """
+    found = sorted(jax.devices() if devices is None else devices, key=lambda device: (device.process_index, device.id))
+    if batch % len(found):
+        raise LayoutError(
+            f"a batch of {batch} images does not divide among {len(found)} devices; change train.batch or "
             f"train.accumulate, or run on a divisor of {batch} devices"
         )
-    return Mesh(np.array(devices), (AXIS,))
+    return Mesh(np.array(found).reshape(-1, _sharers(execution or ExecutionSpec(), found)), AXES)
+
+
+def _sharers(execution: ExecutionSpec, devices: Sequence[jax.Device]) -> int:
+    """How many devices share one copy of the state along the mesh's second axis."""
+    if execution.mesh is None:
+        return 1 if execution.layout == "replicated" else devices_a_host(devices)
+    asked = execution.mesh
+    if len(devices) % asked.fsdp or (asked.data and asked.data * asked.fsdp != len(devices)):
+        shown = f"{{data: {asked.data}, fsdp: {asked.fsdp}}}" if asked.data else f"{{fsdp: {asked.fsdp}}}"
+        raise LayoutError(
+            f"execution.mesh {shown} does not divide {len(devices)} devices; leave data out and take an fsdp that "
+            f"divides them, for example {devices_a_host(devices)}, those of a host"
+        )
+    return asked.fsdp
+
+
+def devices_a_host(devices: Sequence[jax.Device]) -> int:
+    """Return how many devices each host holds; 1 where hosts differ."""
+    counts = set(Counter(device.process_index for device in devices).values())
+    return counts.pop() if len(counts) == 1 else 1
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Return the sharding of stacked batches (K, B, ...): B is split."""
-    return NamedSharding(mesh, PartitionSpec(None, AXIS))
+    """Return the sharding of stacked batches (K, B, ...): B is split over all devices."""
+    return NamedSharding(mesh, PartitionSpec(None, AXES))
+
+
+def rows_sharding(mesh: Mesh) -> NamedSharding:
+    """Return the sharding of one batch (B, ...), or of its tokens: B is split over all devices."""
+    return NamedSharding(mesh, PartitionSpec(AXES))
 
 
 def own_rows(mesh: Mesh, batch: int) -> slice:
@@ -40,22 +78,41 @@ def own_rows(mesh: Mesh, batch: int) -> slice:
     return slice(min(first for first, _ in bounds), max(end for _, end in bounds))
 
 
-def state_sharding(mesh: Mesh, shapes: Any, layout: Layout) -> Any:
+def state_sharding(mesh: Mesh | AbstractMesh, shapes: Any, execution: ExecutionSpec) -> Any:
     """Return a sharding for each array of a training state, given as shapes.
 
-    "fsdp" splits parameters, their average and the optimizer's moments along the longest axis that divides; the leading
-    axis, by which layers are scanned, stays whole. An array with no such axis is copied to every device.
+    Parameters, their average and the optimizer's moments are split alike over the devices that share a copy; "fsdp"
+    splits them over the copies as well, so that there is one in all. The leading axis, by which layers are scanned,
+    stays whole. An array that does not divide is copied.
     """
-    devices = mesh.devices.size
+    whole = execution.layout == "replicated"
+    one_copy = execution.layout == "fsdp"
 
     def one(shape: jax.ShapeDtypeStruct) -> NamedSharding:
-        split = [axis for axis in range(1, len(shape.shape)) if shape.shape[axis] % devices == 0]
-        if layout == "replicated" or not split:
-            return NamedSharding(mesh, PartitionSpec())
-        longest = max(split, key=lambda axis: shape.shape[axis])
-        return NamedSharding(mesh, PartitionSpec(*(AXIS if axis == longest else None for axis in range(longest + 1))))
+        spec = PartitionSpec() if whole else _split(mesh, shape.shape, one_copy)
+        return NamedSharding(mesh, spec)
 
     return jax.tree.map(one, shapes)
+
+
+def _split(mesh: Mesh | AbstractMesh, shape: tuple[int, ...], one_copy: bool) -> PartitionSpec:
+    """Return the first way to split that divides: along the longest axis, else along two, else by one mesh axis."""
+    longest_first = sorted(range(1, len(shape)), key=lambda axis: -shape[axis])
+    for split in _ways(longest_first, one_copy):
+        parts = {axis: int(np.prod([mesh.shape[name] for name in names])) for axis, names in split.items()}
+        if all(shape[axis] % count == 0 for axis, count in parts.items()):
+            return PartitionSpec(*(split.get(axis) for axis in range(max(split) + 1)))
+    return PartitionSpec()
+
+
+def _ways(axes: Sequence[int], one_copy: bool) -> Iterator[Mapping[int, tuple[str, ...]]]:
+    """Yield ways to split an array, as mesh axes by array axis, the finest first."""
+    if one_copy:
+        yield from ({axis: AXES} for axis in axes)
+        yield from ({a: (FSDP,), b: (DATA,)} for a, b in itertools.permutations(axes, 2))
+    yield from ({axis: (FSDP,)} for axis in axes)
+    if one_copy:
+        yield from ({axis: (DATA,)} for axis in axes)
 
 
 def put_batch(array: np.ndarray, sharding: NamedSharding) -> jax.Array:

@@ -3,6 +3,7 @@
 Noise, timesteps and dropped labels are functions of (seed, step), never of history, so a resumed run repeats them.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -16,8 +17,8 @@ from jax.sharding import NamedSharding, PartitionSpec
 from dit_grid.experiments.data.conditions import drop_conditions
 from dit_grid.experiments.spec.run import DiffusionSpec, RunSpec
 from dit_grid.experiments.training.optimizer import make_optimizer
-from dit_grid.experiments.training.sharding import batch_sharding, device_mesh, put_batch, state_sharding
-from dit_grid.model import Diffusion, DiT, Schedule, accounting
+from dit_grid.experiments.training.sharding import batch_sharding, device_mesh, put_batch, rows_sharding, state_sharding
+from dit_grid.model import Context, Diffusion, DiT, Schedule, accounting
 from dit_grid.model.ema import ema_decay, ema_update
 
 QUICK_OPTIONS: dict[str, bool | int] = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
@@ -60,18 +61,23 @@ class Losses(NamedTuple):
 
 
 class Program:
-    """The compiled functions of one run over all devices of all its hosts, and the network evaluation samples from."""
+    """The compiled functions of one run over all devices of all its hosts, and the network evaluation samples from.
 
-    def __init__(self, run: RunSpec) -> None:
+    With `devices` they are for those, which need not be here: `lower_step` compiles for a slice that is elsewhere.
+    """
+
+    def __init__(self, run: RunSpec, devices: Sequence[jax.Device] | None = None) -> None:
         self.run = run
         self.key = jax.random.key(run.seed)
         self.diffusion = make_diffusion(run.diffusion)
         self.optimizer = make_optimizer(run.train.optimizer, run.train.steps)
+        self.mesh = device_mesh(run.train.batch // run.train.accumulate, run.execution, devices)
         self.graph, _ = nnx.split(nnx.eval_shape(self._network), nnx.Param)
-        self.mesh = device_mesh(run.train.batch // run.train.accumulate)
-        sharding = state_sharding(self.mesh, jax.eval_shape(self._init), run.execution.sharding)
-        self.init = jax.jit(self._init, out_shardings=sharding, compiler_options=quick_compile())
-        options = None if self._is_long() else quick_compile()
+        self._shapes = jax.eval_shape(self._init)
+        self._sharding = sharding = state_sharding(self.mesh, self._shapes, run.execution)
+        quick = quick_compile() if devices is None else None
+        self.init = jax.jit(self._init, out_shardings=sharding, compiler_options=quick)
+        options = None if self._is_long() else quick
         whole = NamedSharding(self.mesh, PartitionSpec())
         self.step = jax.jit(self._advance, donate_argnums=0, out_shardings=(sharding, whole), compiler_options=options)
 
@@ -85,6 +91,25 @@ class Program:
         batches = jax.tree.map(lambda array: put_batch(array, sharding), (images, conditions))
         return self.step(state, *batches)
 
+    def lower_step(self) -> tuple[jax.stages.Lowered, int]:
+        """Return one update, traced and ready to compile, and the bytes of its arguments on a device. Nothing runs."""
+        rows, batch, model = batch_sharding(self.mesh), self.run.train.batch, self.run.model
+
+        def rowed(shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct((1, batch, *shape), dtype, sharding=rows)
+
+        def placed(shape: jax.ShapeDtypeStruct, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding)
+
+        state = jax.tree.map(placed, self._shapes, self._sharding)
+        images = rowed((model.image_size, model.image_size, model.channels), jnp.float32)
+        conditions: Any = rowed((), jnp.int32)
+        if model.context_width is not None:
+            length = model.context_length
+            conditions = Context(rowed((length, model.context_width), jnp.float32), rowed((length,), jnp.bool_))
+        arguments = state, images, conditions
+        return self.step.lower(*arguments), sum(map(_bytes_a_device, jax.tree.leaves(arguments)))
+
     def _is_long(self) -> bool:
         train = self.run.train
         return accounting.training_macs(self.run.network, train.batch, train.steps) > LONG_RUN_MACS
@@ -96,7 +121,10 @@ class Program:
     def _network(self) -> DiT:
         train, execution = self.run.train, self.run.execution
         rngs = nnx.Rngs(jax.random.fold_in(self.key, INIT_STREAM))
-        return DiT(self.run.network, rngs, dtype=train.dtype, remat=execution.remat, attention=execution.attention)
+        rows = rows_sharding(self.mesh) if execution.layout != "replicated" else None
+        return DiT(
+            self.run.network, rngs, dtype=train.dtype, remat=execution.remat, attention=execution.attention, rows=rows
+        )
 
     def _init(self) -> TrainState:
         params = nnx.state(self._network(), nnx.Param)
@@ -184,6 +212,11 @@ def _is_known(option: str, value: bool | int) -> bool:
     except jax.errors.JaxRuntimeError:
         return False
     return True
+
+
+def _bytes_a_device(array: jax.ShapeDtypeStruct) -> int:
+    assert array.sharding is not None
+    return int(np.prod(array.sharding.shard_shape(array.shape))) * array.dtype.itemsize
 
 
 def _first(parts: Any) -> Any:

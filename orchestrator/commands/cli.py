@@ -63,8 +63,15 @@ def cli() -> None:
 @click.option("--parameters", metavar="MODEL", help="Print every parameter array of one model, e.g. XL/2, instead.")
 @click.option("--calibrate", is_flag=True, help="First measure: train each model for a few steps on its resources.")
 @click.option("--address", help="With --calibrate: the Ray cluster to measure on; without it this machine.")
+@click.option(
+    "--compile",
+    "compiling",
+    is_flag=True,
+    help="Compile each model's update for its TPU slice: memory, traffic, communication, time. Needs no TPU.",
+)
 def plan(
-    spec: str, groups: tuple[str, ...], as_json: bool, parameters: str | None, calibrate: bool, address: str | None
+    spec: str, groups: tuple[str, ...], as_json: bool, parameters: str | None, calibrate: bool, address: str | None,
+    compiling: bool,
 ) -> None:  # fmt: skip
     """Show what a spec would run: parameters, compute, time and cost.
 
@@ -73,8 +80,12 @@ def plan(
     dit-grid plan experiments/grid.yaml --group long --json
     dit-grid plan experiments/grid.yaml --parameters XL/2
     dit-grid plan experiments/digits.yaml --calibrate
+    dit-grid plan experiments/grid.yaml --group 512 --compile
 
-    Hours come from measured speeds where a store or an earlier --calibrate has them, else from plan.mfu in the spec.
+    Hours come from measured speeds where a store or an earlier --calibrate has them, else with --compile from each
+    program's roofline and plan.efficiency in the spec, else from plan.mfu.
+
+    With --compile a run that does not fit its slice is a mistake in the spec, and exits with status 2.
     """
     from dit_grid.orchestrator.advice.expectations import expectations
     from dit_grid.orchestrator.commands.asked_spec import asked_spec
@@ -88,8 +99,19 @@ def plan(
         return
     if calibrate:
         _calibrate(loaded, address)
-    print_plan(loaded, planned(loaded, measured_speeds(loaded)), as_json, expectations(loaded))
+    if not compiling:
+        print_plan(loaded, planned(loaded, measured_speeds(loaded)), as_json, expectations(loaded))
+        _say_folders(loaded)
+        return
+    from dit_grid.orchestrator.screen.compiled import compile_spec, end_with, print_compiled, rooflines
+
+    found, mistakes = compile_spec(loaded)
+    rows = planned(loaded, measured_speeds(loaded), rooflines(found))
+    print_plan(loaded, rows, as_json, expectations(loaded), found)
+    if not as_json:
+        print_compiled(loaded, found)
     _say_folders(loaded)
+    end_with(mistakes, WRONG_REQUEST)
 
 
 @cli.command()

@@ -40,8 +40,8 @@ POLICIES = {
     failures.NAN: Policy(retry=False),
     failures.OUT_OF_MEMORY: Policy(
         retry=False,
-        advice="set execution.remat to block or dots, execution.sharding to fsdp, train.accumulate higher, or a larger "
-        "slice in execution.resources",
+        advice="set execution.remat to block or dots, execution.sharding to host or fsdp, train.accumulate higher, or "
+        "a larger slice in execution.resources",
     ),
     failures.BAD_INPUT: Policy(retry=False),
     failures.SUPERSEDED: Policy(retry=False, advice="another launch took this run over; dit-grid status shows it"),

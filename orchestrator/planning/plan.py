@@ -1,7 +1,8 @@
 """What a spec would run and cost before anything runs: compute from `model.accounting`, and time and money from that.
 
-Hours come from the speed that the store holds for the same run, else from the MFU that the spec states and the peak of
-what it runs on; with neither there are none. Nothing is reserved and no accelerator is needed.
+Hours come from the speed that the store holds for the same run, else from the roofline of its compiled program and the
+efficiency that the spec states, else from the MFU that it states and the peak of what it runs on; with none of these
+there are none. Nothing is reserved and no accelerator is needed.
 """
 
 import math
@@ -67,10 +68,16 @@ class PlanRow:
     """What of `usd` they cost."""
 
 
-def plan(spec: ExperimentSpec, measured_steps_per_s: Mapping[str, float | Speed] | None = None) -> list[PlanRow]:
-    """Return a row for each run of the spec; `measured_steps_per_s` holds speeds by run id where the store has them."""
-    measured = measured_steps_per_s or {}
-    return [_row(run, spec.plan, measured.get(run.id)) for run in spec.runs]
+def plan(
+    spec: ExperimentSpec, measured_steps_per_s: Mapping[str, float | Speed] | None = None,
+    rooflines_s: Mapping[str, float] | None = None,
+) -> list[PlanRow]:  # fmt: skip
+    """Return a row for each run of the spec; `measured_steps_per_s` holds speeds by run id where the store has them.
+
+    `rooflines_s` are seconds of an update at peak, by run id, where programs were compiled.
+    """
+    measured, rooflines = measured_steps_per_s or {}, rooflines_s or {}
+    return [_row(run, spec.plan, measured.get(run.id), rooflines.get(run.id)) for run in spec.runs]
 
 
 def times_evaluated(run: RunSpec) -> int:
@@ -120,8 +127,8 @@ def peak_flops_per_s(resources: ResourceSpec) -> float | None:
     if not resources.slice:
         return None  # which GPU it will be, only the cluster knows
     generation = resources.slice.split("-")[0]
-    kind = {"v5e": "v5 lite", "v6e": "v6 lite"}.get(generation, generation)
-    peak = accounting.DEVICE_PEAKS.get(f"TPU {kind}")
+    kinds = {"v5e": "TPU v5 lite", "v5litepod": "TPU v5 lite", "v6e": "TPU v6 lite", "tpu7x": "TPU7x", "v7x": "TPU7x"}
+    peak = accounting.DEVICE_PEAKS.get(kinds.get(generation, f"TPU {generation}"))
     return peak.flops_per_s * chips_and_cores(resources)[0] if peak else None
 
 
@@ -136,10 +143,10 @@ def measured_core_flops_per_s(side: int = 512, repeats: int = 5) -> float:
     return 2 * side**3 / min(seconds)
 
 
-def _row(run: RunSpec, price: PriceSpec, measured: float | Speed | None) -> PlanRow:
+def _row(run: RunSpec, price: PriceSpec, measured: float | Speed | None, roofline_s: float | None) -> PlanRow:
     resources, network = run.execution.resources, run.network
     train, evaluation = accounting.training_macs(network, run.train.batch, run.train.steps), evaluation_macs(run)
-    speed, source = _speed(run, price, measured)
+    speed, source = _speed(run, price, measured, roofline_s)
     train_hours = eval_hours = hours = hours_low = hours_high = None
     lost = price.overhead
     apart, eval_resources = run.execution.evaluate_on is not None, run.execution.evaluate_on or resources
@@ -204,14 +211,21 @@ def preemption_overhead(run: RunSpec, price: PriceSpec, steps_per_s: float, eval
     return expected_s / (train_s + eval_s) - 1
 
 
-def _speed(run: RunSpec, price: PriceSpec, measured: float | Speed | None) -> tuple[Speed | None, str]:
+def _speed(
+    run: RunSpec, price: PriceSpec, measured: float | Speed | None, roofline_s: float | None
+) -> tuple[Speed | None, str]:
     if isinstance(measured, Speed):
         return measured, "measured"
     if measured:
         return Speed(measured, measured, measured), "measured"
+    if price.efficiency is not None and roofline_s is not None:
+        return _between(price.efficiency / roofline_s, price), f"roofline {price.efficiency:.0%}"
     peak = peak_flops_per_s(run.execution.resources)
     if price.mfu is None or peak is None:
         return None, ""
     flops_a_step = accounting.FLOPS_PER_MAC * accounting.training_macs(run.network, run.train.batch, steps=1)
-    rate = price.mfu * peak / flops_a_step
-    return Speed(rate, rate * (1 - price.mfu_error), rate * (1 + price.mfu_error)), f"MFU {price.mfu:.1%}"
+    return _between(price.mfu * peak / flops_a_step, price), f"MFU {price.mfu:.1%}"
+
+
+def _between(rate: float, price: PriceSpec) -> Speed:
+    return Speed(rate, rate * (1 - price.mfu_error), rate * (1 + price.mfu_error))

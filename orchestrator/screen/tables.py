@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # a status is printed before specs and models could be import
     from dit_grid.experiments.spec import ExperimentSpec
     from dit_grid.orchestrator.advice.expectations import Expectation
     from dit_grid.orchestrator.backends.doctor import Finding
+    from dit_grid.orchestrator.compiling.verdicts import Compiled
     from dit_grid.orchestrator.planning.plan import PlanRow
     from dit_grid.orchestrator.screen.status import RunStatus
 
@@ -112,13 +113,19 @@ def rows_table(columns: dict[str, str], rows: Sequence[dict[str, Any]], caption:
 
 
 def print_plan(
-    spec: "ExperimentSpec", rows: "list[PlanRow]", as_json: bool, expected: "Mapping[str, Expectation] | None" = None
-) -> None:
-    """Print the plan's rows and their total, with what each run is expected to reach where something is known."""
+    spec: "ExperimentSpec", rows: "list[PlanRow]", as_json: bool, expected: "Mapping[str, Expectation] | None" = None,
+    compiled: "Mapping[str, Compiled] | None" = None,
+) -> None:  # fmt: skip
+    """Print the plan's rows and their total, with what each run is expected to reach where something is known.
+
+    In JSON each row holds what the TPU compiler said of its run, where it was asked.
+    """
     expected = expected or {}
     said = {run_id: asdict(one) for run_id, one in expected.items()}
     if as_json:
-        print_json([asdict(row) | {"expected": said.get(row.run_id)} for row in rows])
+        verdicts = [{} if compiled is None else {"compiled": _record(compiled.get(row.run_id))} for row in rows]
+        print_json([asdict(row) | {"expected": said.get(row.run_id)} | one
+                    for row, one in zip(rows, verdicts, strict=True)])  # fmt: skip
         return
     shown = [asdict(row) | {"train_tmacs": row.train_gmacs / 1e3, "eval_tmacs": row.eval_gmacs / 1e3} for row in rows]
     for row in shown:
@@ -144,6 +151,10 @@ def print_plan(
         click.echo(f"expected by {source}")
     for line in _plan_totals(spec, rows):
         click.echo(line)
+
+
+def _record(compiled: "Compiled | None") -> dict[str, Any] | None:
+    return None if compiled is None else asdict(compiled)
 
 
 def print_status(rows: "list[RunStatus]", as_json: bool) -> None:

@@ -70,7 +70,7 @@ def slices_of(nodes: Iterable[Node], draining: Collection[str] = ()) -> tuple[Sl
 
 def chips_of(pod_type: str) -> int:
     """Return the chips of a slice type: v3-32 has 16, for its number counts cores. Raises ValueError for no type."""
-    found = re.fullmatch(r"(v\d+[a-z]*)-(\d+)", pod_type)
+    found = re.fullmatch(r"(v\d+[a-z]*|tpu\d+x)-(\d+)", pod_type)
     if not found:
         raise ValueError(f"{pod_type!r} is no slice type; one is written like v3-32")
     return max(int(found[2]) // CORES_PER_CHIP.get(found[1], 1), 1)

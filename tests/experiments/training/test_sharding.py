@@ -6,8 +6,13 @@ import socket
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
+from jax.sharding import AbstractMesh, PartitionSpec
+
+from dit_grid.experiments.spec.run import ExecutionSpec, RunSpec
+from dit_grid.experiments.training.sharding import AXES, state_sharding
 
 PROGRAM = """
 import json, os, sys
@@ -27,7 +32,9 @@ for step in range(8):
     state, losses = program.advance(state, batch.images[None], batch.labels[None])
     found.append([float(losses.loss), float(losses.grad_norm)])
 split = [leaf for leaf in jax.tree.leaves(state.params) if not leaf.sharding.is_fully_replicated]
-print(json.dumps({"devices": jax.device_count(), "losses": found, "split": len(split)}))
+shares = [{str(part) for part in leaf.sharding.devices_indices_map(leaf.shape).values()} for leaf in split]
+parts = max(map(len, shares), default=1)
+print(json.dumps({"devices": jax.device_count(), "losses": found, "split": len(split), "parts": parts}))
 """
 
 QUICK_COMPILE = os.environ["XLA_FLAGS"]
@@ -36,7 +43,7 @@ TOLERANCE = 1e-5
 """Relative. Sums over a batch are taken in another order, which costs a few float32 roundings (6e-8) an update."""
 
 
-def run_spec(sharding="replicated", accumulate=1):
+def run_spec(sharding="replicated", accumulate=1, **execution):
     return {
         "model": {"size": "T", "patch": 4, "image_size": 8, "channels": 1, "classes": 10, "width": 32, "depth": 1,
                   "heads": 2},
@@ -44,7 +51,7 @@ def run_spec(sharding="replicated", accumulate=1):
         "train": {"steps": 10, "batch": 16, "accumulate": accumulate, "log_every": 10,
                   "optimizer": {"learning_rate": 5e-3}},
         "evaluate": {"every": 10},
-        "execution": {"checkpoint_every": 10, "sharding": sharding},
+        "execution": {"checkpoint_every": 10, "sharding": sharding, **execution},
     }  # fmt: skip
 
 
@@ -72,23 +79,36 @@ def one_device():
     return losses
 
 
+LAYOUTS = {
+    "replicated": run_spec("replicated"),
+    "host": run_spec("host"),
+    "fsdp": run_spec("fsdp"),
+    "mesh": run_spec("auto", mesh={"fsdp": 4}),
+    "parts": run_spec("host", accumulate=2),
+    "remat": run_spec("host", remat="block"),
+}
+
+
 @pytest.mark.parametrize(
-    ("devices", "sharding"), [(2, "replicated"), pytest.param(8, "fsdp", marks=pytest.mark.slow)]
-)  # two hosts below share their parameters out too
-def test_several_devices_give_the_losses_of_one(one_device, devices, sharding):
-    found = result(start(run_spec(sharding), devices))
+    ("devices", "layout"),
+    [(2, "replicated"), (8, "host"), *(pytest.param(8, one, marks=pytest.mark.slow) for one in list(LAYOUTS)[2:])],
+)  # fmt: skip
+def test_several_devices_give_the_losses_of_one(one_device, devices, layout):
+    found = result(start(LAYOUTS[layout], devices))
     assert found["devices"] == devices
-    assert (found["split"] > 10) == (sharding == "fsdp")
+    assert (found["split"] > 10) == (layout != "replicated")
     np.testing.assert_allclose(found["losses"], one_device, rtol=TOLERANCE)
 
 
-def test_two_hosts_give_the_losses_of_one(one_device):
+@pytest.mark.parametrize(("layout", "split_over"), [("host", 2), pytest.param("fsdp", 4, marks=pytest.mark.slow)])
+def test_two_hosts_give_the_losses_of_one(one_device, layout, split_over):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    hosts = [start(run_spec("fsdp"), 2, address, str(rank)) for rank in range(2)]
+    hosts = [start(run_spec(layout), 2, address, str(rank)) for rank in range(2)]
     for found in map(result, hosts):
         assert found["devices"] == 4
+        assert found["parts"] == split_over
         np.testing.assert_allclose(found["losses"], one_device, rtol=TOLERANCE)
 
 
@@ -100,3 +120,53 @@ def test_a_batch_that_does_not_divide_is_refused_in_a_line():
     process = start(run_spec(accumulate=4), 8)
     _, errors = process.communicate(timeout=120)
     assert "a batch of 4 images does not divide among 8 devices" in errors.splitlines()[-1]
+
+
+def test_a_mesh_that_does_not_divide_is_refused_in_a_line():
+    process = start(run_spec("auto", mesh={"fsdp": 3}), 8)
+    _, errors = process.communicate(timeout=120)
+    assert "execution.mesh {fsdp: 3} does not divide 8 devices; " in errors.splitlines()[-1]
+
+
+def test_the_layout_is_no_part_of_a_run_s_id_and_slices_split_the_state_by_default():
+    runs = [RunSpec.model_validate(spec) for spec in LAYOUTS.values() if spec["train"]["accumulate"] == 1]
+    on_slice = RunSpec.model_validate(run_spec("auto", resources={"slice": "v3-32"}))
+    assert len({run.id for run in [*runs, on_slice]}) == 1
+    assert on_slice.execution.layout == "host"
+    assert RunSpec.model_validate(run_spec("auto")).execution.layout == "replicated"
+    with pytest.raises(ValueError, match="sharding fsdp and a mesh"):
+        RunSpec.model_validate(run_spec("fsdp", mesh={"fsdp": 2}))
+
+
+def test_large_arrays_are_split_over_a_host_along_their_longest_axis_and_layers_never():
+    """All of Table 1's matrices divide by the eight cores of a host."""
+    mesh = AbstractMesh((32, 8), AXES)
+    xl = {
+        "qkv": (28, 1152, 3456),
+        "fc2": (28, 4608, 1152),
+        "labels": (1001, 1152),
+        "bias": (28, 3456),
+        "out": (1152,),
+        "step": (),
+    }
+    specs = {
+        name: state_sharding(mesh, _shape(shape), ExecutionSpec(sharding="host")).spec for name, shape in xl.items()
+    }
+    assert specs == {
+        "qkv": PartitionSpec(None, None, ("fsdp",)),
+        "fc2": PartitionSpec(None, ("fsdp",)),
+        "labels": PartitionSpec(None, ("fsdp",)),
+        "bias": PartitionSpec(None, ("fsdp",)),
+        "out": PartitionSpec(),
+        "step": PartitionSpec(),
+    }
+
+
+def test_one_copy_for_all_hosts_splits_what_does_not_divide_along_two_axes():
+    mesh, execution = AbstractMesh((32, 8), AXES), ExecutionSpec(sharding="fsdp")
+    assert state_sharding(mesh, _shape((28, 1152, 3456)), execution).spec == PartitionSpec(None, ("data",), ("fsdp",))
+    assert state_sharding(mesh, _shape((28, 1152, 4608)), execution).spec == PartitionSpec(None, None, AXES)
+
+
+def _shape(shape):
+    return jax.ShapeDtypeStruct(shape, np.float32)

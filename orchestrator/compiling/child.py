@@ -1,0 +1,114 @@
+"""The process that holds the compiler: one run's training step for one slice, from a request file to an answer file.
+
+Started by `compiler` with its environment, and ends with its one answer: libtpu prints from C++, holds a lock and may
+crash, none of which the asking process should see.
+"""
+
+import json
+import os
+import re
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+ENVIRONMENT = {
+    "JAX_PLATFORMS": "cpu",  # a TPU of this machine, if there is one, stays free
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_ACCELERATOR_TYPE": "v3-8",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_WORKER_ID": "0",
+    "TPU_MIN_LOG_LEVEL": "3",
+}
+"""What libtpu wants on a machine without a TPU; the slice that is compiled for is said apart."""
+
+FITS, TOO_LARGE, NO_TOPOLOGY, MISMATCH, REFUSED, FAILED = "fits", "too large", "topology", "wheel", "refused", "failed"
+
+_TOO_LARGE = re.compile(r"\(([\d.]+)([KMG])\) exceeds available HBM \(([\d.]+)([KMG])\)|"
+                        r"Used ([\d.]+)([KMG]) of ([\d.]+)([KMG]) hbm", re.IGNORECASE)  # fmt: skip
+_SCALE = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+def main(request: Path, answer: Path) -> None:
+    """Compile what the request asks for and write the answer, whole or not at all."""
+    asked = json.loads(request.read_text())
+    said = compiled(asked)
+    unfinished = answer.with_suffix(".new")
+    unfinished.write_text(json.dumps(said))
+    os.replace(unfinished, answer)
+
+
+def compiled(asked: dict[str, Any]) -> dict[str, Any]:
+    """Return what the compiler says of the run on the topology: its costs, or in one line why there are none."""
+    from dit_grid.experiments.spec.run import RunSpec
+    from dit_grid.experiments.training.sharding import LayoutError
+    from dit_grid.experiments.training.update import Program
+
+    try:
+        devices = topology_devices(asked)
+    except Exception as error:
+        kind = NO_TOPOLOGY if re.search(r"Topology layout|Invalid TPU external name", str(error)) else MISMATCH
+        return {"kind": kind, "message": first_line(error)}
+    try:
+        program = Program(RunSpec.model_validate(asked["run"]), devices)
+        lowered, argument_bytes = program.lower_step()
+    except LayoutError as error:
+        return {"kind": REFUSED, "message": first_line(error)}
+    began = time.perf_counter()
+    try:
+        executable = lowered.compile()
+    except Exception as error:
+        found = _too_large(str(error), argument_bytes)
+        return found | {"compiler_s": time.perf_counter() - began} if found else {
+            "kind": FAILED, "message": first_line(error)}  # fmt: skip
+    seconds = time.perf_counter() - began
+    hosts = [device.process_index for device in program.mesh.devices.flat]
+    return {"kind": FITS, "compiler_s": seconds, **_figures(executable, hosts)}
+
+
+def topology_devices(asked: dict[str, Any]) -> list[Any]:
+    """Return the devices of the topology that is asked for, none of which is here."""
+    from jax.experimental import topologies
+
+    options: dict[str, Any] = {"chips_per_host_bounds": tuple(asked["host"]), "chip_config_name": asked["config"]}
+    return list(topologies.get_topology_desc(platform="tpu", topology_name=asked["topology"], **options).devices)
+
+
+def _figures(executable: Any, hosts: list[int]) -> dict[str, Any]:
+    from dit_grid.orchestrator.compiling.costs import costs_of
+    from dit_grid.orchestrator.compiling.hlo import UnreadableProgramError, read_module
+
+    memory = executable.memory_analysis()
+    held = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
+    needed = max(held + memory.temp_size_in_bytes, memory.peak_memory_in_bytes)
+    try:
+        costs = costs_of(read_module(executable.as_text()), hosts)
+    except UnreadableProgramError as error:
+        return {"kind": FAILED, "message": first_line(error)}
+    return {"hbm_needed_bytes": needed, "argument_bytes": memory.argument_size_in_bytes, **asdict(costs)}
+
+
+def _too_large(text: str, argument_bytes: int) -> dict[str, Any] | None:
+    """Return what is needed and granted as the compiler's refusal says; it may speak of temporaries alone."""
+    found = _TOO_LARGE.search(text)
+    if found is None:
+        return None
+    needed, needed_unit, granted, granted_unit = [part for part in found.groups() if part is not None]
+    only_temporaries = "HLO temporaries" in text
+    return {
+        "kind": TOO_LARGE,
+        "hbm_needed_bytes": int(float(needed) * _SCALE[needed_unit.upper()]) + only_temporaries * argument_bytes,
+        "hbm_granted_bytes": int(float(granted) * _SCALE[granted_unit.upper()]),
+    }
+
+
+def first_line(error: Exception) -> str:
+    """Return an error's first line, with its kind where that is all it says."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:300]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
