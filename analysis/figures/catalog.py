@@ -29,7 +29,7 @@ from dit_grid.analysis.figures.sampling_compute import metric_against_sampling_c
 from dit_grid.analysis.figures.steps import metric_against_steps
 from dit_grid.analysis.figures.training_compute import metrics_against_training_compute
 from dit_grid.analysis.laws.scaling import ScalingLaw, law
-from dit_grid.analysis.results.families import main_family
+from dit_grid.analysis.results.families import family_ties, main_family, specs_of
 from dit_grid.analysis.results.frames import NotMeasuredError, Results
 from dit_grid.analysis.results.metric_names import main_metric, metric_named
 
@@ -71,7 +71,19 @@ class Material:
         found = law(self.results, self.metric)
         if found.points.empty:
             raise NotMeasuredError(f"no run has its final {self.metric} yet")
-        return replace(found, left_out=(*self._family[1], *found.left_out))
+        return replace(
+            found, left_out=(*self._family[1], *found.left_out), choices=tuple(dict.fromkeys((*self.ties, *found.choices)))
+        )
+
+    @cached_property
+    def ties(self) -> tuple[str, ...]:
+        """What decided which runs are the main family, where several families or recipes have as many models."""
+        return family_ties(self.everything.runs, specs_of(self.everything))
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The runs outside the main family, each with the reason."""
+        return self._family[1]
 
     @cached_property
     def published(self) -> pd.DataFrame | None:

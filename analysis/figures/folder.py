@@ -5,11 +5,13 @@ What is here is files; what is drawn is `catalog`.
 
 import base64
 import html
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
 from dit_grid.analysis.figures.catalog import HEADLINE, Entry, drawn
 from dit_grid.analysis.figures.chart import Chart, save
+from dit_grid.analysis.results.families import family_ties, main_family, specs_of
 from dit_grid.analysis.results.frames import Results, load
 from dit_grid.analysis.results.sample_sheets import load_samples
 
@@ -29,8 +31,20 @@ def write_figures(where: str, out: str | Path, headline_only: bool = False) -> l
     if not written:
         return []
     page = folder / GALLERY
-    page.write_text(gallery(results, found, folder), encoding="utf-8")
+    about = " ".join([FROM_RUNS, *_choices(results)])
+    page.write_text(gallery(results, found, folder, about), encoding="utf-8")
     return [*written, page]
+
+
+def _choices(results: Results) -> Iterator[str]:
+    """Sentences on which runs the figures show, where those are not all."""
+    if results.runs.empty:
+        return
+    left_out = main_family(results)[1]
+    yield from (f"Tie: {line}." for line in family_ties(results.runs, specs_of(results)))
+    if left_out:
+        more = f" and {len(left_out) - 6} more" if len(left_out) > 6 else ""
+        yield f"Left out, as of another family or recipe: {'; '.join(left_out[:6])}{more}."
 
 
 FROM_RUNS = "The paper's result figures, from these runs. Each has its data beside it as CSV."

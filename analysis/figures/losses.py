@@ -11,7 +11,7 @@ from dit_grid.analysis.figures.axes import step_ticks
 from dit_grid.analysis.figures.chart import Chart, drawing, new_chart
 from dit_grid.analysis.figures.curves import without_a_line
 from dit_grid.analysis.figures.style import legends, patch_dashes, patch_handles, size_colours, size_handles
-from dit_grid.analysis.results.frames import NotMeasuredError, Results, in_grid_order
+from dit_grid.analysis.results.frames import NotMeasuredError, Results, in_grid_order, swept_columns
 
 EARLY = 0.15
 """Share of the longest run that the second panel enlarges, but three points at least."""
@@ -63,14 +63,16 @@ def loss_lines(train: pd.DataFrame, smooth: float = 0.02) -> pd.DataFrame:
 
 def _models_of(train: pd.DataFrame) -> pd.DataFrame:
     """The loss curves to draw: of each run, or where those are many of each model, under its name as `run_id`."""
-    keep = ["run_id", "model", "size", "patch", "params", "run_seed", "step", "loss"]
+    swept = swept_columns(train)
+    keep = ["run_id", "model", "size", "patch", "params", "run_seed", *swept, "step", "loss"]
     data = train.loc[np.isfinite(train["loss"]), keep]
     if data["run_id"].nunique() <= APART:
         return data
-    mean = data.groupby(["model", "size", "patch", "params", "step"], sort=False)["loss"].agg(loss="mean", runs="size")
-    mean = mean.reset_index()
-    whole = mean["runs"] == mean.groupby(["model", "params"])["runs"].transform("max")  # else a mean jumps as runs end
-    return mean[whole].assign(run_id=mean["model"] + " " + mean["params"].astype(str), run_seed=0)
+    line = ["model", "size", "patch", "params", *swept]
+    mean = data.groupby([*line, "step"], sort=False, dropna=False)["loss"].agg(loss="mean", runs="size").reset_index()
+    longest = mean.groupby(line, dropna=False)["runs"].transform("max")
+    name = mean[["model", "params", *swept]].astype(str).agg(" ".join, axis=1)
+    return mean[mean["runs"] == longest].assign(run_id=name, run_seed=0)  # fewer runs: a mean jumps as runs end
 
 
 def _smoothed(data: pd.DataFrame, smooth: float) -> pd.DataFrame:

@@ -22,9 +22,10 @@ from dit_grid.analysis.fits import (
     seed_noise,
 )
 from dit_grid.analysis.laws.sample_size import sample_size_warning
-from dit_grid.analysis.results.families import FAMILY as FAMILY, largest_family, specs_of
+from dit_grid.analysis.results.families import FAMILY as FAMILY, family_ties, largest_family, specs_of
 from dit_grid.analysis.results.frames import Results, final_rows, in_grid_order
 from dit_grid.analysis.results.metric_names import metric_named
+from dit_grid.analysis.results.protocols import protocol_tie
 
 POINT = ("model", "size", "patch", "gmacs", "params", "tokens")
 
@@ -36,7 +37,8 @@ class ScalingLaw:
     `seed_noise` is the standard deviation of ln value between seeds of one model, pooled, and its degrees of freedom.
     `sample_size` warns where the number of samples biases the values or differs between them (see `sample_size`).
     `monotone` says for each patch size whether the metric improves at every step from the smallest to the largest
-    size; `missing` and `left_out` name runs without a final value and models outside the family, each with the reason.
+    size; `choices` says which of several equal families, recipes or evaluation settings was taken, and that nothing
+    but their order decided it. `missing` and `left_out` name runs without a final value and models outside the family, each with the reason.
     """
 
     metric: str
@@ -50,6 +52,7 @@ class ScalingLaw:
     source: str = "this grid"
     seed_noise: tuple[float, int] = (float("nan"), 0)
     sample_size: str | None = None
+    choices: tuple[str, ...] = ()
 
     def to_text(self) -> str:
         """A few lines for the end of a launch."""
@@ -86,6 +89,7 @@ def law(
     rows = final_rows(results, metric, protocol)
     log_y = metric_named(metric).log
     family, left_out = largest_family(rows, specs_of(results))
+    tie = None if protocol else protocol_tie(results.evals, metric)
     points = _points(family, log_y)
     fit, correlation = _fitted(points, form or (PowerLaw() if log_y else LogLinear()), noise)
     return ScalingLaw(
@@ -99,6 +103,7 @@ def law(
         left_out=left_out,
         seed_noise=seed_noise(family) if log_y and len(family) else (float("nan"), 0),
         sample_size=sample_size_warning(family),
+        choices=(*family_ties(rows, specs_of(results)), *([tie] if tie else [])),
     )
 
 
@@ -167,6 +172,8 @@ def _lines(law: ScalingLaw) -> Iterator[str]:
         yield f"  Seeds of one model differ by ×{np.exp(spread):.2f} (standard deviation, {dof} degrees of freedom)."
     if law.sample_size:
         yield f"  {law.sample_size}"
+    for choice in law.choices:
+        yield f"  Tie: {choice}."
     yield from _named("Missing", law.missing)
     yield from _named("Left out", law.left_out)
 

@@ -63,6 +63,8 @@ def checklist(law: ScalingLaw) -> list[Item]:
     ]
     if law.fit is not None:
         rows += _fit_items(law.fit)
+    if law.choices:
+        rows.append(("Ties", "; ".join(law.choices)))
     rows.append(("Left out", "; ".join(law.left_out) or "nothing"))
     rows.append(("Not finished", "; ".join(law.missing) or "nothing"))
     rows.append(("Form chosen", "before looking, as a power law or a line; the table of forms was made after looking"))

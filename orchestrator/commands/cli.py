@@ -93,7 +93,7 @@ def plan(
 @click.option("--address", help="A running Ray cluster, e.g. ray://head:10001 or auto; without it Ray starts here.")
 @click.option("--store", "store_path", help="Use this store instead of the spec's.")
 @click.option("--until", metavar="TARGET", help="Stop once this is known: 'exponent ±0.05', 'forecast:XL/2 ±10%'.")
-@click.option("--until-metric", metavar="NAME", help="Metric of the target (default: fid, fd_conv or heldout_loss).")
+@click.option("--until-metric", metavar="NAME", help="Metric of the target (default: fid, fd, fd_conv or heldout_loss).")
 @click.option("--when-met", type=click.Choice(["finish", "stop"]), default="finish", help="What runs do then.")
 def launch(
     spec: str, groups: tuple[str, ...], address: str | None, store_path: str | None, until: str | None,
@@ -199,14 +199,20 @@ def logs(run: str, where: str | None, follow: bool, rank: int, attempt: int | No
 def results(where: str | None, form: str, out: str | None) -> None:
     """Print or export the results table: one row a run, with its latest loss and metrics.
 
+    Settings that the runs were swept over are columns, named as in the spec. Metrics are those of the step
+    `evaluated_at`: empty where a metric was not finite or not measured then, and a line below says which.
+
     \b
     dit-grid results
     dit-grid results results/digits --format parquet -o digits.parquet
     """
-    from dit_grid.analysis import load, results_table
+    from dit_grid.analysis import load, remarks, results_table
     from dit_grid.orchestrator.screen.tables import write_frame
 
-    write_frame(results_table(load(_store(where))), form, out)
+    found = load(_store(where))
+    write_frame(results_table(found), form, out)
+    for line in remarks(found):
+        click.echo(line, err=form != "table" or out is not None)
 
 
 @cli.command()
@@ -335,7 +341,7 @@ def _parameter_table(spec: "ExperimentSpec", model: str) -> str:
 
 def _print_results(where: str, figures: bool, out: str | None = None, table: bool = True) -> None:
     """Print the results table, the law of the main metric, and where the figures are."""
-    from dit_grid.analysis import law, load, results_table
+    from dit_grid.analysis import law, load, remarks, results_table
     from dit_grid.analysis.results.metric_names import main_metric
     from dit_grid.orchestrator.commands.where import figures_folder
     from dit_grid.orchestrator.screen.tables import print_text, write_frame
@@ -343,6 +349,8 @@ def _print_results(where: str, figures: bool, out: str | None = None, table: boo
     found = load(where)
     if table:
         write_frame(results_table(found), "table", None)
+        for line in remarks(found):
+            print_text(line)
     metric = main_metric(set(found.evals["metric"]))
     if metric is None:
         click.echo("Nothing was measured yet, so there is no law to fit.")

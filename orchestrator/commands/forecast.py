@@ -21,7 +21,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a pr
 SPEC = click.option(
     "--spec", "spec_file", type=click.Path(dir_okay=False), help="Spec with runs and prices, where WHERE is a store."
 )
-METRIC = click.option("--metric", help="Metric to predict (default: fid, else fd_conv, else heldout_loss).")
+METRIC = click.option("--metric", help="Metric to predict (default: fid, else fd, fd_conv, heldout_loss, …).")
 
 
 @click.command()
@@ -145,14 +145,13 @@ def _opened(where: str | None, spec_file: str | None, paper: bool) -> "tuple[Res
 
 
 def main_metric_of(results: "Results") -> str:
-    """The metric a law is drawn in when none is named. Raises RequestError where nothing was measured that has one."""
+    """The metric a law is drawn in when none is named. Raises RequestError where nothing was measured."""
     from dit_grid.analysis import main_metric
 
     measured = set(results.evals["metric"])
     metric = main_metric(measured)
     if metric is None:
-        has = f"; it has {', '.join(sorted(measured))}: name one with --metric" if measured else "; launch it first"
-        raise RequestError(f"{results.where}: no fid, fd_conv or heldout_loss was measured{has}")
+        raise RequestError(f"{results.where}: nothing was measured, no fid, fd_conv or heldout_loss; launch it first")
     return metric
 
 
