@@ -61,6 +61,8 @@ class Material:
     def metric(self) -> str:
         """The metric of the scaling law; raises NotMeasuredError where nothing was measured."""
         found = main_metric(set(self.results.evals["metric"]))
+        if found is None and len(self.everything.evals):
+            raise NotMeasuredError(f"no run is known well enough to stand in a law: {'; '.join(self.left_out[:6])}")
         if found is None:
             raise NotMeasuredError(NOTHING)
         return found
@@ -72,7 +74,9 @@ class Material:
         if found.points.empty:
             raise NotMeasuredError(f"no run has its final {self.metric} yet")
         return replace(
-            found, left_out=(*self._family[1], *found.left_out), choices=tuple(dict.fromkeys((*self.ties, *found.choices)))
+            found,
+            left_out=(*self._family[1], *found.left_out),
+            choices=tuple(dict.fromkeys((*self.ties, *found.choices))),
         )
 
     @cached_property
@@ -171,6 +175,7 @@ def _compute(m: Material) -> Chart:
 
 
 def _training(m: Material) -> Chart:
+    _check_batch(m)
     return metrics_against_training_compute(m.results, [m.metric], m.published)
 
 
@@ -179,7 +184,15 @@ def _sampling(m: Material) -> Chart:
     return metric_against_sampling_compute(rows, m.metric, missing=without_a_line(m.results.runs, rows))
 
 
+def _check_batch(m: Material) -> None:
+    """Training compute is forward compute times images seen. Raises NotMeasuredError where no run says its batch."""
+    unknown = m.results.runs["run_id"][m.results.runs["batch"].isna()]
+    if len(unknown):
+        raise NotMeasuredError(f"needs the batch of every run; unknown of {', '.join(unknown[:6])}")
+
+
 def _all_training(m: Material) -> Chart:
+    _check_batch(m)
     return metrics_against_training_compute(m.results, m.metrics, m.published)
 
 

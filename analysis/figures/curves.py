@@ -22,7 +22,11 @@ def curves(rows: pd.DataFrame, also: tuple[str, ...] = ()) -> pd.DataFrame:
     Models that share a name and differ in their parameters, or in a setting that the runs were swept over, are lines
     of their own; see `lines_of`.
     """
-    grouped = rows.groupby([*LINE, *swept_columns(rows), *also], dropna=False)["value"].agg(value="mean", seeds="size").reset_index()
+    grouped = (
+        rows.groupby([*LINE, *swept_columns(rows), *also], dropna=False)["value"]
+        .agg(value="mean", seeds="size")
+        .reset_index()
+    )
     return in_grid_order(grouped.sort_values("step", kind="stable"))
 
 

@@ -36,6 +36,8 @@ def training_loss(results: Results, smooth: float = 0.02) -> Chart:
         raise NotMeasuredError(
             f"no training rows in {results.where or 'these results'}; the first are written within a minute"
         )
+    if not np.isfinite(results.train["loss"].astype(float)).any():
+        raise NotMeasuredError("no training loss that is finite")
     data = loss_lines(results.train, smooth)
     sizes, patches = list(data["size"].unique()), sorted(data["patch"].unique(), reverse=True)
     missing = without_a_line(results.runs, data)

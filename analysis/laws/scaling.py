@@ -131,12 +131,16 @@ def _setting(rows: pd.DataFrame) -> str:
     if rows.empty:
         return ""
     row = rows.iloc[0]
-    sampled = (
-        f"{row['sampler']} {row['sampler_steps']:.0f} steps, guidance {row['guidance']:g}, "
-        if row["sampler"] and pd.notna(row["sampler"])
-        else ""
-    )
-    return f"step {row['step']:,}; {sampled}{row['samples']:,.0f} images, {row['weights']} weights"
+    said = {
+        "sampler": "{}",
+        "sampler_steps": "{:.0f} steps",
+        "guidance": "guidance {:g}",
+        "samples": "{:,.0f} images",
+        "weights": "{} weights",
+    }
+    known = {name: form.format(row[name]) for name, form in said.items() if pd.notna(row[name]) and row[name] != ""}
+    sampler = " ".join(known.pop(name) for name in ("sampler", "sampler_steps") if name in known)
+    return f"step {row['step']:,}; {', '.join(filter(None, [sampler, *known.values()])) or 'settings not said'}"
 
 
 def _monotone(points: pd.DataFrame, lower_is_better: bool) -> dict[int, bool]:
@@ -148,7 +152,11 @@ def _monotone(points: pd.DataFrame, lower_is_better: bool) -> dict[int, bool]:
 
 def _missing(runs: pd.DataFrame, final: pd.DataFrame) -> tuple[str, ...]:
     absent = runs[~runs["run_id"].isin(final["run_id"])]
-    return tuple(f"{row['model']} seed {row['run_seed']} ({row['state']})" for row in absent.to_dict("records"))
+    return tuple(f"{row['model']}{_seed(row['run_seed'])} ({row['state']})" for row in absent.to_dict("records"))
+
+
+def _seed(seed: float | None) -> str:
+    return "" if seed is None or pd.isna(seed) else f" seed {seed:.0f}"
 
 
 def _lines(law: ScalingLaw) -> Iterator[str]:

@@ -27,8 +27,9 @@ def plots(material: Material) -> list[Plot]:
     if len(results.evals):
         found += [_law(material)] if len(final_rows(results, material.metric)) else []
         rows = metric_rows(results, material.metric)
-        found += [_lines(rows, material.metric, "step"), _lines(rows, material.metric, "train_gmacs")]
-    if len(results.train):
+        found.append(_lines(rows, material.metric, "step"))
+        found += [_lines(rows, material.metric, "train_gmacs")] if rows["train_gmacs"].notna().all() else []
+    if results.train["loss"].notna().any():
         found.append(_losses(results.train))
     return found
 
@@ -135,7 +136,8 @@ def _fact(row: dict[Any, Any], swept: list[str]) -> str:
 def _seeds(rows: pd.DataFrame, label: str = "") -> list[str]:
     told = f"{label} · " if label else ""
     return [
-        f"{told}step {s:,}" + (f" · {n} seeds" if n > 1 else "") for s, n in zip(rows["step"], rows["seeds"], strict=True)
+        f"{told}step {s:,}" + (f" · {n} seeds" if n > 1 else "")
+        for s, n in zip(rows["step"], rows["seeds"], strict=True)
     ]
 
 

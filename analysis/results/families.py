@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from dit_grid.analysis.results.frames import Results
+from dit_grid.analysis.results.unknown import what_is_lacking, whole_numbers
 from dit_grid.experiments.spec.swept import swept_settings
 
 FAMILY = ("block", "image_size", "batch", "steps", "dataset")
@@ -24,39 +25,50 @@ def largest_family(rows: pd.DataFrame, specs: Mapping[str, str]) -> tuple[pd.Dat
     What the numbers of models leave open, and how it was decided, is `family_ties`. `rows` has run_id, model, recipe and the columns of FAMILY, any number of rows a run. `specs` (run id -> the spec as
     JSON) is only asked for what two recipes differ in.
     """
+    rows, unknown = _known(rows)
     if rows.empty:
-        return rows, ()
+        return rows, unknown
     chosen = _most_models(rows)
-    inside = _having(rows, chosen)
+    inside = having(rows, chosen)
     outside = rows[~inside].drop_duplicates("run_id").to_dict("records")
     left_out = [f"{row['run_id']} ({_difference(row, chosen)})" for row in outside]
     family = rows[inside]
     usual = _usual_recipe(family, specs)
     other = family["recipe"] != family["model"].map(usual)
     left_out += _other_recipes(family, other, specs)
-    return family[~other], tuple(left_out)
+    return family[~other], (*unknown, *left_out)
+
+
+def _known(rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The rows of runs that can stand in a law, and the others' ids with what nobody said of them."""
+    lacking = what_is_lacking(rows)
+    out = rows.assign(lacking=lacking)[lacking != ""].drop_duplicates("run_id")
+    named = tuple(f"{run} ({what} unknown)" for run, what in zip(out["run_id"], out["lacking"], strict=True))
+    return (whole_numbers(rows[lacking == ""]) if len(out) else rows), named
 
 
 def main_family(results: Results) -> tuple[Results, tuple[str, ...]]:
     """The results of the runs that belong together, and what was left out with the reason, for figures."""
     kept, left_out = largest_family(results.runs, specs_of(results))
     ids = set(kept["run_id"])
-    runs, train, evals = (f[f["run_id"].isin(ids)] for f in (results.runs, results.train, results.evals))
+    runs, train, evals = (whole_numbers(f[f["run_id"].isin(ids)]) for f in (results.runs, results.train, results.evals))
     return replace(results, runs=runs, train=train, evals=evals), left_out
 
 
 def specs_of(results: Results) -> dict[str, str]:
-    """Run id -> its spec as JSON."""
-    return dict(zip(results.runs["run_id"], results.runs["spec"], strict=True))
+    """Run id -> its spec as JSON; empty where nothing is recorded."""
+    specs = (spec if isinstance(spec, str) else "" for spec in results.runs["spec"])
+    return dict(zip(results.runs["run_id"], specs, strict=True))
 
 
 def family_ties(rows: pd.DataFrame, specs: Mapping[str, str]) -> tuple[str, ...]:
     """A line for each choice of `largest_family` that the number of models did not decide, with what else there is."""
+    rows = _known(rows)[0]
     if rows.empty:
         return ()
     sizes = _models_of_families(rows)
     families = [dict(zip(FAMILY, _as_tuple(key), strict=True)) for key in sizes[sizes == sizes.max()].index]
-    family = rows[_having(rows, _most_models(rows))]
+    family = rows[having(rows, _most_models(rows))]
     runs = _runs_of_recipes(family)
     tied = _by_settings(runs[runs["models"] == runs["models"].max()].drop_duplicates("recipe"), specs)
     lines = [_families_line(families, int(sizes.max()))] if len(families) > 1 else []
@@ -66,9 +78,11 @@ def family_ties(rows: pd.DataFrame, specs: Mapping[str, str]) -> tuple[str, ...]
 
 
 def _families_line(families: list[dict[str, Any]], models: int) -> str:
-    differ = [name for name in FAMILY if len({_word(family[name]) for family in families}) > 1]
-    first, *others = ["/".join(f"{name} {_word(family[name])}" for name in differ) for family in families]
-    return f"{len(families)} families have {models} models each: taken is {first}, the first in order; not {_list(others)}"
+    differ = [name for name in FAMILY if len({word(family[name]) for family in families}) > 1]
+    first, *others = ["/".join(f"{name} {word(family[name])}" for name in differ) for family in families]
+    return (
+        f"{len(families)} families have {models} models each: taken is {first}, the first in order; not {_list(others)}"
+    )
 
 
 def _recipes_line(tied: pd.DataFrame, models: int) -> str:
@@ -92,13 +106,13 @@ def _most_models(rows: pd.DataFrame) -> dict[str, Any]:
     return dict(zip(FAMILY, _as_tuple(_models_of_families(rows).idxmax()), strict=True))
 
 
-def _having(rows: pd.DataFrame, chosen: Mapping[str, Any]) -> "pd.Series[bool]":
+def having(rows: pd.DataFrame, chosen: Mapping[str, Any]) -> "pd.Series[bool]":
     """Whether each row has these settings; what neither says is the same."""
     alike = [rows[name].isna() if pd.isna(value) else rows[name] == value for name, value in chosen.items()]
     return pd.Series(np.logical_and.reduce(alike), rows.index)
 
 
-def _word(value: Any) -> str:
+def word(value: Any) -> str:
     """A setting as text: whole numbers without a point, and what is not known said so."""
     if value is None or pd.isna(value):
         return "unknown"
@@ -106,7 +120,7 @@ def _word(value: Any) -> str:
 
 
 def _difference(row: dict[Hashable, Any], chosen: dict[str, Any]) -> str:
-    pairs = [(column, _word(row[column]), _word(value)) for column, value in chosen.items()]
+    pairs = [(column, word(row[column]), word(value)) for column, value in chosen.items()]
     return ", ".join(f"{column} {own}, not {value}" for column, own, value in pairs if own != value)
 
 
@@ -136,7 +150,7 @@ def _by_settings(recipes: pd.DataFrame, specs: Mapping[str, str]) -> pd.DataFram
     swept = [{n: v for n, v in one.items() if not n.startswith("model.")} for one in swept_settings(parsed)]
     keys = [tuple(_order(value) for value in one.values()) for one in swept]
     order = sorted(range(len(keys)), key=lambda i: (keys[i], recipes["run_id"].iloc[i]))
-    texts = ["/".join(f"{n} {_word(v)}" for n, v in one.items()) or "settings as of " for one in swept]
+    texts = ["/".join(f"{n} {word(v)}" for n, v in one.items()) or "settings as of " for one in swept]
     named = [t + i if t == "settings as of " else t for t, i in zip(texts, recipes["run_id"], strict=True)]
     return recipes.assign(settings=named).iloc[order]
 

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from dit_grid.analysis.results.protocols import main_protocol
+from dit_grid.analysis.results.unknown import completed
 from dit_grid.experiments.spec.swept import swept_settings
 from dit_grid.model.accounting import TRAINING_FORWARDS
 
@@ -81,6 +82,7 @@ def assemble(
     where: str = "",
 ) -> Results:
     """Results from frames with the columns of `experiments.records`, and run id -> state (without one: "waiting")."""
+    runs = completed(runs, train, evals)
     runs = runs.rename(columns={"seed": "run_seed"}).assign(gmacs=runs["forward_macs"] / 1e9)
     runs["state"] = [str(states.get(run_id, "waiting")) for run_id in runs["run_id"]]
     specs = [_spec(text) for text in runs["spec"]]
@@ -144,7 +146,9 @@ def _ordered(column: pd.Series) -> pd.Series:
 
 
 def _with_costs(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    joined = rows.merge(runs[["run_id", *RUN_FACTS, *swept_columns(runs)]], on="run_id").sort_values(["run_id", "step"], kind="stable")
+    joined = rows.merge(runs[["run_id", *RUN_FACTS, *swept_columns(runs)]], on="run_id").sort_values(
+        ["run_id", "step"], kind="stable"
+    )
     train_gmacs = TRAINING_FORWARDS * joined["batch"] * joined["step"] * joined["gmacs"]
     return joined.assign(train_gmacs=train_gmacs).reset_index(drop=True)
 

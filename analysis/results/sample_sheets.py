@@ -24,7 +24,9 @@ def load_samples(where: str, results: Results) -> dict[str, NDArray[np.floating]
     files = Store.open(where).files
     found: dict[str, NDArray[np.floating]] = {}
     family = set(main_family(results)[0].runs["run_id"]) if len(results.runs) else set()
-    order = sorted(zip(results.runs["run_id"], results.runs["model"], strict=True), key=lambda run: run[0] not in family)
+    order = sorted(
+        zip(results.runs["run_id"], results.runs["model"], strict=True), key=lambda run: run[0] not in family
+    )
     for run_id, model in order:
         names = sorted(name for name in files.walk(StorePaths.samples(run_id)) if name.endswith(".npz"))
         if names and model not in found:

@@ -93,7 +93,9 @@ def plan(
 @click.option("--address", help="A running Ray cluster, e.g. ray://head:10001 or auto; without it Ray starts here.")
 @click.option("--store", "store_path", help="Use this store instead of the spec's.")
 @click.option("--until", metavar="TARGET", help="Stop once this is known: 'exponent ±0.05', 'forecast:XL/2 ±10%'.")
-@click.option("--until-metric", metavar="NAME", help="Metric of the target (default: fid, fd, fd_conv or heldout_loss).")
+@click.option(
+    "--until-metric", metavar="NAME", help="Metric of the target (default: fid, fd, fd_conv or heldout_loss)."
+)
 @click.option("--when-met", type=click.Choice(["finish", "stop"]), default="finish", help="What runs do then.")
 def launch(
     spec: str, groups: tuple[str, ...], address: str | None, store_path: str | None, until: str | None,

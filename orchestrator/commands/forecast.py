@@ -233,7 +233,10 @@ def _print_table(found: "Forecast", rows: list[dict[str, Any]]) -> None:
     for line in found.heading():
         click.echo(line)
     measured = any(row["observed"] is not None for row in rows)
-    shown = [row | {"params_m": row["params"] / 1e6, "train_tmacs": row["train_gmacs"] / 1e3} for row in rows]
+    train = [row["train_gmacs"] and row["train_gmacs"] / 1e3 for row in rows]  # None where no run says its batch
+    shown = [
+        row | {"params_m": row["params"] / 1e6, "train_tmacs": tmacs} for row, tmacs in zip(rows, train, strict=True)
+    ]
     for row in shown:
         row["error"] = (
             f"{100 * (row['predicted'] / row['observed'] - 1):+.1f} %" if row["observed"] is not None else None

@@ -109,11 +109,17 @@ def import_command(log: str, where: str, mapping: str) -> None:
 
     \b
     dit-grid store import other.csv results/other --mapping mapping.yaml
+
+    A model named as the paper's (model: B/4) needs no more: shape, parameters and compute follow. The log and mapping
+    are checked whole before anything is written; docs/store.md has a mapping.
     """
     from dit_grid.experiments.store import Store
-    from dit_grid.experiments.store.importing import import_log
+    from dit_grid.experiments.store.importing import read_log, write_log
 
-    runs = import_log(Store.create(where), log, _mapping(mapping))
+    parsed = read_log(log, _mapping(mapping))
+    runs = write_log(Store.create(where), parsed)
+    for note in parsed.notes:
+        click.echo(note)
     click.echo(f"{len(runs)} runs imported into {where}: {', '.join(runs)}")
 
 

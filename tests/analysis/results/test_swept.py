@@ -51,7 +51,9 @@ def test_the_law_of_a_tie_takes_the_lowest_value_and_says_so(swept):
     assert found.fit is not None
     assert found.fit.params["exponent"].value == pytest.approx(-0.5, rel=1e-9)  # that of the two better rates
     (line,) = found.choices
-    assert line == f"3 recipes have 3 models each: taken is {KEY} 0.0001, the first in order; not {KEY} 0.001, {KEY} 0.01"
+    assert (
+        line == f"3 recipes have 3 models each: taken is {KEY} 0.0001, the first in order; not {KEY} 0.001, {KEY} 0.01"
+    )
     assert f"Tie: {line}." in found.to_text()
     assert len(found.left_out) == 6
 
