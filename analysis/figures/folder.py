@@ -18,15 +18,28 @@ from dit_grid.analysis.results.sample_sheets import load_samples
 GALLERY = "index.html"
 
 
-def write_figures(where: str, out: str | Path, headline_only: bool = False) -> list[Path]:
-    """The files written to `out`: PNG, SVG and data as CSV of every figure that the store at `where` can give.
+AT_HOME = "~/dit-grid-figures"
+"""Where figures of a store in a bucket go that nobody gave a folder; never the working folder, which may be sources."""
+
+
+def figures_folder(where: str) -> str:
+    """The folder for a store's figures when none is named: in the store, or for one in a bucket below AT_HOME."""
+    name = where.rstrip("/").rpartition("/")[2]
+    return str(Path(AT_HOME).expanduser() / name) if "://" in where else f"{where}/figures"
+
+
+def write_figures(where: str, out: str | Path | None = None, headline_only: bool = False) -> list[Path]:
+    """The files written to `out`, by default `figures_folder(where)`: PNG, SVG and data as CSV of every figure that the store at `where` can give.
 
     `index.html` shows them all, in the paper's order, and says of each missing one what it needs. Figures of an earlier
     call that cannot be drawn now are left as they are. With `headline_only` it draws the law, the way there and the
     samples, which a launch ends with, because all of them take ten seconds.
     """
     results = load(where)
-    folder, found = Path(out), list(drawn(results, load_samples(where, results), HEADLINE if headline_only else None))
+    folder, found = (
+        Path(out or figures_folder(where)),
+        list(drawn(results, load_samples(where, results), HEADLINE if headline_only else None)),
+    )
     written = [path for entry, chart in found if isinstance(chart, Chart) for path in save(chart, folder, entry.name)]
     if not written:
         return []

@@ -86,11 +86,14 @@ def gc(where: str | None, dry_run: bool, grace_s: float) -> None:
 @store_group.command()
 @WHERE
 @click.option("-o", "--out", required=True, type=click.Path(file_okay=False), help="Folder for the files.")
-@click.option("--format", "form", type=click.Choice(["csv", "jsonl", "tensorboard"]), default="csv", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["csv", "jsonl", "parquet", "tensorboard"]), default="csv", show_default=True
+)
 def export(where: str | None, out: str, form: str) -> None:
-    """Write the four tables, each number once, as CSV or JSON lines, or the curves for TensorBoard.
+    """Write the four tables, each number once, as CSV, JSON lines or Parquet, or the curves for TensorBoard.
 
     \b
+    dit-grid store export results/digits -o exported --format parquet
     dit-grid store export results/digits -o exported --format jsonl
     dit-grid store export results/digits -o curves --format tensorboard
     """
