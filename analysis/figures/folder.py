@@ -29,7 +29,9 @@ def figures_folder(where: str) -> str:
 
 
 def write_figures(where: str, out: str | Path | None = None, headline_only: bool = False) -> list[Path]:
-    """The files written to `out`, by default `figures_folder(where)`: PNG, SVG and data as CSV of every figure that the store at `where` can give.
+    """The files written to `out`: PNG, SVG and data as CSV of every figure that the store at `where` can give.
+
+    By default `out` is `figures_folder(where)`.
 
     `index.html` shows them all, in the paper's order, and says of each missing one what it needs. Figures of an earlier
     call that cannot be drawn now are left as they are. With `headline_only` it draws the law, the way there and the

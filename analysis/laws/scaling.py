@@ -38,7 +38,8 @@ class ScalingLaw:
     `sample_size` warns where the number of samples biases the values or differs between them (see `sample_size`).
     `monotone` says for each patch size whether the metric improves at every step from the smallest to the largest
     size; `choices` says which of several equal families, recipes or evaluation settings was taken, and that nothing
-    but their order decided it. `missing` and `left_out` name runs without a final value and models outside the family, each with the reason.
+    but their order decided it. `missing` and `left_out` name runs without a final value and models outside the family,
+    each with the reason.
     """
 
     metric: str

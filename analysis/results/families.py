@@ -22,8 +22,9 @@ FAMILY = ("block", "image_size", "batch", "steps", "dataset")
 def largest_family(rows: pd.DataFrame, specs: Mapping[str, str]) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """The rows of the family with the most models, each model under one recipe, and (run id with reason) of the rest.
 
-    What the numbers of models leave open, and how it was decided, is `family_ties`. `rows` has run_id, model, recipe and the columns of FAMILY, any number of rows a run. `specs` (run id -> the spec as
-    JSON) is only asked for what two recipes differ in.
+    What the numbers of models leave open, and how it was decided, is `family_ties`. `rows` has run_id, model, recipe
+    and the columns of FAMILY, any number of rows a run. `specs` (run id -> the spec as JSON) is only asked for what
+    two recipes differ in.
     """
     rows, unknown = _known(rows)
     if rows.empty:

@@ -41,8 +41,8 @@ class Results:
     / 1e9, the paper's Gflops), `state`: the latest attempt's outcome, "started" without one, "waiting" before any,
     `recipe`: a hash of how it was trained, the same for replicates, and a column for each setting that the runs were
     swept over, under its dotted name in the spec (`swept_columns`).
-    `train` and `evals` carry those, RUN_FACTS and `train_gmacs` (training compute up to the row's step, GMACs: 3 x batch x
-    step x gmacs). `events` is the scheduler's journal.
+    `train` and `evals` carry those, RUN_FACTS and `train_gmacs` (training compute up to the row's step, GMACs: 3 x
+    batch x step x gmacs). `events` is the scheduler's journal.
     """
 
     runs: pd.DataFrame

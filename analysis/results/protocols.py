@@ -1,4 +1,4 @@
-"""Under which of its settings a metric is shown and fitted, where several were measured, and a line where that is a tie.
+"""Under which of its settings a metric is shown and fitted, where several were measured; a line where that is a tie.
 
 Values under different settings are not comparable, so every table, fit and figure keeps to one.
 """

@@ -1,4 +1,4 @@
-"""What a reader of the results table has to know besides its numbers: values that are not finite, ties between settings.
+"""What a reader of the results table has to know besides its numbers: values not finite, ties between settings.
 
 What is here is sentences; the numbers are `frames`.
 """

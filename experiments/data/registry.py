@@ -21,6 +21,10 @@ DATASETS: dict[str, Callable[[], Dataset]] = {"digits": digits, "captioned-digit
 """What loads each dataset that needs no path; loading twice gives the same object."""
 
 
+NEEDS_A_DEVICE = frozenset({"captioned-digits"})
+"""Those whose text encoder runs in JAX, which a process that only drives must not start."""
+
+
 def dataset_named(name: str, path: str | None = None, image_size: int | None = None, heldout: int = 0) -> Dataset:
     """The dataset of that name, or, with a path, what lies there, called by the name, without its `heldout` images.
 

@@ -71,8 +71,10 @@ def plan(
     dit-grid plan experiments/digits.yaml --calibrate
 
     Hours come from measured speeds where a store or an earlier --calibrate has them, else from plan.mfu in the spec.
+    What a launch would refuse is refused here; files that are not there yet are named below the table.
     """
-    from dit_grid.experiments.spec import load_spec
+    from dit_grid.experiments.running.needed_files import missing_files, spec_mistakes
+    from dit_grid.experiments.spec import SpecError, load_spec
     from dit_grid.orchestrator.advice.expectations import expectations
     from dit_grid.orchestrator.planning.calibrate import measured_speeds
     from dit_grid.orchestrator.planning.plan import plan as planned
@@ -82,9 +84,13 @@ def plan(
     if parameters:
         click.echo(_parameter_table(loaded, parameters))
         return
+    if mistakes := spec_mistakes(loaded.runs, spec):
+        raise SpecError(mistakes)
     if calibrate:
         _calibrate(loaded, address)
     print_plan(loaded, planned(loaded, measured_speeds(loaded)), as_json, expectations(loaded))
+    for problem in missing_files(loaded.runs, spec):
+        click.echo(f"a launch needs: {problem}", err=True)
 
 
 @cli.command()
