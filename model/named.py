@@ -51,14 +51,15 @@ def _with_costs(facts: dict[str, Any], known: dict[str, Any], assumed: dict[str,
     both = facts | known
     try:
         names = ("image_size", "patch", "width", "depth", "heads", "channels", "classes")
-        config = DiTConfig(**{name: int(both[name]) for name in names}, block=str(both["block"]))
+        shape: dict[str, Any] = {name: int(both[name]) for name in names}
+        config = DiTConfig(**shape, block=str(both["block"]))
     except (ConfigError, ValueError) as error:
         return Derived(_new({n: v for n, v in facts.items() if n not in assumed}, known), {}, str(error))
     params, said = trainable_params(config), known.get("params")
     if said is not None and abs(said / params - 1) > AGREE:
-        shape = _new({n: v for n, v in facts.items() if n not in assumed}, known)
+        left = _new({n: v for n, v in facts.items() if n not in assumed}, known)
         why = f"params {said:,.0f}, but {both.get('model', 'it')} at image_size {config.image_size} has {params:,}"
-        return Derived(shape, {}, f"{why}: say image_size, channels, width, depth and heads as they were")
+        return Derived(left, {}, f"{why}: say image_size, channels, width, depth and heads as they were")
     facts |= {"params": params, "tokens": config.tokens, "forward_macs": forward_macs(config)}
     return Derived(_new(facts, known), assumed, "")
 

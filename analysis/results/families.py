@@ -110,7 +110,7 @@ def _most_models(rows: pd.DataFrame) -> dict[str, Any]:
 def having(rows: pd.DataFrame, chosen: Mapping[str, Any]) -> "pd.Series[bool]":
     """Whether each row has these settings; what neither says is the same."""
     alike = [rows[name].isna() if pd.isna(value) else rows[name] == value for name, value in chosen.items()]
-    return pd.Series(np.logical_and.reduce(alike), rows.index)
+    return pd.Series(np.logical_and.reduce(alike), rows.index, dtype=bool)
 
 
 def word(value: Any) -> str:

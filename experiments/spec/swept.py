@@ -1,4 +1,4 @@
-"""Which settings a set of runs was swept over: those in which their specs differ, besides what every table shows anyway.
+"""Which settings a set of runs was swept over: those in which their specs differ, less what every table shows anyway.
 
 Specs are plain mappings, as stored beside each run; nothing is read or validated here.
 """
@@ -17,7 +17,7 @@ _NOT_THE_RUN = frozenset({"evaluate", "execution", "imported_from", "run_id"})
 
 
 def swept_settings(specs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Of each spec the settings that are not the same in all, by dotted name as in a spec's `grid`, in the spec's order.
+    """Of each spec the settings that are not the same in all, by dotted name as in a `grid`, in the spec's order.
 
     A run whose spec does not have such a setting has None for it. A list counts as one value.
     """

@@ -9,8 +9,8 @@ Each number once and with every column, whatever crashed, was compacted or writt
     polars.from_arrow(evals)
     duckdb.sql("from evals")
 
-Without this package: `dit-grid store export STORE -o FOLDER --format parquet`, then any reader on FOLDER/evals.parquet.
-The store's own files hold dead rows too, and doubled ones before `gc`; docs/store.md has the query that is right on them.
+Without this package: any reader, on what `dit-grid store export STORE -o FOLDER --format parquet` writes.
+The store's own files hold dead rows too, and doubled ones before `gc`; docs/store.md has a query right on them.
 """
 
 from dit_grid.experiments.store.attempts import OUTCOMES, Attempt, AttemptRecord, RunState

@@ -1,4 +1,4 @@
-"""The tables of a store as CSV, JSON lines or one Parquet file each, for any program; as TensorBoard's in `event_files`.
+"""The tables of a store as CSV, JSON lines or one Parquet file each, for any program; TensorBoard's: `event_files`.
 
 Nothing is chosen here: every row that counts leaves, once, with all its columns.
 """
@@ -19,10 +19,11 @@ from dit_grid.experiments.store.store import Store
 
 
 def export(store: Store, folder: str | Path, kind: str) -> list[Path]:
-    """Write the exactly-once views as runs, train, evals and events .csv, .jsonl or .parquet into `folder`; return the files.
+    """Write the exactly-once views as runs, train, evals and events .csv, .jsonl or .parquet into `folder`.
 
-    `kind` is one of KINDS. Files of an earlier export are replaced. JSON has no NaN or infinity: they become the words
-    "NaN", "Infinity" and "-Infinity". In CSV a missing value is an empty field. TensorBoard gets a folder a run.
+    Return the files. `kind` is one of KINDS. Files of an earlier export are replaced. JSON has no NaN or infinity: they
+    become the words "NaN", "Infinity" and "-Infinity". In CSV a missing value is an empty field. TensorBoard gets a
+    folder a run.
     """
     if kind not in KINDS:
         raise StoreError(f"export as {kind!r}: choose one of {', '.join(KINDS)}")

@@ -106,8 +106,8 @@ def _check_conflicts(store: Store, runs: Mapping[str, Row]) -> None:
     there = {row["run_id"]: row for row in store.runs(set(runs) & set(store.run_ids())).to_pylist()}
     for run_id, row in there.items():
         if runs[run_id]["spec"] != row["spec"]:
-            raise RunConflictError(f"run {run_id}: already in {store.paths.root} with another spec ({row['spec'][:80]}); "
-                                   "use another store or another run id")  # fmt: skip
+            raise RunConflictError(f"run {run_id}: already in {store.paths.root} with another spec "
+                                   f"({str(row['spec'])[:80]}); use another store or another run id")  # fmt: skip
         for name, value in runs[run_id].items():
             if row[name] != value:
                 raise RunConflictError(f"run {run_id}: already in {store.paths.root} with {name} {row[name]}, and now "
@@ -127,10 +127,11 @@ def _grouped(notes: Mapping[str, tuple[str, ...]]) -> list[str]:
     for run_id, lines in notes.items():
         for line in lines:
             about[line].append(run_id)
-    shown = {
-        line: ", ".join(ids[:4]) + (f" and {len(ids) - 4} more" if len(ids) > 4 else "") for line, ids in about.items()
-    }
-    return [f"{ids}: {line}" for line, ids in shown.items()]
+    return [f"{_first(ids)}: {line}" for line, ids in about.items()]
+
+
+def _first(ids: list[str], shown: int = 4) -> str:
+    return ", ".join(ids[:shown]) + (f" and {len(ids) - shown} more" if len(ids) > shown else "")
 
 
 def _note(said: Row, assumed: Row, why: str) -> tuple[str, ...]:
@@ -195,8 +196,8 @@ def _check_columns(file: LogFile, sections: Mapping[str, Any]) -> list[str]:
                 if (name, column) == ("evals", "value") and file.is_sparse:
                     notes.append(f"no row has {wanted!r} yet, which the mapping names as {name}.{column}{hint}")
                     continue
-                raise StoreError(f"{file.path}: no column {wanted!r}, which the mapping names as {name}.{column}{hint}; "
-                                 f"it has {', '.join(map(repr, file.columns))}")  # fmt: skip
+                raise StoreError(f"{file.path}: no column {wanted!r}, which the mapping names as {name}.{column}"
+                                 f"{hint}; it has {', '.join(map(repr, file.columns))}")  # fmt: skip
     return notes
 
 

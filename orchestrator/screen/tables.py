@@ -127,7 +127,8 @@ def print_plan(
         one = expected.get(row["run_id"])
         row["expected"] = one.to_text() if one else None
     columns = {
-        "model": "model", "block": "block", **{name: f"swept {name}" for name in names}, "params M": "params_m", "GMACs/image": "forward_gmacs", "tokens": "tokens",
+        "model": "model", "block": "block", **{name: f"swept {name}" for name in names},
+        "params M": "params_m", "GMACs/image": "forward_gmacs", "tokens": "tokens",
         "batch": "batch", "steps": "steps", "train TMACs": "train_tmacs", "eval TMACs": "eval_tmacs", "on": "on",
         "it/s": "steps_per_s", "from": "speed_from", "train h": "train_hours", "eval h": "eval_hours",
         "hours": "hours", "range": "range", "usd": "usd", "run": "run_id",

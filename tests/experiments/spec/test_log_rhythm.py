@@ -1,4 +1,4 @@
-"""How often a run logs where nobody said: never a reason to refuse it, and never another id for a spec that was fine."""
+"""How often a run logs where nobody said: never a reason to refuse it, nor another id for a spec that was fine."""
 
 import pytest
 
@@ -27,9 +27,9 @@ def test_what_nobody_wrote_fits(steps, every, log):
 def test_what_somebody_wrote_is_held_to():
     with pytest.raises(ValueError, match="steps 60 is not a multiple of log_every 100"):
         run({"steps": 60, "log_every": 100})
-    with pytest.raises(ValueError, match="evaluate.every 20 is not a multiple of train.log_every 60"):
+    with pytest.raises(ValueError, match=r"evaluate\.every 20 is not a multiple of train.log_every 60"):
         run({"steps": 60, "log_every": 60})
-    with pytest.raises(ValueError, match="checkpoint_every 50 is not a multiple of train.log_every 20"):
+    with pytest.raises(ValueError, match=r"checkpoint_every 50 is not a multiple of train\.log_every 20"):
         run({"steps": 60}, execution={"checkpoint_every": 50})
 
 

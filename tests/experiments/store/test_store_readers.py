@@ -84,7 +84,7 @@ def test_an_import_as_documented(tmp_path, store):
 
 
 def crashed(store):
-    """Attempt 1 writes to step 40 and dies; 2 goes on from 20, measures 20 again, writes one row twice, and dies too."""
+    """Attempt 1 writes to step 40 and dies; 2 goes on from 20, measures it again, writes a row twice, and dies."""
     store.add_run({"run_id": RUN, "spec": "{}", "model": "B/4"})
     for resume, steps, value in ((0, (10, 20, 30, 40), 1.0), (20, (20, 30, 30), 2.0)):
         with store.writer(store.begin_attempt(RUN, resume), rows_per_flush=1) as writer:
@@ -144,6 +144,12 @@ def before(request, tmp_path):
     return Store.open(tmp_path / "store"), OLD[request.param]
 
 
+def queried(sql):
+    found = duckdb.sql(sql)
+    assert found is not None
+    return found.df()
+
+
 def numbers(rows):
     return sorted(zip(map(str, rows["run_id"]), map(int, rows["step"]), map(float, rows["value"]), strict=True))
 
@@ -160,13 +166,13 @@ def test_every_documented_reader_is_right_in_every_state(before, state, tmp_path
         rows = run_line(line, store)["rows"]
         assert numbers(rows) == fid, line
         assert {"labels", "sampling_s"} <= set(rows.columns), line
-    assert numbers(duckdb.sql(SQL.replace("STORE", store.paths.root)).df()) == expected
+    assert numbers(queried(SQL.replace("STORE", store.paths.root))) == expected
     folder = tmp_path / "exported"
     export(store, folder, "parquet")
     for read in (
         lambda file: pandas.read_parquet(file),
         lambda file: pyarrow.dataset.dataset(file).to_table().to_pandas(),
-        lambda file: duckdb.sql(f"from '{file}'").df(),
+        lambda file: queried(f"from '{file}'"),
         lambda file: polars.read_parquet(file),
     ):
         assert numbers(read(str(folder / "evals.parquet"))) == expected
