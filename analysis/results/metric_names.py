@@ -39,7 +39,7 @@ _KNOWN = {
 }
 
 
-MAIN = ("fid", "fd", "fd_conv", "heldout_loss", "fd_classifier", "sfid", "cmmd", "kid")
+MAIN = ("fid", "fd_conv", "fd", "heldout_loss", "fd_classifier", "sfid", "cmmd", "kid")
 """Metrics in the order in which a law is fitted to them: distances of images first, the most usual ones before."""
 
 

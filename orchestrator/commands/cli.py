@@ -71,7 +71,7 @@ def plan(
     dit-grid plan experiments/digits.yaml --calibrate
 
     Hours come from measured speeds where a store or an earlier --calibrate has them, else from plan.mfu in the spec.
-    What a launch would refuse is refused here; files that are not there yet are named below the table.
+    What a launch would refuse is refused here; files on this disk that are not there yet are named below the table.
     """
     from dit_grid.experiments.running.needed_files import missing_files, spec_mistakes
     from dit_grid.experiments.spec import SpecError, load_spec
@@ -84,12 +84,12 @@ def plan(
     if parameters:
         click.echo(_parameter_table(loaded, parameters))
         return
-    if mistakes := spec_mistakes(loaded.runs, spec):
+    if mistakes := spec_mistakes(loaded.runs, spec, remote=False):
         raise SpecError(mistakes)
     if calibrate:
         _calibrate(loaded, address)
     print_plan(loaded, planned(loaded, measured_speeds(loaded)), as_json, expectations(loaded))
-    for problem in missing_files(loaded.runs, spec):
+    for problem in missing_files(loaded.runs, spec, remote=False):
         click.echo(f"a launch needs: {problem}", err=True)
 
 
@@ -100,7 +100,7 @@ def plan(
 @click.option("--store", "store_path", help="Use this store instead of the spec's.")
 @click.option("--until", metavar="TARGET", help="Stop once this is known: 'exponent ±0.05', 'forecast:XL/2 ±10%'.")
 @click.option(
-    "--until-metric", metavar="NAME", help="Metric of the target (default: fid, fd, fd_conv or heldout_loss)."
+    "--until-metric", metavar="NAME", help="Metric of the target (default: fid, fd_conv, fd or heldout_loss)."
 )
 @click.option("--when-met", type=click.Choice(["finish", "stop"]), default="finish", help="What runs do then.")
 def launch(

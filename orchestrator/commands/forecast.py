@@ -21,7 +21,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a pr
 SPEC = click.option(
     "--spec", "spec_file", type=click.Path(dir_okay=False), help="Spec with runs and prices, where WHERE is a store."
 )
-METRIC = click.option("--metric", help="Metric to predict (default: fid, else fd, fd_conv, heldout_loss, …).")
+METRIC = click.option("--metric", help="Metric to predict (default: fid, else fd_conv, fd, heldout_loss, …).")
 
 
 @click.command()

@@ -81,3 +81,11 @@ def test_beside_the_paper_what_nobody_said_is_unknown(tmp_path):
     assert found.exit_code == 0, found.output
     assert "batch unknown, paper 256" in found.output
     assert "nan" not in found.output
+
+
+def test_own_features_distance_has_a_law_and_is_not_nothing(tmp_path):
+    store = imported(tmp_path, mapping=MAPPING.replace("metric: fid", "metric: fd"))
+    law = run("analyze", store)
+    assert law.exit_code == 0, law.output
+    assert "Scaling law: Fréchet distance (fd) against GMACs" in law.output
+    assert "Nothing was measured" not in law.output
