@@ -23,7 +23,7 @@ REFERENCES = (
 )
 
 
-def check_needed_files(runs: Iterable[RunSpec], file: str) -> None:
+def check_runs(runs: Iterable[RunSpec], file: str) -> None:
     """Raise SpecError with one line for each thing that is wrong or missing: what no device is needed to know, at once.
 
     `file` is the spec's own, for the message. A place must be reachable from here as from the hosts of the runs.
@@ -33,13 +33,21 @@ def check_needed_files(runs: Iterable[RunSpec], file: str) -> None:
         raise SpecError(problems)
 
 
-def missing_files(runs: Iterable[RunSpec], file: str, remote: bool = True) -> list[Problem]:
-    """A problem for each thing that a run needs and that is not there, or not whole, with where to get it.
+def check_needed_files(runs: Iterable[RunSpec], file: str) -> None:
+    """Raise SpecError with one line for each place that the runs name and where nothing is; `check_runs` asks more."""
+    if problems := missing_files(runs, file, contents=False):
+        raise SpecError(problems)
 
-    Without `remote`, what lies in a bucket is taken to be there: nothing goes over the network.
+
+def missing_files(runs: Iterable[RunSpec], file: str, remote: bool = True, contents: bool = True) -> list[Problem]:
+    """A problem for each thing that a run needs and that is not there, with where to get it.
+
+    With `contents` data that are there and cannot be opened, as a half-made encoding, count too. Without `remote`, what
+    lies in a bucket is taken to be there: nothing goes over the network.
     """
     look = _Look(remote)
-    return list(dict.fromkeys(Problem(file, 0, path, message) for run in runs for path, message in _missing(run, look)))
+    found = (Problem(file, 0, *said) for run in runs for said in _missing(run, look, contents))
+    return list(dict.fromkeys(found))
 
 
 def spec_mistakes(runs: Iterable[RunSpec], file: str, remote: bool = True) -> list[Problem]:
@@ -99,7 +107,7 @@ def _mistakes(run: RunSpec, look: _Look) -> Iterator[tuple[str, str]]:
     yield from mistakes(run.evaluate.settings, dataset.name, holds_out, latents)
 
 
-def _missing(run: RunSpec, look: _Look) -> Iterator[tuple[str, str]]:
+def _missing(run: RunSpec, look: _Look, contents: bool) -> Iterator[tuple[str, str]]:
     path = run.data.path
     if path is not None and (fault := look.fault(path)):
         yield (
@@ -107,7 +115,7 @@ def _missing(run: RunSpec, look: _Look) -> Iterator[tuple[str, str]]:
             f"{path}: {fault}; latents are made by `dit-grid encode FOLDER --vae FILE -o {path}`, and a folder of "
             "images in ImageNet's layout does as well",
         )
-    elif isinstance(why := look.dataset(run), str):
+    elif contents and isinstance(why := look.dataset(run), str):
         yield "data", why
     for setting in run.evaluate.settings:
         for name, where in _named(setting):

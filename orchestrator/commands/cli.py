@@ -119,7 +119,7 @@ def launch(
 
     Ctrl-C writes checkpoints and stops; the same command goes on from there.
     """
-    from dit_grid.experiments.running.needed_files import check_needed_files
+    from dit_grid.experiments.running.needed_files import check_runs
     from dit_grid.experiments.running.owed_evaluations import jobs_of, trainings_of
     from dit_grid.experiments.spec import load_spec
     from dit_grid.orchestrator.advice.until import asked_until
@@ -140,7 +140,7 @@ def launch(
             _print_results(loaded.store, figures=False)
         return
     runs, measuring = trainings_of(todo), len(jobs_of(todo))
-    check_needed_files(runs, spec)
+    check_runs(runs, spec)
     also = f", {measuring} evaluations as jobs of their own" if measuring else ""
     click.echo(f"{loaded.name}: {len(runs)} of {len(loaded.runs)} runs to do{also}, in {loaded.store}")
     finish = launch_here(loaded, display) if address is None else launch_on_cluster(loaded, address)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dit_grid.experiments.running.needed_files import check_needed_files
-from dit_grid.experiments.spec import SpecError, load_spec
+from dit_grid.experiments.running.needed_files import check_needed_files, check_runs
+from dit_grid.experiments.spec import RunSpec, SpecError, load_spec
 
 SHIPPED = Path(str(files("dit_grid.experiments")))
 GRID = SHIPPED / "grid.yaml"
@@ -55,15 +55,29 @@ evaluate:
     spec = load_spec(tmp_path / "s.yaml")
     with pytest.raises(SpecError) as caught:
         check_needed_files(spec.runs, spec.file)
-    said = [str(problem).split("; ")[0] for problem in caught.value.problems]
-    assert said.pop(0).startswith(f"{tmp_path}/s.yaml: data: {tmp_path}/latents"), "the folder is empty"
-    assert said == [
+    assert [str(problem).split("; ")[0] for problem in caught.value.problems] == [
         f"{tmp_path}/s.yaml: evaluate.files: does not say where {name!r} lies" for name in ("vae", "dinov2", "mine")
     ]
 
 
+def test_data_that_are_there_and_cannot_be_opened_are_told_with_what_is_missing(tmp_path):
+    (tmp_path / "latents").mkdir()
+    run = RunSpec.model_validate({
+        "model": {"size": "S", "patch": 2, "image_size": 8, "width": 8, "depth": 1, "heads": 2},
+        "data": {"name": "own", "path": f"{tmp_path}/latents"},
+        "evaluate": {"every": 400_000, "settings": [{"metrics": ["fid"], "reference": "adm"}]},
+    })  # fmt: skip
+    with pytest.raises(SpecError) as caught:
+        check_runs([run], "s.yaml")
+    assert [str(problem).split("; ")[0][:48] for problem in caught.value.problems] == [
+        f"s.yaml: data: {tmp_path}/latents"[:48],
+        "s.yaml: evaluate.files: does not say where 'inception' lies"[:48],
+        "s.yaml: evaluate.files: does not say where 'adm' lies"[:48],
+    ]
+
+
 def test_the_digits_need_nothing():
-    check_needed_files(load_spec(SHIPPED / "digits.yaml").runs, "digits.yaml")
+    check_runs(load_spec(SHIPPED / "digits.yaml").runs, "digits.yaml")
 
 
 MISTAKEN = """
