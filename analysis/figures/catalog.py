@@ -72,7 +72,9 @@ class Material:
         """The law of the main metric, which names the runs of other families; raises NotMeasuredError without one."""
         found = law(self.results, self.metric)
         if found.points.empty:
-            raise NotMeasuredError(f"no run has its final {self.metric} yet")
+            raise NotMeasuredError(
+                f"0 models have a final {self.metric}; it is measured at the last step that a run asks for"
+            )
         return replace(
             found,
             left_out=(*self._family[1], *found.left_out),

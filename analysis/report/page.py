@@ -106,8 +106,7 @@ def _head(results: Results, law: ScalingLaw | None, why: str) -> str:
     text = (
         f"<details><summary>The law in words, as the launch printed it</summary><pre>{escape(str(law))}</pre></details>"
     )
-    known = len(results.evals) and law is None
-    title = f"No law: {why}" if known else headline(law)
+    title = f"No law yet: {why}" if law is None and len(results.evals) else headline(law)
     equation = f"<p class=equation>{escape(_equation(law))}</p>" if law is not None and law.fit is not None else ""
     return (
         f"<header><p class=where>{escape(_name(results))} · {escape(results.where or '')} · {escape(counts)}</p>"

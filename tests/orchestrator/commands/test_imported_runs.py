@@ -67,7 +67,7 @@ def test_a_store_of_nothing_but_unknown_runs_says_so(tmp_path):
     for arguments in (("report", store), ("analyze", store), ("results", store)):
         found = run(*arguments)
         assert found.exit_code == 0, found.output
-    assert "No law: no run is known well enough" in (store / "report.html").read_text()
+    assert "No law yet: no run is known well enough" in (store / "report.html").read_text()
     assert "no runs whose network is known" in str(run("forecast", store, "--models", "B/2").exception)
 
 
