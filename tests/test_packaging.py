@@ -1,5 +1,6 @@
 """The wheel and the sdist hold the tree, all of it and nothing else, and the rooms keep their weight off each other."""
 
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -29,6 +30,14 @@ def packaged(wheel):
         return {name for name in archive.namelist() if ".dist-info/" not in name}
 
 
+def left_behind(folder):
+    """What a notebook and a run may leave among the sources."""
+    for name in ("notebooks/figures/figure08_compute.png", "notebooks/figures/data.csv", "figures/law.svg"):
+        file = folder / "analysis" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("left behind")
+
+
 TREE = {f"dit_grid/{name}" for room in ROOMS for name in files_of(room)}
 
 
@@ -44,6 +53,15 @@ def test_a_wheel_built_from_the_sdist_is_the_same(tmp_path):
         archive.extractall(tmp_path, filter="data")
     folder = next(path for path in tmp_path.iterdir() if path.name.startswith("dit_grid"))
     assert packaged(build("wheel", tmp_path / "wheel", folder)) == TREE
+
+
+def test_what_notebooks_leave_among_the_sources_is_in_no_wheel(tmp_path):
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for name in (*ROOMS, "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"):
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, copy / name)
+    left_behind(copy)
+    assert packaged(build("wheel", tmp_path / "wheel", copy)) == TREE
 
 
 def modules_after(statement):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from dit_grid.analysis.figures.bubbles import compute_bubbles as compute_bubbles
     from dit_grid.analysis.figures.chart import Chart as Chart, save as save
     from dit_grid.analysis.figures.compute import metric_against_compute as metric_against_compute
-    from dit_grid.analysis.figures.folder import write_figures as write_figures
+    from dit_grid.analysis.figures.folder import figures_folder as figures_folder, write_figures as write_figures
     from dit_grid.analysis.figures.losses import training_loss as training_loss
     from dit_grid.analysis.figures.panels import metrics_against_compute as metrics_against_compute
     from dit_grid.analysis.figures.paper_folder import (

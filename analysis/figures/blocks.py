@@ -9,7 +9,7 @@ from matplotlib.ticker import ScalarFormatter
 from dit_grid.analysis.figures.axes import step_ticks
 from dit_grid.analysis.figures.chart import Chart, drawing, headline, new_chart
 from dit_grid.analysis.figures.curves import reads
-from dit_grid.analysis.results.frames import NotMeasuredError, Results, metric_rows
+from dit_grid.analysis.results.frames import NotMeasuredError, Results, in_grid_order, metric_rows
 
 BLOCKS = {
     "in-context": ("#e8a33d", "D"),
@@ -71,5 +71,7 @@ def _designs(rows: pd.DataFrame, model: str | None, steps: int | None) -> pd.Dat
     if len(groups):
         best = groups.sort_values(["designs", "params"], kind="stable").index[-1]
         rows = rows[(rows["model"] == best[0]) & (rows["image_size"] == best[1]) & (rows["steps"] == best[2])]
+    recipes = in_grid_order(rows).groupby("recipe", sort=False)["block"].nunique()
+    rows = rows[rows["recipe"] == recipes.idxmax()] if len(recipes) > 1 else rows  # seeds only are averaged
     lines = rows.groupby(["model", "block", "steps", "step"])["value"].agg(value="mean", seeds="size")
     return lines.reset_index()

@@ -30,7 +30,7 @@ from dit_grid.analysis.figures.steps import metric_against_steps
 from dit_grid.analysis.figures.training_compute import metrics_against_training_compute
 from dit_grid.analysis.fits.usable import is_usable
 from dit_grid.analysis.laws.scaling import ScalingLaw, law
-from dit_grid.analysis.results.families import main_family
+from dit_grid.analysis.results.families import family_ties, main_family, specs_of
 from dit_grid.analysis.results.frames import NotMeasuredError, Results
 from dit_grid.analysis.results.metric_names import main_metric, metric_named
 
@@ -62,6 +62,8 @@ class Material:
     def metric(self) -> str:
         """The metric of the scaling law; raises NotMeasuredError where nothing was measured."""
         found = main_metric(set(self.results.evals["metric"]))
+        if found is None and len(self.everything.evals):
+            raise NotMeasuredError(f"no run is known well enough to stand in a law: {'; '.join(self.left_out[:6])}")
         if found is None:
             raise NotMeasuredError(NOTHING)
         return found
@@ -71,8 +73,23 @@ class Material:
         """The law of the main metric, which names the runs of other families; raises NotMeasuredError without one."""
         found = law(self.results, self.metric)
         if found.points.empty:
-            raise NotMeasuredError(f"no run has a final {self.metric} yet; {found.unusable or 'none was measured'}")
-        return replace(found, left_out=(*self._family[1], *found.left_out))
+            why = found.unusable or "it is measured at the last step that a run asks for"
+            raise NotMeasuredError(f"0 models have a final {self.metric}; {why}")
+        return replace(
+            found,
+            left_out=(*self._family[1], *found.left_out),
+            choices=tuple(dict.fromkeys((*self.ties, *found.choices))),
+        )
+
+    @cached_property
+    def ties(self) -> tuple[str, ...]:
+        """What decided which runs are the main family, where several families or recipes have as many models."""
+        return family_ties(self.everything.runs, specs_of(self.everything))
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The runs outside the main family, each with the reason."""
+        return self._family[1]
 
     @cached_property
     def published(self) -> pd.DataFrame | None:
@@ -164,6 +181,7 @@ def _compute(m: Material) -> Chart:
 
 
 def _training(m: Material) -> Chart:
+    _check_batch(m)
     return metrics_against_training_compute(m.results, [m.metric], m.published)
 
 
@@ -172,7 +190,15 @@ def _sampling(m: Material) -> Chart:
     return metric_against_sampling_compute(rows, m.metric, missing=without_a_line(m.results.runs, rows))
 
 
+def _check_batch(m: Material) -> None:
+    """Training compute is forward compute times images seen. Raises NotMeasuredError where no run says its batch."""
+    unknown = m.results.runs["run_id"][m.results.runs["batch"].isna()]
+    if len(unknown):
+        raise NotMeasuredError(f"needs the batch of every run; unknown of {', '.join(unknown[:6])}")
+
+
 def _all_training(m: Material) -> Chart:
+    _check_batch(m)
     return metrics_against_training_compute(m.results, m.metrics, m.published)
 
 

@@ -3,13 +3,14 @@
 What is here is shared by the figures over steps and over training compute.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 
 from dit_grid.analysis.figures.style import patch_dashes, patch_marker
-from dit_grid.analysis.results.frames import in_grid_order
+from dit_grid.analysis.results.frames import in_grid_order, swept_columns
 from dit_grid.analysis.results.metric_names import metric_named
 
 LINE = ("model", "size", "patch", "params", "step")
@@ -18,10 +19,24 @@ LINE = ("model", "size", "patch", "params", "step")
 def curves(rows: pd.DataFrame, also: tuple[str, ...] = ()) -> pd.DataFrame:
     """One row a model and step: `value` is the mean over seeds, `seeds` their number; `also` names columns to keep.
 
-    Models that share a name and differ in their parameters are lines of their own.
+    Models that share a name and differ in their parameters, or in a setting that the runs were swept over, are lines
+    of their own; see `lines_of`.
     """
-    grouped = rows.groupby([*LINE, *also])["value"].agg(value="mean", seeds="size").reset_index()
+    grouped = (
+        rows.groupby([*LINE, *swept_columns(rows), *also], dropna=False)["value"]
+        .agg(value="mean", seeds="size")
+        .reset_index()
+    )
     return in_grid_order(grouped.sort_values("step", kind="stable"))
+
+
+def lines_of(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Each line of `curves` with what tells it from the others of its model, e.g. `learning_rate 0.0003`; mostly ""."""
+    swept = swept_columns(rows)
+    for _, model in rows.groupby(["model", "params"], sort=False, dropna=False):
+        told = [name for name in swept if model[name].astype(str).nunique() > 1]
+        for _, line in model.groupby(told, sort=False, dropna=False) if told else [(None, model)]:
+            yield ", ".join(f"{name.rpartition('.')[2]} {line[name].iloc[0]}" for name in told), line
 
 
 def without_a_line(runs: pd.DataFrame, drawn: pd.DataFrame) -> tuple[str, ...]:
@@ -30,11 +45,16 @@ def without_a_line(runs: pd.DataFrame, drawn: pd.DataFrame) -> tuple[str, ...]:
     return tuple(model for model in runs["model"].unique() if model not in there)
 
 
-def draw_curve(ax: Axes, line: pd.DataFrame, x: str, colours: dict[str, str], **look: Any) -> None:
-    """Draw the rows of one model over column `x`; a single point keeps its marker."""
+def draw_curve(
+    ax: Axes, line: pd.DataFrame, x: str, colours: dict[str, str], label: str = "", **look: Any
+) -> None:  # fmt: skip
+    """Draw the rows of one model over column `x`; a single point keeps its marker. `label` stands at its end."""
     size, patch = line["size"].iloc[0], line["patch"].iloc[0]
     style: dict[str, Any] = {"color": colours[size], "ls": patch_dashes(patch), "marker": patch_marker(patch)}
     ax.plot(line[x], line["value"], **(style | {"lw": 1.5, "ms": 4.5, "mec": "white", "mew": 0.5} | look))
+    if label:
+        end = (line[x].iloc[-1], line["value"].iloc[-1])
+        ax.annotate(label, end, xytext=(4, 0), textcoords="offset points", fontsize=6, color=colours[size], va="center")
 
 
 def draw_published(ax: Axes, rows: pd.DataFrame | None, x: str, colours: dict[str, str]) -> None:

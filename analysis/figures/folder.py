@@ -5,32 +5,61 @@ What is here is files; what is drawn is `catalog`.
 
 import base64
 import html
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
 from dit_grid.analysis.figures.catalog import HEADLINE, Entry, drawn
 from dit_grid.analysis.figures.chart import Chart, save
+from dit_grid.analysis.results.families import family_ties, main_family, specs_of
 from dit_grid.analysis.results.frames import Results, load
 from dit_grid.analysis.results.sample_sheets import load_samples
 
 GALLERY = "index.html"
 
 
-def write_figures(where: str, out: str | Path, headline_only: bool = False) -> list[Path]:
+AT_HOME = "~/dit-grid-figures"
+"""Where figures of a store in a bucket go that nobody gave a folder; never the working folder, which may be sources."""
+
+
+def figures_folder(where: str) -> str:
+    """The folder for a store's figures when none is named: in the store, or for one in a bucket below AT_HOME."""
+    name = where.rstrip("/").rpartition("/")[2]
+    return str(Path(AT_HOME).expanduser() / name) if "://" in where else f"{where}/figures"
+
+
+def write_figures(where: str, out: str | Path | None = None, headline_only: bool = False) -> list[Path]:
     """The files written to `out`: PNG, SVG and data as CSV of every figure that the store at `where` can give.
+
+    By default `out` is `figures_folder(where)`.
 
     `index.html` shows them all, in the paper's order, and says of each missing one what it needs. Figures of an earlier
     call that cannot be drawn now are left as they are. With `headline_only` it draws the law, the way there and the
     samples, which a launch ends with, because all of them take ten seconds.
     """
     results = load(where)
-    folder, found = Path(out), list(drawn(results, load_samples(where, results), HEADLINE if headline_only else None))
+    folder, found = (
+        Path(out or figures_folder(where)),
+        list(drawn(results, load_samples(where, results), HEADLINE if headline_only else None)),
+    )
     written = [path for entry, chart in found if isinstance(chart, Chart) for path in save(chart, folder, entry.name)]
     if not written:
         return []
     page = folder / GALLERY
-    page.write_text(gallery(results, found, folder), encoding="utf-8")
+    about = " ".join([FROM_RUNS, *_choices(results)])
+    page.write_text(gallery(results, found, folder, about), encoding="utf-8")
     return [*written, page]
+
+
+def _choices(results: Results) -> Iterator[str]:
+    """Sentences on which runs the figures show, where those are not all."""
+    if results.runs.empty:
+        return
+    left_out = main_family(results)[1]
+    yield from (f"Tie: {line}." for line in family_ties(results.runs, specs_of(results)))
+    if left_out:
+        more = f" and {len(left_out) - 6} more" if len(left_out) > 6 else ""
+        yield f"Left out, as of another family or recipe: {'; '.join(left_out[:6])}{more}."
 
 
 FROM_RUNS = "The paper's result figures, from these runs. Each has its data beside it as CSV."

@@ -12,7 +12,7 @@ from dit_grid.analysis.figures.chart import Chart, drawing, new_chart
 from dit_grid.analysis.figures.curves import without_a_line
 from dit_grid.analysis.figures.style import legends, patch_dashes, patch_handles, size_colours, size_handles
 from dit_grid.analysis.fits.usable import described, is_usable
-from dit_grid.analysis.results.frames import NotMeasuredError, Results, in_grid_order
+from dit_grid.analysis.results.frames import NotMeasuredError, Results, in_grid_order, swept_columns
 
 EARLY = 0.15
 """Share of the longest run that the second panel enlarges, but three points at least."""
@@ -37,6 +37,8 @@ def training_loss(results: Results, smooth: float = 0.02) -> Chart:
         raise NotMeasuredError(
             f"no training rows in {results.where or 'these results'}; the first are written within a minute"
         )
+    if not np.isfinite(results.train["loss"].astype(float)).any():
+        raise NotMeasuredError("no training loss that is finite")
     data = loss_lines(results.train, smooth)
     sizes, patches = list(data["size"].unique()), sorted(data["patch"].unique(), reverse=True)
     missing = without_a_line(results.runs, data)
@@ -67,16 +69,18 @@ def loss_lines(train: pd.DataFrame, smooth: float = 0.02) -> pd.DataFrame:
 
 def _models_of(train: pd.DataFrame) -> pd.DataFrame:
     """The loss curves to draw: of each run, or where those are many of each model, under its name as `run_id`."""
-    keep = ["run_id", "model", "size", "patch", "params", "run_seed", "step", "loss"]
+    swept = swept_columns(train)
+    keep = ["run_id", "model", "size", "patch", "params", "run_seed", *swept, "step", "loss"]
     data = train.loc[np.asarray(is_usable(train["loss"])), keep]
     if data.empty:
         raise NotMeasuredError(f"no training loss that can be drawn: {described(train, 'loss', 'loss')}")
     if data["run_id"].nunique() <= APART:
         return data
-    steps = data.groupby(["model", "size", "patch", "params", "step"], sort=False)["loss"]
-    mean = steps.agg(loss="mean", runs="size").reset_index()
-    whole = mean["runs"] == mean.groupby(["model", "params"])["runs"].transform("max")  # else a mean jumps as runs end
-    return mean[whole].assign(run_id=mean["model"] + " " + mean["params"].astype(str), run_seed=0)
+    line = ["model", "size", "patch", "params", *swept]
+    mean = data.groupby([*line, "step"], sort=False, dropna=False)["loss"].agg(loss="mean", runs="size").reset_index()
+    longest = mean.groupby(line, dropna=False)["runs"].transform("max")
+    name = mean[["model", "params", *swept]].astype(str).agg(" ".join, axis=1)
+    return mean[mean["runs"] == longest].assign(run_id=name, run_seed=0)  # fewer runs: a mean jumps as runs end
 
 
 def _smoothed(data: pd.DataFrame, smooth: float) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from dit_grid.analysis.figures.axes import plain_ticks, step_ticks
 from dit_grid.analysis.figures.chart import Chart, drawing, new_chart, x_title
-from dit_grid.analysis.figures.curves import curves, draw_curve, draw_published, without_a_line
+from dit_grid.analysis.figures.curves import curves, draw_curve, draw_published, lines_of, without_a_line
 from dit_grid.analysis.figures.style import few, legends, patch_handles, size_colours, size_handles
 from dit_grid.analysis.results.frames import Results, metric_rows
 from dit_grid.analysis.results.metric_names import metric_named
@@ -78,8 +78,8 @@ def _axes(chart: Chart, counts: list[int]) -> Iterator[Axes]:
 
 
 def _panel(ax: Axes, title: str, part: pd.DataFrame, colours: dict[str, str], published: pd.DataFrame | None) -> None:
-    for _, line in part.groupby(["model", "params"], sort=False):
-        draw_curve(ax, line, "step", colours)
+    for label, line in lines_of(part):
+        draw_curve(ax, line, "step", colours, label)
     if published is not None:
         here = set(zip(part["size"], part["patch"], strict=True))
         shown = [pair in here for pair in zip(published["size"], published["patch"], strict=True)]

@@ -30,7 +30,7 @@ def size_colours(sizes: Sequence[str]) -> dict[str, str]:
 
 def patch_marker(patch: int) -> str:
     """The marker of a patch size: square 8, triangle 4, circle 2, others from a fixed list."""
-    return _PATCHES.get(patch, _OTHER_PATCHES[patch % len(_OTHER_PATCHES)])
+    return _PATCHES.get(patch, _OTHER_PATCHES[int(patch) % len(_OTHER_PATCHES)])
 
 
 def patch_dashes(patch: int) -> Any:

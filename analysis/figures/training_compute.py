@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from dit_grid.analysis.figures.axes import TRAIN_GMACS, log_x, plain_ticks
 from dit_grid.analysis.figures.chart import Chart, drawing, headline, new_chart, x_title
-from dit_grid.analysis.figures.curves import curves, draw_curve, draw_published, without_a_line
+from dit_grid.analysis.figures.curves import curves, draw_curve, draw_published, lines_of, without_a_line
 from dit_grid.analysis.figures.panels import panel_grid
 from dit_grid.analysis.figures.style import legends, patch_handles, size_colours, size_handles
 from dit_grid.analysis.results.frames import Results, metric_rows
@@ -59,8 +59,8 @@ def _panel(
     metric = metric_named(name)
     edge = frontier(rows, metric.lower_is_better)
     ax.step(edge["train_gmacs"], edge["value"], where="post", color="#c9c9c9", lw=4, zorder=1)
-    for _, line in rows.groupby(["model", "params"], sort=False):
-        draw_curve(ax, line, "train_gmacs", colours, ms=5)
+    for label, line in lines_of(rows):
+        draw_curve(ax, line, "train_gmacs", colours, label, ms=5)
     draw_published(ax, published, "train_gmacs", colours)
     ax.set_yscale("log" if metric.log else "linear")
     log_x(ax)

@@ -12,8 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from dit_grid.analysis.results.families import FAMILY
+from dit_grid.analysis.results.families import FAMILY, having
 from dit_grid.analysis.results.frames import Results
+from dit_grid.analysis.results.unknown import what_is_lacking
 from dit_grid.model import accounting
 from dit_grid.model.config import SIZES, ConfigError, DiTConfig
 
@@ -35,11 +36,13 @@ def named_models(names: Iterable[str], results: Results) -> pd.DataFrame:
     Raises:
         UnknownModelError: a name of another form, an unknown size, or a shape that is no network.
     """
-    runs = results.runs
+    runs = results.runs[what_is_lacking(results.runs) == ""]
     if runs.empty:
-        raise UnknownModelError(f"{results.where or 'these results'}: no runs, so no family to put a model in")
-    family = runs[list(FAMILY)].mode().iloc[0]
-    inside = runs[(runs[list(FAMILY)] == family).all(axis=1)]
+        raise UnknownModelError(
+            f"{results.where or 'these results'}: no runs whose network is known, so no family to put a model in"
+        )
+    family = runs.value_counts(list(FAMILY), dropna=False).index[0]
+    inside = runs[having(runs, dict(zip(FAMILY, family, strict=True)))]
     shapes = {row["size"]: (row["width"], row["depth"], row["heads"]) for row in inside.to_dict("records")}
     known = {row["model"]: row for row in inside.to_dict("records")}
     like = {str(column): value for column, value in inside.iloc[0].items()}
@@ -50,7 +53,10 @@ def named_models(names: Iterable[str], results: Results) -> pd.DataFrame:
 def _row(name: str, like: Mapping[str, Any], shapes: Mapping[str, tuple]) -> dict[str, Any]:
     size, patch, (width, depth, heads) = _parsed(name, shapes)
     settings = json.loads(like["spec"]) if isinstance(like.get("spec"), str) and like["spec"] else {}
-    known = {"block": like["block"], **{key: int(like[key]) for key in ("image_size", "channels", "classes")}}
+    facts = ("image_size", "channels", "classes")
+    if unknown := [key for key in ("block", *facts) if pd.isna(like[key])]:
+        raise UnknownModelError(f"model {name!r}: {', '.join(unknown)} of the runs unknown, so its cost is too")
+    known = {"block": like["block"], **{key: int(like[key]) for key in facts}}
     known |= {key: value for key, value in settings.get("model", {}).items() if key in _FIELDS}
     known["learn_sigma"] = settings.get("diffusion", {}).get("variance", "learned-range") == "learned-range"
     try:

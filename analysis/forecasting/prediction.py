@@ -13,8 +13,9 @@ import pandas as pd
 from dit_grid.analysis.fits import FORMS, CannotFitError, FitResult, compare
 from dit_grid.analysis.fits.comparison import AnyLaw
 from dit_grid.analysis.laws.scaling import ScalingLaw, law
-from dit_grid.analysis.results.families import FAMILY
+from dit_grid.analysis.results.families import FAMILY, having
 from dit_grid.analysis.results.frames import Results
+from dit_grid.analysis.results.unknown import what_is_lacking
 from dit_grid.model.accounting import TRAINING_FORWARDS
 
 CANDIDATE = ["model", "size", "patch", "params", "tokens", "gmacs", "batch", "steps"]
@@ -124,9 +125,13 @@ def costlier_than_cheapest(found: ScalingLaw, k: int) -> list[str]:
 
 def unfinished(results: Results, points: pd.DataFrame) -> pd.DataFrame:
     """The models of the law's family that are in the grid and not yet among its points; all models without a point."""
-    family = results.runs[results.runs["model"].isin(points["model"]) | points.empty][list(FAMILY)].mode().iloc[0]
-    inside = (results.runs[list(FAMILY)] == family).all(axis=1)
-    waiting = results.runs[inside & ~results.runs["model"].isin(points["model"])]
+    of_law = results.runs[results.runs["model"].isin(points["model"]) | points.empty]
+    if of_law.empty:
+        return of_law
+    family = of_law.value_counts(list(FAMILY), dropna=False, sort=True).index[0]
+    inside = having(results.runs, dict(zip(FAMILY, family, strict=True)))
+    known = what_is_lacking(results.runs) == ""
+    waiting = results.runs[inside & known & ~results.runs["model"].isin(points["model"])]
     return waiting.drop_duplicates("model").reset_index(drop=True)
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from dit_grid.analysis.fits import CannotFitError
 from dit_grid.analysis.fits.linear import least_squares
 
-DISTANCES = ("fid", "sfid", "fd_conv")
+DISTANCES = ("fid", "sfid", "fd", "fd_conv", "fd_classifier")
 """Metrics that carry the bias."""
 
 INCEPTION = ("fid", "sfid")

@@ -25,9 +25,10 @@ from dit_grid.analysis.fits import (
 from dit_grid.analysis.fits.usable import described, is_usable
 from dit_grid.analysis.laws.cautions import cautions
 from dit_grid.analysis.laws.sample_size import sample_size_warning
-from dit_grid.analysis.results.families import FAMILY as FAMILY, largest_family, specs_of
+from dit_grid.analysis.results.families import FAMILY as FAMILY, family_ties, largest_family, specs_of
 from dit_grid.analysis.results.frames import Results, in_grid_order, measured_rows
 from dit_grid.analysis.results.metric_names import metric_named
+from dit_grid.analysis.results.protocols import protocol_tie
 
 POINT = ("model", "size", "patch", "gmacs", "params", "tokens")
 
@@ -39,7 +40,9 @@ class ScalingLaw:
     `seed_noise` is the standard deviation of ln value between seeds of one model, pooled, and its degrees of freedom.
     `sample_size` warns where the number of samples biases the values or differs between them (see `sample_size`).
     `monotone` says for each patch size whether the metric improves at every step from the smallest to the largest
-    size; `missing` and `left_out` name runs without a final value and models outside the family, each with the reason.
+    size; `choices` says which of several equal families, recipes or evaluation settings was taken, and that nothing
+    but their order decided it. `missing` and `left_out` name runs without a final value and models outside the family,
+    each with the reason.
     """
 
     metric: str
@@ -58,6 +61,7 @@ class ScalingLaw:
     unusable: str = ""
     """Values of the metric, along training too, that are NaN, infinite or beyond any measurement; see `usable`."""
     cautions: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
 
     def to_text(self) -> str:
         """A few lines for the end of a launch."""
@@ -96,6 +100,7 @@ def law(
     final = measured[measured["step"] == measured["steps"]]
     rows = final[is_usable(final["value"], log_y)]
     family, left_out = largest_family(rows, specs)
+    tie = None if protocol else protocol_tie(results.evals, metric)
     points = _points(family, log_y)
     fit, correlation, why_no_fit = _fitted(points, form or (PowerLaw() if log_y else LogLinear()), noise)
     return ScalingLaw(
@@ -112,6 +117,7 @@ def law(
         why_no_fit=why_no_fit,
         unusable=described(measured, "value", metric, log_y),
         cautions=cautions(metric, family, points, fit, specs),
+        choices=(*family_ties(rows, specs), *([tie] if tie else [])),
     )
 
 
@@ -143,12 +149,16 @@ def _setting(rows: pd.DataFrame) -> str:
     if rows.empty:
         return ""
     row = rows.iloc[0]
-    sampled = (
-        f"{row['sampler']} {row['sampler_steps']:.0f} steps, guidance {row['guidance']:g}, "
-        if row["sampler"] and pd.notna(row["sampler"])
-        else ""
-    )
-    return f"step {row['step']:,}; {sampled}{row['samples']:,.0f} images, {row['weights']} weights"
+    said = {
+        "sampler": "{}",
+        "sampler_steps": "{:.0f} steps",
+        "guidance": "guidance {:g}",
+        "samples": "{:,.0f} images",
+        "weights": "{} weights",
+    }
+    known = {name: form.format(row[name]) for name, form in said.items() if pd.notna(row[name]) and row[name] != ""}
+    sampler = " ".join(known.pop(name) for name in ("sampler", "sampler_steps") if name in known)
+    return f"step {row['step']:,}; {', '.join(filter(None, [sampler, *known.values()])) or 'settings not said'}"
 
 
 def _monotone(points: pd.DataFrame, lower_is_better: bool) -> dict[int, bool]:
@@ -163,9 +173,13 @@ def _missing(runs: pd.DataFrame, usable: pd.DataFrame, final: pd.DataFrame) -> t
     absent = runs[~runs["run_id"].isin(usable["run_id"])]
     values = {row["run_id"]: f"{row['metric']} is {row['value']:.3g}" for row in final.to_dict("records")}
     return tuple(
-        f"{row['model']} seed {row['run_seed']} ({values.get(row['run_id'], row['state'])})"
+        f"{row['model']}{_seed(row['run_seed'])} ({values.get(row['run_id'], row['state'])})"
         for row in absent.to_dict("records")
     )
+
+
+def _seed(seed: float | None) -> str:
+    return "" if seed is None or pd.isna(seed) else f" seed {seed:.0f}"
 
 
 def _lines(law: ScalingLaw) -> Iterator[str]:
@@ -194,6 +208,8 @@ def _lines(law: ScalingLaw) -> Iterator[str]:
     yield from (f"  CAUTION: {caution}" for caution in law.cautions)
     if law.unusable:
         yield f"  No number to draw or fit: {law.unusable}"
+    for choice in law.choices:
+        yield f"  Tie: {choice}."
     yield from _named("Missing", law.missing)
     yield from _named("Left out", law.left_out)
 

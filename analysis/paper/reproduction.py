@@ -182,7 +182,12 @@ def _band(sides: list[pd.DataFrame], assumed: float, told: str) -> tuple[float, 
 
 def _differences(row: dict, whose: str) -> str:
     pairs = ((name, row[name], row[f"{name}_other"]) for name in (*RUN_SETTINGS, *SETTINGS))
-    return "; ".join(f"{name} {own}, {whose} {other}" for name, own, other in pairs if own != other)
+    told = ((name, _told(own), _told(other)) for name, own, other in pairs)
+    return "; ".join(f"{name} {own}, {whose} {other}" for name, own, other in told if own != other)
+
+
+def _told(value: object) -> object:
+    return "unknown" if value is None or value != value else value
 
 
 def _spec_differences(own: object, other: object, shown: int = 4) -> str:

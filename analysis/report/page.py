@@ -46,10 +46,10 @@ def report_html(
 ) -> str:
     """The whole page as text. Without samples or history those sections say that there are none."""
     material = Material(results, samples or {})
-    law = _law(material)
+    law, why = _law(material)
     drawn = plots(material)
     parts = [
-        _head(results, law),
+        _head(results, law, why),
         _plots(drawn, not_drawn(results)),
         _section("samples", "Samples", _samples(samples or {})),
         _section("runs", "Runs", _filterable(runs_table(results))),
@@ -61,11 +61,12 @@ def report_html(
     return _filled(results, "\n".join(parts), data)
 
 
-def _law(material: Material) -> ScalingLaw | None:
+def _law(material: Material) -> tuple[ScalingLaw | None, str]:
+    """The law, or why there is none."""
     try:
-        return material.law
-    except NotMeasuredError:
-        return None
+        return material.law, ""
+    except NotMeasuredError as reason:
+        return None, str(reason)
 
 
 def _filled(results: Results, body: str, data: dict[str, Any]) -> str:
@@ -98,17 +99,18 @@ def _name(results: Results) -> str:
     return ", ".join(names[:3]) or results.where or "these results"
 
 
-def _head(results: Results, law: ScalingLaw | None) -> str:
+def _head(results: Results, law: ScalingLaw | None, why: str) -> str:
     states = results.runs["state"].value_counts()
     counts = ", ".join(f"{count:,} {state}" for state, count in states.items()) or "no runs"
     numbers = [] if law is None else [f"<div><dt>{escape(n)}</dt><dd>{escape(v)}</dd></div>" for n, v in facts(law)]
     text = (
         f"<details><summary>The law in words, as the launch printed it</summary><pre>{escape(str(law))}</pre></details>"
     )
+    title = f"No law yet: {why}" if law is None and len(results.evals) else headline(law)
     equation = f"<p class=equation>{escape(_equation(law))}</p>" if law is not None and law.fit is not None else ""
     return (
         f"<header><p class=where>{escape(_name(results))} · {escape(results.where or '')} · {escape(counts)}</p>"
-        f"<h1>{escape(headline(law))}</h1>{equation}<dl class=facts>{''.join(numbers)}</dl>"
+        f"<h1>{escape(title)}</h1>{equation}<dl class=facts>{''.join(numbers)}</dl>"
         f"{text if law else ''}</header>"
     )
 

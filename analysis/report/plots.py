@@ -11,10 +11,17 @@ import pandas as pd
 
 from dit_grid.analysis.figures.axes import GMACS
 from dit_grid.analysis.figures.catalog import Material
-from dit_grid.analysis.figures.curves import curves, reads
+from dit_grid.analysis.figures.curves import curves, lines_of, reads
 from dit_grid.analysis.figures.losses import APART, loss_lines
 from dit_grid.analysis.fits.usable import described
-from dit_grid.analysis.results.frames import NotMeasuredError, Results, final_rows, in_grid_order, metric_rows
+from dit_grid.analysis.results.frames import (
+    NotMeasuredError,
+    Results,
+    final_rows,
+    in_grid_order,
+    metric_rows,
+    swept_columns,
+)
 from dit_grid.analysis.results.metric_names import metric_named
 
 Plot = dict[str, Any]
@@ -29,7 +36,8 @@ def plots(material: Material) -> list[Plot]:
     with suppress(NotMeasuredError):
         rows = metric_rows(results, material.metric)
         found += [_law(material)] if len(final_rows(results, material.metric)) else []
-        found += [_lines(rows, material.metric, "step"), _lines(rows, material.metric, "train_gmacs")]
+        found.append(_lines(rows, material.metric, "step"))
+        found += [_lines(rows, material.metric, "train_gmacs")] if rows["train_gmacs"].notna().all() else []
     with suppress(NotMeasuredError):
         found += [_losses(results.train)] if len(results.train) else []
     return found
@@ -83,8 +91,8 @@ def _lines(rows: pd.DataFrame, name: str, x: str) -> Plot:
         | {"log": not over_steps},
         "y": {"label": reads(name), "log": metric.log},
         "series": [
-            _series(str(model), part, x, "value", _seeds(part), line=True)
-            for (model, _), part in lines.groupby(["model", "params"], sort=False)
+            _series(str(part["model"].iloc[0]), part, x, "value", _seeds(part, label), line=True)
+            for label, part in lines_of(lines)
         ],
         "note": "Each line is a model, the mean of its seeds.",
     }
@@ -135,13 +143,22 @@ def _series(model: str, rows: pd.DataFrame, x: str, y: str, texts: list[str], li
 
 
 def _facts(rows: pd.DataFrame) -> list[str]:
-    kept = rows[["run_id", "run_seed", "params", "step", "samples"]].to_dict("records")
-    return [f"{r['run_id']} · seed {r['run_seed']:.0f} · {r['params']:,} parameters · step {r['step']:,}" for r in kept]
+    return [_fact(row, swept_columns(rows)) for row in rows.to_dict("records")]
 
 
-def _seeds(rows: pd.DataFrame) -> list[str]:
+def _fact(row: dict[Any, Any], swept: list[str]) -> str:
+    """What one run is, as far as it is known."""
+    seed = [] if pd.isna(row["run_seed"]) else [f"seed {row['run_seed']:.0f}"]
+    params = [] if pd.isna(row["params"]) else [f"{row['params']:,.0f} parameters"]
+    settings = [f"{name.rpartition('.')[2]} {row[name]}" for name in swept]
+    return " · ".join([str(row["run_id"]), *seed, *settings, *params, f"step {row['step']:,}"])
+
+
+def _seeds(rows: pd.DataFrame, label: str = "") -> list[str]:
+    told = f"{label} · " if label else ""
     return [
-        f"step {s:,}" + (f" · {n} seeds" if n > 1 else "") for s, n in zip(rows["step"], rows["seeds"], strict=True)
+        f"{told}step {s:,}" + (f" · {n} seeds" if n > 1 else "")
+        for s, n in zip(rows["step"], rows["seeds"], strict=True)
     ]
 
 

@@ -11,7 +11,7 @@ from dit_grid.analysis.fits import CannotFitError, LogLinear, compare, correlate
 from dit_grid.analysis.laws.scaling import ScalingLaw, law as law_of
 from dit_grid.analysis.report.cells import Cells, cells_of
 from dit_grid.analysis.results.families import main_family
-from dit_grid.analysis.results.frames import Results, results_table
+from dit_grid.analysis.results.frames import Results, results_table, swept_columns
 from dit_grid.analysis.results.metric_names import metric_named
 
 R = "r(log GMACs, value)"
@@ -23,8 +23,9 @@ def runs_table(results: Results) -> Cells:
     frame = results_table(results).rename(columns={"steps_per_s": "it/s"})
     metrics = [name for name in frame.columns if name in set(results.evals["metric"])]
     blocks = ["block"] if frame["block"].nunique() > 1 else []
-    first = ["seed", "state", "step", "steps", "params", "tokens", "gmacs", "loss", "it/s"]
-    return cells_of("Runs", frame[["run_id", "model", *blocks, *first, *metrics]])
+    first = ["seed", "state", "step", "steps", "params", "tokens", "gmacs", "loss", "it/s", "evaluated_at"]
+    swept = swept_columns(frame)
+    return cells_of("Runs", frame[["run_id", "model", *blocks, *swept, *first, *metrics]])
 
 
 def metrics_table(results: Results) -> Cells:

@@ -68,6 +68,8 @@ def checklist(law: ScalingLaw) -> list[Item]:
         rows += _fit_items(law.fit)
     rows.append(("Cautions", "; ".join(law.cautions) or "none"))
     rows.append(("No number", law.unusable or "every value can be drawn and fitted"))
+    if law.choices:
+        rows.append(("Ties", "; ".join(law.choices)))
     rows.append(("Left out", "; ".join(law.left_out) or "nothing"))
     rows.append(("Not finished", "; ".join(law.missing) or "nothing"))
     rows.append(("Form chosen", "before looking, as a power law or a line; the table of forms was made after looking"))

@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 
 from dit_grid.analysis.results.frames import Results
+from dit_grid.analysis.results.unknown import what_is_lacking, whole_numbers
+from dit_grid.experiments.spec.swept import swept_settings
 
 FAMILY = ("block", "image_size", "batch", "steps", "dataset")
 """Settings that all models of one law share; models that differ in one are left out, and named."""
@@ -20,50 +22,144 @@ FAMILY = ("block", "image_size", "batch", "steps", "dataset")
 def largest_family(rows: pd.DataFrame, specs: Mapping[str, str]) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """The rows of the family with the most models, each model under one recipe, and (run id with reason) of the rest.
 
-    `rows` has run_id, model, recipe and the columns of FAMILY, any number of rows a run. `specs` (run id -> the spec as
-    JSON) is only asked for what two recipes differ in.
+    What the numbers of models leave open, and how it was decided, is `family_ties`. `rows` has run_id, model, recipe
+    and the columns of FAMILY, any number of rows a run. `specs` (run id -> the spec as JSON) is only asked for what
+    two recipes differ in.
     """
+    rows, unknown = _known(rows)
     if rows.empty:
-        return rows, ()
+        return rows, unknown
     chosen = _most_models(rows)
-    inside = pd.Series(np.logical_and.reduce([rows[column] == value for column, value in chosen.items()]), rows.index)
+    inside = having(rows, chosen)
     outside = rows[~inside].drop_duplicates("run_id").to_dict("records")
     left_out = [f"{row['run_id']} ({_difference(row, chosen)})" for row in outside]
     family = rows[inside]
-    usual = _usual_recipe(family)
+    usual = _usual_recipe(family, specs)
     other = family["recipe"] != family["model"].map(usual)
     left_out += _other_recipes(family, other, specs)
-    return family[~other], tuple(left_out)
+    return family[~other], (*unknown, *left_out)
+
+
+def _known(rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The rows of runs that can stand in a law, and the others' ids with what nobody said of them."""
+    lacking = what_is_lacking(rows)
+    out = rows.assign(lacking=lacking)[lacking != ""].drop_duplicates("run_id")
+    named = tuple(f"{run} ({what} unknown)" for run, what in zip(out["run_id"], out["lacking"], strict=True))
+    return (whole_numbers(rows[lacking == ""]) if len(out) else rows), named
 
 
 def main_family(results: Results) -> tuple[Results, tuple[str, ...]]:
     """The results of the runs that belong together, and what was left out with the reason, for figures."""
     kept, left_out = largest_family(results.runs, specs_of(results))
     ids = set(kept["run_id"])
-    runs, train, evals = (f[f["run_id"].isin(ids)] for f in (results.runs, results.train, results.evals))
+    runs, train, evals = (whole_numbers(f[f["run_id"].isin(ids)]) for f in (results.runs, results.train, results.evals))
     return replace(results, runs=runs, train=train, evals=evals), left_out
 
 
 def specs_of(results: Results) -> dict[str, str]:
-    """Run id -> its spec as JSON."""
-    return dict(zip(results.runs["run_id"], results.runs["spec"], strict=True))
+    """Run id -> its spec as JSON; empty where nothing is recorded."""
+    specs = (spec if isinstance(spec, str) else "" for spec in results.runs["spec"])
+    return dict(zip(results.runs["run_id"], specs, strict=True))
+
+
+def family_ties(rows: pd.DataFrame, specs: Mapping[str, str]) -> tuple[str, ...]:
+    """A line for each choice of `largest_family` that the number of models did not decide, with what else there is."""
+    rows = _known(rows)[0]
+    if rows.empty:
+        return ()
+    sizes = _models_of_families(rows)
+    families = [dict(zip(FAMILY, _as_tuple(key), strict=True)) for key in sizes[sizes == sizes.max()].index]
+    family = rows[having(rows, _most_models(rows))]
+    runs = _runs_of_recipes(family)
+    tied = _by_settings(runs[runs["models"] == runs["models"].max()].drop_duplicates("recipe"), specs)
+    lines = [_families_line(families, int(sizes.max()))] if len(families) > 1 else []
+    if len(tied) > 1 and (runs.groupby("model")["recipe"].nunique() > 1).any():
+        lines.append(_recipes_line(tied, int(runs["models"].max())))
+    return tuple(lines)
+
+
+def _families_line(families: list[dict[str, Any]], models: int) -> str:
+    differ = [name for name in FAMILY if len({word(family[name]) for family in families}) > 1]
+    first, *others = ["/".join(f"{name} {word(family[name])}" for name in differ) for family in families]
+    return (
+        f"{len(families)} families have {models} models each: taken is {first}, the first in order; not {_list(others)}"
+    )
+
+
+def _recipes_line(tied: pd.DataFrame, models: int) -> str:
+    first, *others = tied["settings"]
+    return f"{len(tied)} recipes have {models} models each: taken is {first}, the first in order; not {_list(others)}"
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _models_of_families(rows: pd.DataFrame) -> "pd.Series[int]":
+    return rows.groupby(list(FAMILY), dropna=False)["model"].nunique()
+
+
+def _as_tuple(key: Any) -> tuple[Any, ...]:
+    return key if isinstance(key, tuple) else (key,)
 
 
 def _most_models(rows: pd.DataFrame) -> dict[str, Any]:
-    sizes = rows.groupby(list(FAMILY), dropna=False)["model"].nunique()
-    return dict(zip(FAMILY, sizes.idxmax(), strict=True))  # type: ignore[call-overload]
+    return dict(zip(FAMILY, _as_tuple(_models_of_families(rows).idxmax()), strict=True))
+
+
+def having(rows: pd.DataFrame, chosen: Mapping[str, Any]) -> "pd.Series[bool]":
+    """Whether each row has these settings; what neither says is the same."""
+    alike = [rows[name].isna() if pd.isna(value) else rows[name] == value for name, value in chosen.items()]
+    return pd.Series(np.logical_and.reduce(alike), rows.index, dtype=bool)
+
+
+def word(value: Any) -> str:
+    """A setting as text: whole numbers without a point, and what is not known said so."""
+    if value is None or pd.isna(value):
+        return "unknown"
+    return f"{value:.0f}" if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _difference(row: dict[Hashable, Any], chosen: dict[str, Any]) -> str:
-    return ", ".join(f"{column} {row[column]}, not {value}" for column, value in chosen.items() if row[column] != value)
+    pairs = [(column, word(row[column]), word(value)) for column, value in chosen.items()]
+    return ", ".join(f"{column} {own}, not {value}" for column, own, value in pairs if own != value)
 
 
-def _usual_recipe(family: pd.DataFrame) -> dict[str, str]:
-    """Model -> the recipe to keep: the one that most models of the family have, where the model has it."""
+def _runs_of_recipes(family: pd.DataFrame) -> pd.DataFrame:
+    """A row a model and recipe: `runs`, how many of it; `models`, how many have the recipe; `run_id`, one of them."""
     spread = family.groupby("recipe")["model"].nunique()
-    runs = family.drop_duplicates("run_id").groupby(["model", "recipe"]).size().reset_index(name="runs")
-    ranked = runs.assign(models=runs["recipe"].map(spread)).sort_values(["models", "runs", "recipe"], ascending=False)
+    groups = family.drop_duplicates("run_id").groupby(["model", "recipe"])
+    runs = groups.agg(runs=("run_id", "size"), run_id=("run_id", "first")).reset_index()
+    return runs.assign(models=runs["recipe"].map(spread))
+
+
+def _usual_recipe(family: pd.DataFrame, specs: Mapping[str, str]) -> dict[str, str]:
+    """Model -> the recipe to keep: the one that most models of the family have, where the model has it.
+
+    Of equals the one with more runs, then the first by the settings in which they differ: lowest numbers, then names.
+    """
+    runs = _runs_of_recipes(family)
+    place = {recipe: i for i, recipe in enumerate(_by_settings(runs.drop_duplicates("recipe"), specs)["recipe"])}
+    keys = runs.assign(place=runs["recipe"].map(place))
+    ranked = keys.sort_values(["models", "runs", "place"], ascending=[False, False, True], kind="stable")
     return dict(ranked.drop_duplicates("model")[["model", "recipe"]].to_numpy())
+
+
+def _by_settings(recipes: pd.DataFrame, specs: Mapping[str, str]) -> pd.DataFrame:
+    """The recipes in order of the settings in which they differ, numbers by size, and those as text in `settings`."""
+    parsed = [json.loads(specs.get(run_id) or "{}") for run_id in recipes["run_id"]]
+    swept = [{n: v for n, v in one.items() if not n.startswith("model.")} for one in swept_settings(parsed)]
+    keys = [tuple(_order(value) for value in one.values()) for one in swept]
+    order = sorted(range(len(keys)), key=lambda i: (keys[i], recipes["run_id"].iloc[i]))
+    texts = ["/".join(f"{n} {word(v)}" for n, v in one.items()) or "settings as of " for one in swept]
+    named = [t + i if t == "settings as of " else t for t, i in zip(texts, recipes["run_id"], strict=True)]
+    return recipes.assign(settings=named).iloc[order]
+
+
+def _order(value: Any) -> tuple[int, float, str]:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return (1, float(value), "")
+    return (0, 0.0, "") if value is None else (2, 0.0, str(value))
 
 
 def _other_recipes(family: pd.DataFrame, other: "pd.Series[bool]", specs: Mapping[str, str]) -> list[str]:

@@ -15,6 +15,9 @@ import pandas as pd
 
 from dit_grid.analysis.fits.usable import described, is_usable
 from dit_grid.analysis.results.metric_names import metric_named
+from dit_grid.analysis.results.protocols import main_protocol
+from dit_grid.analysis.results.unknown import completed
+from dit_grid.experiments.spec.swept import swept_settings
 from dit_grid.model.accounting import TRAINING_FORWARDS
 
 RUN_FACTS = (
@@ -37,10 +40,11 @@ class Results:
     """Four tidy frames of one store.
 
     `runs` has one row a run, in order of size then patch, with `gmacs` (forward multiply-accumulates of one image
-    / 1e9, the paper's Gflops), `state`: the latest attempt's outcome, "started" without one, "waiting" before any, and
-    `recipe`: a hash of how it was trained, the same for replicates.
-    `train` and `evals` carry RUN_FACTS and `train_gmacs` (training compute up to the row's step, GMACs: 3 x batch x
-    step x gmacs). `events` is the scheduler's journal.
+    / 1e9, the paper's Gflops), `state`: the latest attempt's outcome, "started" without one, "waiting" before any,
+    `recipe`: a hash of how it was trained, the same for replicates, and a column for each setting that the runs were
+    swept over, under its dotted name in the spec (`swept_columns`).
+    `train` and `evals` carry those, RUN_FACTS and `train_gmacs` (training compute up to the row's step, GMACs: 3 x
+    batch x step x gmacs). `events` is the scheduler's journal.
     """
 
     runs: pd.DataFrame
@@ -80,29 +84,51 @@ def assemble(
     where: str = "",
 ) -> Results:
     """Results from frames with the columns of `experiments.records`, and run id -> state (without one: "waiting")."""
+    runs = completed(runs, train, evals)
     runs = runs.rename(columns={"seed": "run_seed"}).assign(gmacs=runs["forward_macs"] / 1e9)
-    runs["spec"] = [_sound(spec) for spec in runs["spec"]]
     runs["state"] = [str(states.get(run_id, "waiting")) for run_id in runs["run_id"]]
-    runs["recipe"] = [_recipe(spec) for spec in runs["spec"]]
-    runs = in_grid_order(runs)
+    specs = [_spec(text) for text in runs["spec"]]
+    runs["spec"] = ["" if spec is None else text for spec, text in zip(specs, runs["spec"], strict=True)]
+    runs["recipe"] = [_recipe(spec, pd.notna(seed)) for spec, seed in zip(specs, runs["run_seed"], strict=True)]
+    runs = in_grid_order(_with_swept(runs, specs))
     return Results(runs, _with_costs(train, runs), _with_costs(evals, runs), events, where)
 
 
-def _sound(spec: Any) -> Any:
-    """The spec as it is, or nothing where it is text and no JSON object: of an imported run nobody checked it."""
-    if not isinstance(spec, str) or not spec:
-        return spec
+def swept_columns(frame: pd.DataFrame) -> list[str]:
+    """The columns of a frame that are settings which its runs were swept over: those with a dot in their name."""
+    return [str(name) for name in frame.columns if "." in str(name)]
+
+
+def _with_swept(runs: pd.DataFrame, specs: list[dict[str, Any] | None]) -> pd.DataFrame:
+    swept = swept_settings([spec or {} for spec in specs])
+    columns = {name: [_cell(row[name]) for row in swept] for name in (swept[0] if swept else {})}
+    dotted = {name if "." in name else f"spec.{name}": values for name, values in columns.items()}
+    return runs.assign(**{name: values for name, values in dotted.items() if name not in runs})
+
+
+def _cell(value: Any) -> Any:
+    """A setting as a cell: lists and mappings as JSON, so that a table can group by them."""
+    return json.dumps(value) if isinstance(value, list | dict) else value
+
+
+def _spec(text: object) -> dict[str, Any] | None:
+    """A run's spec; None where there is none, or text that is no JSON object: of an imported run nobody checked it."""
     try:
-        return spec if isinstance(json.loads(spec), dict) else ""
+        spec = json.loads(text) if isinstance(text, str) and text else None
     except (ValueError, RecursionError):
-        return ""
+        return None
+    return spec if isinstance(spec, dict) else None
 
 
-def _recipe(spec: object) -> str:
-    """A short hash of a spec given as JSON, without the parts of _NOT_RECIPE; empty where there is no spec."""
-    if not isinstance(spec, str) or not spec:
+def _recipe(spec: dict[str, Any] | None, seeded: bool) -> str:
+    """A short hash of a spec without the parts of _NOT_RECIPE; empty where there is no spec.
+
+    Imported runs name themselves there: those of one log are one recipe if they say their seeds, else each its own.
+    """
+    if spec is None:
         return ""
-    kept = {name: value for name, value in json.loads(spec).items() if name not in _NOT_RECIPE}
+    left_out = (*_NOT_RECIPE, "run_id") if seeded else _NOT_RECIPE
+    kept = {name: value for name, value in spec.items() if name not in left_out}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
 
 
@@ -111,31 +137,24 @@ def in_grid_order(frame: pd.DataFrame) -> pd.DataFrame:
     frame = frame.reset_index(drop=True)
     rank = frame.groupby("size")["params"].transform("median")
     keys = frame.assign(_rank=rank, _coarse=-frame["patch"])
-    by = ["_rank", "_coarse", *(c for c in ("run_seed", "run_id") if c in frame)]
+    swept = swept_columns(frame)
+    keys = keys.assign(**{name: _ordered(frame[name]) for name in swept})
+    by = ["_rank", "_coarse", *swept, *(c for c in ("run_seed", "run_id") if c in frame)]
     return frame.loc[keys.sort_values(by, kind="stable").index].reset_index(drop=True)
 
 
+def _ordered(column: pd.Series) -> pd.Series:
+    """Ranks by which a swept setting sorts, numbers by size, whatever else it mixes by its text."""
+    numbers = pd.to_numeric(column, errors="coerce")
+    return numbers if numbers.notna().sum() == column.notna().sum() else column.astype(str).rank(method="dense")
+
+
 def _with_costs(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    joined = rows.merge(runs[["run_id", *RUN_FACTS]], on="run_id").sort_values(["run_id", "step"], kind="stable")
+    joined = rows.merge(runs[["run_id", *RUN_FACTS, *swept_columns(runs)]], on="run_id").sort_values(
+        ["run_id", "step"], kind="stable"
+    )
     train_gmacs = TRAINING_FORWARDS * joined["batch"] * joined["step"] * joined["gmacs"]
     return joined.assign(train_gmacs=train_gmacs).reset_index(drop=True)
-
-
-def main_protocol(evals: pd.DataFrame, metric: str) -> str | None:
-    """The evaluation setting of a metric that most runs have; of equals, the one with the most samples, then the most
-    sampler steps, then by name.
-
-    Values under different settings are not comparable, so every table, fit and figure keeps to one.
-    """
-    rows = evals[evals["metric"] == metric]
-    if rows.empty:
-        return None
-    settings = rows.groupby("protocol").agg(
-        runs=("run_id", "nunique"), samples=("samples", "max"), steps=("sampler_steps", "max")
-    )
-    order = ["runs", "samples", "steps", "protocol"]
-    ranked = settings.reset_index().sort_values(order, ascending=[False, False, False, True])
-    return str(ranked["protocol"].iloc[0])
 
 
 def metric_rows(results: Results, metric: str, protocol: str | None = None) -> pd.DataFrame:
@@ -178,15 +197,17 @@ def final_rows(results: Results, metric: str, protocol: str | None = None) -> pd
 def results_table(results: Results) -> pd.DataFrame:
     """One row a run: what it is and costs, its state, how far it is, its latest loss and its latest metrics.
 
-    A metric's column holds the value at the run's latest evaluated step (`evaluated_at`) under the main protocol.
+    Settings that the runs were swept over follow the seed, under their names in the spec. A metric's column holds the
+    value at the run's latest evaluated step (`evaluated_at`) under the main protocol: NaN where it was NaN, or where
+    this metric was not measured then. `loss` and `steps_per_s` are those of `step`, likewise.
     """
-    what = ["run_id", "model", "size", "patch", "block", "run_seed"]
+    what = ["run_id", "model", "size", "patch", "block", "run_seed", *swept_columns(results.runs)]
     table = (
         results.runs[[*what, "params", "tokens", "gmacs", "batch", "state", "steps"]]
         .rename(columns={"run_seed": "seed"})
         .set_index("run_id")
     )
-    progress = results.train.groupby("run_id")[["step", "loss", "steps_per_s"]].last()
+    progress = _last_rows(results.train).set_index("run_id")[["step", "loss", "steps_per_s"]]
     table = table.join(progress).join(_latest_metrics(results))
     table["step"] = table["step"].fillna(0).astype("int64")
     return table.reset_index()
@@ -194,7 +215,15 @@ def results_table(results: Results) -> pd.DataFrame:
 
 def _latest_metrics(results: Results) -> pd.DataFrame:
     columns: dict[str, pd.Series] = {}
+    newest = results.evals.groupby("run_id")["step"].max()
     for metric in sorted(set(results.evals["metric"])):
-        columns[metric] = measured_rows(results, metric).groupby("run_id")["value"].last()
-    columns["evaluated_at"] = results.evals.groupby("run_id")["step"].max()
+        rows = measured_rows(results, metric)
+        at_newest = rows[rows["step"] == rows["run_id"].map(newest)]
+        columns[metric] = _last_rows(at_newest).set_index("run_id")["value"]
+    columns["evaluated_at"] = newest
     return pd.DataFrame(columns)
+
+
+def _last_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """The last row of each run as it is; `groupby.last` would put finite values of earlier rows in place of NaN."""
+    return rows.drop_duplicates("run_id", keep="last")

@@ -25,11 +25,22 @@ _KNOWN = {
         Metric("is", "Inception Score", lower_is_better=False),
         Metric("precision", "Precision", lower_is_better=False),
         Metric("recall", "Recall", lower_is_better=False),
+        Metric("fd", "Fréchet distance", log=True),
+        Metric("kid", "KID"),
+        Metric("cmmd", "CMMD"),
+        Metric("density", "Density", lower_is_better=False),
+        Metric("coverage", "Coverage", lower_is_better=False),
+        Metric("inception_score", "Inception Score", lower_is_better=False),
+        Metric("fd_classifier", "Fréchet distance (classifier)", log=True),
         Metric("fd_conv", "Fréchet distance, 100·FD / tr Σ", log=True),
         Metric("accuracy", "Accuracy of samples", lower_is_better=False),
         Metric("heldout_loss", "Held-out loss", log=True),
     )
 }
+
+
+MAIN = ("fid", "fd_conv", "fd", "heldout_loss", "fd_classifier", "sfid", "cmmd", "kid")
+"""Metrics in the order in which a law is fitted to them: distances of images first, the most usual ones before."""
 
 
 def metric_named(name: str) -> Metric:
@@ -38,5 +49,8 @@ def metric_named(name: str) -> Metric:
 
 
 def main_metric(present: Collection[str]) -> str | None:
-    """The metric of those measured that a scaling law is fitted to: fid, else fd_conv, else heldout_loss, else None."""
-    return next((name for name in ("fid", "fd_conv", "heldout_loss") if name in present), None)
+    """The metric of those measured that a scaling law is fitted to: the first of MAIN, else of any; None of none.
+
+    So whatever was measured has a law, own features' `fd` and metrics of imported runs included.
+    """
+    return next((name for name in (*MAIN, *sorted(present)) if name in present), None)

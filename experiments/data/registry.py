@@ -24,6 +24,9 @@ DATASETS: dict[str, Callable[[], Dataset]] = {"digits": digits, "captioned-digit
 """What loads each dataset that needs no path; loading twice gives the same object."""
 
 
+NEEDS_A_DEVICE = frozenset({"captioned-digits"})
+"""Those whose text encoder runs in JAX, which a process that only drives must not start."""
+
 SHARD = re.compile(r"\d{5}\.json")
 
 

@@ -21,11 +21,11 @@ from dit_grid.experiments.evaluation.image_metrics import ImageEvaluation, image
 from dit_grid.experiments.evaluation.partial_state import Accumulated, PartialEvaluation, Row, State
 from dit_grid.experiments.evaluation.sample_labels import sample_labels
 from dit_grid.experiments.evaluation.seen_samples import Samples
+from dit_grid.experiments.metrics.asked import mistakes
 from dit_grid.experiments.metrics.names import HELDOUT_LOSS, IMAGES
-from dit_grid.experiments.metrics.registry import METRICS_OF, Metric, metrics_for
+from dit_grid.experiments.metrics.registry import Metric, metrics_for
 from dit_grid.experiments.metrics.stopwatch import Stopwatch
 from dit_grid.experiments.spec.run import EvalSetting, RunSpec
-from dit_grid.experiments.spec.validate import nearest
 from dit_grid.experiments.store.provenance import protocol
 from dit_grid.experiments.training.context import code_sha256
 from dit_grid.experiments.training.update import Program, TrainState, quick_compile
@@ -222,16 +222,9 @@ class Evaluation:
 
 def check_metrics(run: RunSpec, dataset: Dataset) -> None:
     """Raise DataError, with the nearest name, for a metric of the run's settings that its dataset does not have."""
-    own = [metric.name for metric in metrics_for(dataset)] if dataset.name in METRICS_OF else []
-    known = [HELDOUT_LOSS, *own, *IMAGES]
-    for name in (name for setting in run.evaluate.settings for name in setting.metrics):
-        if name not in known:
-            raise DataError(f"no metric {name!r} for {dataset.name}{nearest(name, known)}; known: {', '.join(known)}")
-        if name == HELDOUT_LOSS and len(dataset.labels) == dataset.train_size:
-            raise DataError(
-                f"{HELDOUT_LOSS}: {dataset.name} holds out no image; set data.heldout to as many as it shall be "
-                "measured on"
-            )
+    holds_out = len(dataset.labels) != dataset.train_size
+    for _, message in mistakes(run.evaluate.settings, dataset.name, holds_out, isinstance(dataset, LatentFolder)):
+        raise DataError(message)
 
 
 def own_part(chunks: Iterable[tuple[int, np.ndarray]]) -> Iterator[Samples]:

@@ -18,6 +18,7 @@ from dit_grid.experiments.data.dataset import DataError
 from dit_grid.experiments.data.latent_shards import LATENT_SCALE
 from dit_grid.experiments.data.remote import exists, is_remote, local_copy
 from dit_grid.experiments.evaluation.seen_samples import Decoder, Samples, SeenSamples
+from dit_grid.experiments.metrics.asked import decoder_mistake, without_reference
 from dit_grid.experiments.metrics.extractors import feature_network, reference_rows
 from dit_grid.experiments.metrics.image_scores import Collected, asked_scores, check_askable
 from dit_grid.experiments.metrics.names import IMAGES, INCEPTION
@@ -78,8 +79,8 @@ class ImageEvaluation:
 
     def _prepare(self, setting: EvalSetting) -> None:
         self._decoder(setting)
-        if setting.reference is None and (lacking := _compared(setting)):
-            raise DataError(f"{', '.join(lacking)}: the setting names no reference; add `reference: NAME` to it")
+        if lacking := without_reference(setting):
+            raise DataError(lacking)
         check_askable(image_metrics(setting), self._network(setting), self._reference(setting))
         if any(IMAGES[name].images for name in image_metrics(setting)):
             self._rows(setting)
@@ -137,18 +138,9 @@ def check_scaling(decoder: Decoder | None, scaling: float, name: str) -> None:
         )
 
 
-def _compared(setting: EvalSetting) -> list[str]:
-    return [name for name in image_metrics(setting) if IMAGES[name].statistics or IMAGES[name].images]
-
-
 def _check_decoder(setting: EvalSetting, latents: bool) -> None:
-    if latents and setting.decoder is None:
-        raise DataError(
-            f"{', '.join(image_metrics(setting))}: samples are latents; name the autoencoder that turns them into "
-            "images, `decoder: NAME` in the setting"
-        )
-    if setting.decoder is not None and not latents:
-        raise DataError(f"decoder {setting.decoder!r}: samples of this dataset are images already; remove it")
+    if message := decoder_mistake(setting, latents):
+        raise DataError(message)
 
 
 # What is read stays for the life of the process: twelve runs of a grid in one process read a file once.

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 from dit_grid.model.lazy import on_first_use
 
 if TYPE_CHECKING:
-    from dit_grid.experiments.running.needed_files import check_needed_files as check_needed_files
+    from dit_grid.experiments.running.needed_files import (
+        check_needed_files as check_needed_files,
+        check_runs as check_runs,
+    )
     from dit_grid.experiments.running.owed_evaluations import (
         EvaluationJob as EvaluationJob,
         evaluation_steps as evaluation_steps,

@@ -6,6 +6,7 @@ environment or a flag.
 
 import hashlib
 import json
+import math
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -131,8 +132,21 @@ class EmaSpec(Record):
     warmup: bool = False
 
 
+LOG_EVERY = 100
+"""Updates between logged rows where a spec says nothing and they fit."""
+
+
+def nearest_divisor(number: int, wanted: int) -> int:
+    """The divisor of `number` whose ratio to `wanted` is nearest to 1; of two, the smaller."""
+    small = [d for d in range(1, math.isqrt(number) + 1) if number % d == 0]
+    return min(sorted({*small, *(number // d for d in small)}), key=lambda d: abs(math.log(d / wanted)))
+
+
 class TrainSpec(Record):
-    """How the weights are found."""
+    """How the weights are found.
+
+    `log_every` left out is 100 where that divides the steps and `evaluate.every`, else the divisor nearest to it.
+    """
 
     steps: Steps = 400_000
     batch: Count = 256
@@ -141,13 +155,13 @@ class TrainSpec(Record):
     ema: EmaSpec = EmaSpec()
     class_dropout: UnitInterval = 0.1
     dtype: Literal["float32", "bfloat16"] = "float32"
-    log_every: Steps = 100
+    log_every: Steps = LOG_EVERY
 
     @model_validator(mode="after")
     def _divides(self) -> "TrainSpec":
         if self.batch % self.accumulate:
             raise ValueError(f"batch {self.batch} is not a multiple of accumulate {self.accumulate}")
-        if self.steps % self.log_every:
+        if "log_every" in self.model_fields_set and self.steps % self.log_every:
             raise ValueError(f"steps {self.steps} is not a multiple of log_every {self.log_every}")
         return self
 
@@ -294,6 +308,19 @@ class RunSpec(Record):
     evaluate: EvaluateSpec
     execution: ExecutionSpec = ExecutionSpec()
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+    @model_validator(mode="after")
+    def _logs_in_step(self) -> "RunSpec":
+        """Where nobody wrote how often to log, and the usual does not fit, take what does: it makes part of the id."""
+        train, every = self.train, math.gcd(self.train.steps, self.evaluate.every)
+        if "log_every" not in train.model_fields_set and every % train.log_every:
+            fitting = train.model_copy(update={"log_every": nearest_divisor(every, LOG_EVERY)})
+            object.__setattr__(self, "train", fitting)
+        execution, log = self.execution, self.train.log_every
+        if "checkpoint_every" not in execution.model_fields_set and execution.checkpoint_every % log:
+            whole = execution.model_copy(update={"checkpoint_every": max(execution.checkpoint_every // log, 1) * log})
+            object.__setattr__(self, "execution", whole)
+        return self
 
     @model_validator(mode="after")
     def _rhythms_fit(self) -> "RunSpec":

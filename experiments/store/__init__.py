@@ -2,14 +2,15 @@
 
 Start at `Store`; `liveness` states which rows count after crashes. Importing this loads neither jax, ray nor pandas.
 
-    Store.open(where).evals().to_pandas()                           each number once, as the rule says
+Each number once and with every column, whatever crashed, was compacted or written by an older version:
 
-The same files without this package, every attempt's rows and so also dead ones, doubled ones before `gc`:
+    evals = Store.open("STORE").evals()                 a pyarrow.Table; runs, train and events likewise
+    evals.to_pandas()
+    polars.from_arrow(evals)
+    duckdb.sql("from evals")
 
-    pandas.read_parquet("STORE/evals")
-    pyarrow.dataset.dataset("STORE/evals").to_table()
-    duckdb.sql("from 'STORE/evals/*/*.parquet'")
-    polars.read_parquet("STORE/evals/*/*.parquet")
+Without this package: any reader, on what `dit-grid store export STORE -o FOLDER --format parquet` writes.
+The store's own files hold dead rows too, and doubled ones before `gc`; docs/store.md has a query right on them.
 """
 
 from dit_grid.experiments.store.attempts import OUTCOMES, Attempt, AttemptRecord, RunState

@@ -1,4 +1,4 @@
-"""The tables of a store as CSV or JSON lines, for programs that read no Parquet; as TensorBoard's in `event_files`.
+"""The tables of a store as CSV, JSON lines or one Parquet file each, for any program; TensorBoard's: `event_files`.
 
 Nothing is chosen here: every row that counts leaves, once, with all its columns.
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
+import pyarrow.parquet
 
 from dit_grid.experiments.store.errors import StorageError, StoreError
 from dit_grid.experiments.store.event_files import TENSORBOARD, write_event_files
@@ -18,10 +19,11 @@ from dit_grid.experiments.store.store import Store
 
 
 def export(store: Store, folder: str | Path, kind: str) -> list[Path]:
-    """Write the exactly-once views as runs, train, evals and events .csv or .jsonl into `folder`; return the files.
+    """Write the exactly-once views as runs, train, evals and events .csv, .jsonl or .parquet into `folder`.
 
-    `kind` is one of KINDS. Files of an earlier export are replaced. JSON has no NaN or infinity: they become the words
-    "NaN", "Infinity" and "-Infinity". In CSV a missing value is an empty field. TensorBoard gets a folder a run.
+    Return the files. `kind` is one of KINDS. Files of an earlier export are replaced. JSON has no NaN or infinity: they
+    become the words "NaN", "Infinity" and "-Infinity". In CSV a missing value is an empty field. TensorBoard gets a
+    folder a run.
     """
     if kind not in KINDS:
         raise StoreError(f"export as {kind!r}: choose one of {', '.join(KINDS)}")
@@ -49,6 +51,10 @@ def _write_csv(table: pa.Table, path: Path) -> None:
     pyarrow.csv.write_csv(table, path)
 
 
+def _write_parquet(table: pa.Table, path: Path) -> None:
+    pyarrow.parquet.write_table(table, path)
+
+
 def _write_json_lines(table: pa.Table, path: Path) -> None:
     with open(path, "w", encoding="utf-8") as file:
         for batch in table.to_batches():
@@ -62,5 +68,9 @@ def _json(value: Any) -> Any:
     return value
 
 
-_WRITERS: dict[str, Callable[[pa.Table, Path], None]] = {"csv": _write_csv, "jsonl": _write_json_lines}
-KINDS = (*_WRITERS, TENSORBOARD)
+_WRITERS: dict[str, Callable[[pa.Table, Path], None]] = {
+    "csv": _write_csv,
+    "jsonl": _write_json_lines,
+    "parquet": _write_parquet,
+}
+KINDS = ("csv", "jsonl", TENSORBOARD, "parquet")

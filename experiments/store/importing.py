@@ -9,58 +9,150 @@ anything else is the same for every row. Its sections are one of `run`, at most 
       - {metric: fid, step: {column: _step}, value: {column: fid50k}, samples: 50_000, sampler: ddpm}
 
 A log row gives a train row if `step` and one more column of the log are there, an evaluation row if its step and value
-are. Reading a mapping file is the caller's business.
+are. What the name of a paper's model says of its shape and costs is filled in (`dit_grid.model.named`). Reading a
+mapping file is the caller's business, reading the log that of `log_files`.
 """
 
-import csv
+import difflib
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dit_grid.experiments.store.encoding import checked_row
-from dit_grid.experiments.store.errors import StoreError
+from dit_grid.experiments.store.errors import RunConflictError, StoreError
+from dit_grid.experiments.store.log_files import LogFile, Row, read_log_file
 from dit_grid.experiments.store.paths import checked_id
 from dit_grid.experiments.store.provenance import protocol
 from dit_grid.experiments.store.records import EVALS, RUNS, TRAIN, Table
 from dit_grid.experiments.store.store import Store
+from dit_grid.model.named import derived_facts
 
-Row = dict[str, Any]
+
+@dataclass(frozen=True)
+class ImportedLog:
+    """A log as checked rows of the store's tables: run id -> what the mapping says of it, and its rows.
+
+    `notes` are lines for a person: what was taken from the paper, what is unknown and what that costs.
+    """
+
+    log: Path
+    said: dict[str, Row]
+    facts: dict[str, Row]
+    rows: dict[str, list[tuple[Table, Row]]]
+    notes: tuple[str, ...]
 
 
 def import_log(store: Store, log: str | Path, mapping: Mapping[str, Any]) -> list[str]:
-    """Ids of the runs in the log, all of whose rows are now in the store.
+    """Ids of the runs in the log, all of whose rows are now in the store; see `read_log` and `write_log`."""
+    return write_log(store, read_log(log, mapping))
 
-    Importing a log again, or a longer version of it, replaces its rows: each import is an attempt of its own. The whole
-    log is checked before anything is written. Raises StoreError with file and line of what is wrong, RunConflictError
-    for a run id that is taken by a run not imported from this log.
+
+def read_log(log: str | Path, mapping: Mapping[str, Any]) -> ImportedLog:
+    """The whole log, checked; nothing is written.
+
+    Raises StoreError with file and line of what is wrong, for a mapped column that the log does not have, for a log
+    that gives no row, and for a run that is said to be two things.
     """
-    sections = _checked(mapping)
-    runs: dict[str, Row] = {}
+    file, sections = read_log_file(Path(log)), _checked(mapping)
+    absent = _check_columns(file, sections)
+    said: dict[str, Row] = {}
     rows: dict[str, list[tuple[Table, Row]]] = defaultdict(list)
-    for line, entry in _entries(Path(log)):
+    for line, entry in file.rows:
         try:
             run = checked_row(RUNS, _filled(RUNS, sections["run"], entry))
-            runs.setdefault(checked_id("run id", run["run_id"]), run)
-            rows[run["run_id"]] += _rows(sections, entry, run["run_id"])
+            run_id = checked_id("run id", run["run_id"])
+            said[run_id] = _joined(said.get(run_id, {}), run)
+            rows[run_id] += _rows(sections, entry, run_id)
         except StoreError as error:
             raise StoreError(f"{log}:{line}: {error}") from error
+    if not any(rows.values()):
+        raise StoreError(f"{log}: none of its {len(file.rows)} rows has a step and a value that the mapping names")
+    derived = {run_id: derived_facts(run) for run_id, run in said.items()}
+    empty = [f"{run_id}: no row of the log has a step and a value" for run_id in said if not rows[run_id]]
+    notes = _grouped({run_id: _note(said[run_id], *derived[run_id][1:]) for run_id in said})
+    facts = {run_id: found.facts for run_id, found in derived.items()}
+    return ImportedLog(Path(log), said, facts, dict(rows), tuple(filter(None, [*absent, *empty, *notes])))
+
+
+def write_log(store: Store, parsed: ImportedLog) -> list[str]:
+    """Ids of the runs, all of whose rows are now in the store.
+
+    Importing a log again, or a longer version of it, replaces its rows: each import is an attempt of its own. Raises
+    RunConflictError, before anything is written, for a run id that is taken by a run not imported from this log, or of
+    which other facts are known.
+    """
+    runs = {i: {"spec": _provenance(parsed.log, i), **run} for i, run in parsed.said.items()}
+    _check_conflicts(store, runs)
     for run_id, run in runs.items():
-        store.add_run({"spec": json.dumps({"imported_from": Path(log).name, "run_id": run_id}), **run})
+        store.add_run(parsed.facts[run_id] | run)
     for run_id in runs:
-        attempt = store.begin_attempt(run_id, 0, {"imported_from": str(log)})
+        attempt = store.begin_attempt(run_id, 0, {"imported_from": str(parsed.log)})
         with store.writer(attempt, rows_per_flush=10_000) as writer:
-            for table, row in rows[run_id]:
+            for table, row in parsed.rows[run_id]:
                 (writer.train if table is TRAIN else writer.eval)(row)
-        store.end_attempt(attempt, "done", {"imported_from": str(log)})
+        store.end_attempt(attempt, "done", {"imported_from": str(parsed.log)})
     return list(runs)
 
 
-def _checked(mapping: Mapping[str, Any]) -> dict[str, Any]:
+def _provenance(log: Path, run_id: str) -> str:
+    return json.dumps({"imported_from": log.name, "run_id": run_id})
+
+
+def _check_conflicts(store: Store, runs: Mapping[str, Row]) -> None:
+    """Raise for a run that the store has as something else: what is known of a run never changes."""
+    there = {row["run_id"]: row for row in store.runs(set(runs) & set(store.run_ids())).to_pylist()}
+    for run_id, row in there.items():
+        if runs[run_id]["spec"] != row["spec"]:
+            raise RunConflictError(f"run {run_id}: already in {store.paths.root} with another spec "
+                                   f"({str(row['spec'])[:80]}); use another store or another run id")  # fmt: skip
+        for name, value in runs[run_id].items():
+            if row[name] != value:
+                raise RunConflictError(f"run {run_id}: already in {store.paths.root} with {name} {row[name]}, and now "
+                                       f"said to have {value}; use another store or another run id")  # fmt: skip
+
+
+def _joined(known: Row, run: Row) -> Row:
+    for name, value in run.items():
+        if known.get(name, value) != value:
+            raise StoreError(f"run {run['run_id']} has {name} {value!r} here and {known[name]!r} in a row before")
+    return known | run
+
+
+def _grouped(notes: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """A line a note with the runs that it is about, of many the first."""
+    about: dict[str, list[str]] = defaultdict(list)
+    for run_id, lines in notes.items():
+        for line in lines:
+            about[line].append(run_id)
+    return [f"{_first(ids)}: {line}" for line, ids in about.items()]
+
+
+def _first(ids: list[str], shown: int = 4) -> str:
+    return ", ".join(ids[:shown]) + (f" and {len(ids) - shown} more" if len(ids) > shown else "")
+
+
+def _note(said: Row, assumed: Row, why: str) -> tuple[str, ...]:
+    """What a person should know of a run that does not say everything."""
+    lines = []
+    if assumed and not {"params", "tokens", "forward_macs"} <= said.keys():
+        taken = ", ".join(f"{name} {value}" for name, value in assumed.items())
+        lines.append(f"taken as the paper's model: {taken}; say them in `run` where they differ")
+    if why and not {"params", "tokens", "forward_macs"} <= said.keys():
+        lines.append(f"no law and no compute: {why}")
+    if "batch" not in said:
+        lines.append("no training compute: batch is not said")
+    return tuple(lines)
+
+
+def _checked(mapping: Any) -> dict[str, Any]:
     """The mapping's sections, all present; StoreError for what the tables do not have or an import needs."""
-    if unknown := mapping.keys() - {"run", "train", "evals"}:
-        raise StoreError(f"mapping: no section {sorted(unknown)[0]!r}; allowed: run, train, evals")
+    if not isinstance(mapping, Mapping):
+        raise StoreError("mapping: must have the sections run, train and evals")
+    if unknown := [name for name in mapping if name not in ("run", "train", "evals")]:
+        raise StoreError(f"mapping: no section {unknown[0]!r}; allowed: run, train, evals")
     sections = {"run": mapping.get("run") or {}, "train": mapping.get("train"), "evals": mapping.get("evals") or []}
     if not isinstance(sections["evals"], list):
         raise StoreError("mapping: section 'evals' must be a list, each item one metric")
@@ -68,56 +160,52 @@ def _checked(mapping: Mapping[str, Any]) -> dict[str, Any]:
     needed += [("train", TRAIN, sections["train"], ["step"])] if sections["train"] else []
     needed += [("evals", EVALS, one, ["metric", "step", "value"]) for one in sections["evals"]]
     for name, table, section, columns in needed:
-        if not isinstance(section, Mapping):
-            raise StoreError(
-                f"mapping: section {name!r}: got {repr(section)[:80]}; it maps columns of the store's tables"
-            )
-        if missing := [column for column in columns if column not in section]:
-            raise StoreError(f"mapping: section {name!r} needs {missing[0]!r}")
-        if strange := section.keys() - set(table.schema.names):
-            raise StoreError(
-                f"mapping: section {name!r}: the table {table.name!r} has no column {sorted(strange)[0]!r}"
-            )
-        for column, said in section.items():
-            if isinstance(said, Mapping | list) and not (
-                isinstance(said, Mapping) and set(said) == {"column"} and isinstance(said["column"], str)
-            ):
-                raise StoreError(
-                    f"mapping: section {name!r}: {column}: got {repr(said)[:80]}; write {{column: NAME}} for a "
-                    "column of the log, or one value for every row"
-                )
+        _check_section(name, table, section, columns)
     return sections
 
 
-def _entries(log: Path) -> Iterator[tuple[int, Row]]:
-    """(line, row) of each record of a .csv or .jsonl log; empty fields are left out."""
-    try:
-        with open(log, encoding="utf-8", newline="") as file:
-            if log.suffix == ".csv":
-                reader = csv.DictReader(file)
-                for row in reader:
-                    yield (
-                        reader.line_num,
-                        {name: value for name, value in row.items() if name and value not in ("", None)},
-                    )
-            elif log.suffix in (".jsonl", ".ndjson"):
-                for line, text in enumerate(file, start=1):
-                    if text.strip():
-                        yield line, _json_object(log, line, text)
-            else:
-                raise StoreError(f"{log}: a log to import must be .csv or .jsonl")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise StoreError(f"{log}: cannot be read ({error})") from error
+def _check_section(name: str, table: Table, section: Any, needed: list[str]) -> None:
+    if not isinstance(section, Mapping):
+        raise StoreError(
+            f"mapping: section {name!r} must map columns of the table {table.name!r}, got {_short(section)}"
+        )
+    if missing := [column for column in needed if column not in section]:
+        raise StoreError(f"mapping: section {name!r} needs {missing[0]!r}")
+    if strange := [str(column) for column in section if column not in table.schema.names]:
+        raise StoreError(f"mapping: section {name!r}: the table {table.name!r} has no column {strange[0]!r}")
+    for column, said in section.items():
+        if isinstance(said, list) or (isinstance(said, Mapping) and not _is_column(said)):
+            raise StoreError(f"mapping: {name}.{column}: got {_short(said)}; write {{column: NAME}} for a column of "
+                             "the log, or one value for every row")  # fmt: skip
 
 
-def _json_object(log: Path, line: int, text: str) -> Row:
-    try:
-        row = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise StoreError(f"{log}:{line}: not JSON ({str(error)[:200]})") from error
-    if not isinstance(row, dict):
-        raise StoreError(f"{log}:{line}: a JSON object is expected, got {text.strip()[:40]!r}")
-    return {name: value for name, value in row.items() if value is not None}
+def _short(said: Any) -> str:
+    return repr(said)[:80]
+
+
+def _is_column(said: Mapping[str, Any]) -> bool:
+    return set(said) == {"column"} and isinstance(said["column"], str)
+
+
+def _check_columns(file: LogFile, sections: Mapping[str, Any]) -> list[str]:
+    """Lines on metrics that no row of a JSON-lines log has yet, where a name appears once it is measured.
+
+    Raises StoreError for every other mapped column that the log does not have.
+    """
+    notes = []
+    named = {"run": [sections["run"]], "train": [sections["train"] or {}], "evals": sections["evals"]}
+    for name, entries in named.items():
+        for column, said in (item for entry in entries for item in entry.items()):
+            wanted = _column(said)
+            if wanted is not None and wanted not in file.columns:
+                near = difflib.get_close_matches(wanted, file.columns, n=1)
+                hint = f" (did you mean {near[0]!r}?)" if near else ""
+                if (name, column) == ("evals", "value") and file.is_sparse:
+                    notes.append(f"no row has {wanted!r} yet, which the mapping names as {name}.{column}{hint}")
+                    continue
+                raise StoreError(f"{file.path}: no column {wanted!r}, which the mapping names as {name}.{column}"
+                                 f"{hint}; it has {', '.join(map(repr, file.columns))}")  # fmt: skip
+    return notes
 
 
 def _rows(sections: Mapping[str, Any], entry: Row, run_id: str) -> Iterator[tuple[Table, Row]]:

@@ -29,10 +29,13 @@ def spec_frame(spec: ExperimentSpec, runs: Iterable[RunSpec]) -> "pd.DataFrame":
 
 def in_family(frame: "pd.DataFrame", results: "Results", points: "pd.DataFrame") -> "pd.DataFrame":
     """Return the rows that belong to the law with these points: runs of another block or length tell nothing."""
-    from dit_grid.analysis.results.families import FAMILY
+    from dit_grid.analysis.results.families import FAMILY, having
 
-    family = results.runs[results.runs["model"].isin(points["model"])][list(FAMILY)].mode()
-    return frame[(frame[list(FAMILY)] == family.iloc[0]).all(axis=1)] if len(family) else frame
+    runs = results.runs[results.runs["model"].isin(points["model"])]
+    if runs.empty:
+        return frame
+    family = runs.value_counts(list(FAMILY), dropna=False).index[0]
+    return frame[having(frame, dict(zip(FAMILY, family, strict=True)))]
 
 
 def run_like(template: RunSpec, row: Mapping[str, Any]) -> RunSpec:
@@ -90,7 +93,8 @@ def hours_as_measured(results: "Results", frame: "pd.DataFrame") -> "list[float 
     import numpy as np
 
     speeds = results.train.groupby("run_id")["steps_per_s"].median().dropna()
-    runs = results.runs.set_index("run_id").loc[lambda f: f.index.isin(speeds.index)]
+    costed = results.runs.dropna(subset=["batch", "forward_macs"])  # imported runs may say neither
+    runs = costed.set_index("run_id").loc[lambda f: f.index.isin(speeds.index)]
     if runs.empty:
         return [None] * len(frame)
     per_step = accounting.TRAINING_FORWARDS * runs["batch"] * runs["forward_macs"]

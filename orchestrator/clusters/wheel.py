@@ -12,6 +12,8 @@ from importlib import metadata, resources
 from pathlib import Path
 
 ROOMS = ("model", "experiments", "orchestrator", "analysis")
+PICTURES = frozenset({".png", ".svg", ".pdf", ".jpg", ".jpeg"})
+
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """Every file's time, so that the same code makes the same wheel."""
 
@@ -41,11 +43,22 @@ def build_wheel(folder: Path) -> Wheel:
     return Wheel(path, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
+def _is_source(file: Path, room: Path) -> bool:
+    """Whether a file is part of the program: in a package, or a notebook; not what a run of it left among them.
+
+    Pictures are never sources, nor is what lies in a folder that is no package, as figures drawn beside a notebook.
+    """
+    inside = file.relative_to(room).parts
+    if any(part.startswith(".") or part == "__pycache__" for part in inside) or file.suffix in PICTURES:
+        return False
+    return (file.parent / "__init__.py").is_file() or (file.parent.name == "notebooks" and file.suffix == ".ipynb")
+
+
 def _sources() -> Iterator[tuple[str, bytes]]:
     for room in ROOMS:
         folder = Path(str(resources.files(f"dit_grid.{room}"))).resolve()
         for file in sorted(folder.rglob("*")):
-            if file.is_file() and "__pycache__" not in file.parts:
+            if file.is_file() and _is_source(file, folder):
                 yield f"dit_grid/{room}/{file.relative_to(folder).as_posix()}", file.read_bytes()
 
 

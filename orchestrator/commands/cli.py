@@ -85,8 +85,11 @@ def plan(
     Hours come from measured speeds where a store or an earlier --calibrate has them, else with --compile from each
     program's roofline and plan.efficiency in the spec, else from plan.mfu.
 
+    What a launch would refuse is refused here; files on this disk that are not there yet are named below the table.
     With --compile a run that does not fit its slice is a mistake in the spec, and exits with status 2.
     """
+    from dit_grid.experiments.running.needed_files import spec_mistakes
+    from dit_grid.experiments.spec import SpecError
     from dit_grid.orchestrator.advice.expectations import expectations
     from dit_grid.orchestrator.commands.asked_spec import asked_spec
     from dit_grid.orchestrator.planning.calibrate import measured_speeds
@@ -97,21 +100,25 @@ def plan(
     if parameters:
         click.echo(_parameter_table(loaded, parameters))
         return
+    if mistakes := spec_mistakes(loaded.runs, spec, remote=False):
+        raise SpecError(mistakes)
     if calibrate:
         _calibrate(loaded, address)
     if not compiling:
         print_plan(loaded, planned(loaded, measured_speeds(loaded)), as_json, expectations(loaded))
         _say_folders(loaded)
+        _say_missing(loaded, spec)
         return
     from dit_grid.orchestrator.screen.compiled import compile_spec, end_with, print_compiled, rooflines
 
-    found, mistakes = compile_spec(loaded)
+    found, unfit = compile_spec(loaded)
     rows = planned(loaded, measured_speeds(loaded), rooflines(found))
     print_plan(loaded, rows, as_json, expectations(loaded), found)
     if not as_json:
         print_compiled(loaded, found)
     _say_folders(loaded)
-    end_with(mistakes, WRONG_REQUEST)
+    _say_missing(loaded, spec)
+    end_with(unfit, WRONG_REQUEST)
 
 
 @cli.command()
@@ -120,7 +127,9 @@ def plan(
 @click.option("--address", help="A running Ray cluster, e.g. ray://head:10001 or auto; without it Ray starts here.")
 @click.option("--store", "store_path", help="Use this store instead of the spec's.")
 @click.option("--until", metavar="TARGET", help="Stop once this is known: 'exponent ±0.05', 'forecast:XL/2 ±10%'.")
-@click.option("--until-metric", metavar="NAME", help="Metric of the target (default: fid, fd_conv or heldout_loss).")
+@click.option(
+    "--until-metric", metavar="NAME", help="Metric of the target (default: fid, fd_conv, fd or heldout_loss)."
+)
 @click.option("--when-met", type=click.Choice(["finish", "stop"]), default="finish", help="What runs do then.")
 def launch(
     spec: str, groups: tuple[str, ...], address: str | None, store_path: str | None, until: str | None,
@@ -138,7 +147,7 @@ def launch(
 
     Ctrl-C writes checkpoints and stops; the same command goes on from there.
     """
-    from dit_grid.experiments.running.needed_files import check_needed_files
+    from dit_grid.experiments.running.needed_files import check_runs
     from dit_grid.experiments.running.owed_evaluations import jobs_of, trainings_of
     from dit_grid.orchestrator.advice.until import asked_until
     from dit_grid.orchestrator.commands.asked_spec import asked_spec
@@ -160,7 +169,7 @@ def launch(
             _print_results(loaded.store, figures=False)
         return
     runs, measuring = trainings_of(todo), len(jobs_of(todo))
-    check_needed_files(runs, spec)
+    check_runs(runs, spec)
     also = f", {measuring} evaluations as jobs of their own" if measuring else ""
     click.echo(f"{loaded.name}: {len(runs)} of {len(loaded.runs)} runs to do{also}, in {loaded.store}")
     with plain_warnings():
@@ -231,14 +240,20 @@ def logs(run: str, where: str | None, follow: bool, rank: int, attempt: int | No
 def results(where: str | None, form: str, out: str | None) -> None:
     """Print or export the results table: one row a run, with its latest loss and metrics.
 
+    Settings that the runs were swept over are columns, named as in the spec. Metrics are those of the step
+    `evaluated_at`: empty where a metric was not finite or not measured then, and a line below says which.
+
     \b
     dit-grid results
     dit-grid results results/digits --format parquet -o digits.parquet
     """
-    from dit_grid.analysis import load, results_table
+    from dit_grid.analysis import load, remarks, results_table
     from dit_grid.orchestrator.screen.tables import write_frame
 
-    write_frame(results_table(load(_store(where))), form, out)
+    found = load(_store(where))
+    write_frame(results_table(found), form, out)
+    for line in remarks(found):
+        click.echo(line, err=form != "table" or out is not None)
 
 
 @cli.command()
@@ -352,6 +367,14 @@ def _say_folders(spec: "ExperimentSpec") -> None:
                 click.echo(line, err=True)
 
 
+def _say_missing(spec: "ExperimentSpec", file: str) -> None:
+    """Name the files on this disk that a launch would need and that are not there yet."""
+    from dit_grid.experiments.running.needed_files import missing_files
+
+    for problem in missing_files(spec.runs, file, remote=False):
+        click.echo(f"a launch needs: {problem}", err=True)
+
+
 def _calibrate(spec: "ExperimentSpec", address: str | None) -> None:
     """Measure what was not measured yet; what it says goes to standard error, so that --json stays readable."""
     from dit_grid.orchestrator.driving.drivers import launch_here, launch_on_cluster
@@ -383,7 +406,7 @@ def _parameter_table(spec: "ExperimentSpec", model: str) -> str:
 
 def _print_results(where: str, figures: bool, out: str | None = None, table: bool = True) -> None:
     """Print the results table, the law of the main metric, and where the figures are."""
-    from dit_grid.analysis import law, load, results_table
+    from dit_grid.analysis import law, load, remarks, results_table
     from dit_grid.analysis.results.metric_names import main_metric
     from dit_grid.orchestrator.commands.where import figures_folder
     from dit_grid.orchestrator.screen.tables import print_text, write_frame
@@ -391,6 +414,8 @@ def _print_results(where: str, figures: bool, out: str | None = None, table: boo
     found = load(where)
     if table:
         write_frame(results_table(found), "table", None)
+        for line in remarks(found):
+            print_text(line)
     metric = main_metric(set(found.evals["metric"]))
     if metric is None:
         click.echo("Nothing was measured yet, so there is no law to fit.")

@@ -12,7 +12,7 @@ WHERE = click.argument("where", required=False)
 @WHERE
 @click.argument("other", required=False)
 @click.option(
-    "--metric", help="Metric of two stores (default: fid, else fd_conv, else heldout_loss); the paper's is fid."
+    "--metric", help="Metric of two stores (default: fid, else fd_conv, fd, heldout_loss, …); the paper's is fid."
 )
 @click.option("--anyway", is_flag=True, help="Compare two stores although they were measured under different settings.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for a program instead of a table.")

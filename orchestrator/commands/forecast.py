@@ -21,7 +21,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a pr
 SPEC = click.option(
     "--spec", "spec_file", type=click.Path(dir_okay=False), help="Spec with runs and prices, where WHERE is a store."
 )
-METRIC = click.option("--metric", help="Metric to predict (default: fid, else fd_conv, else heldout_loss).")
+METRIC = click.option("--metric", help="Metric to predict (default: fid, else fd_conv, fd, heldout_loss, …).")
 
 
 @click.command()
@@ -223,14 +223,13 @@ def _opened(where: str | None, spec_file: str | None, paper: bool) -> "tuple[Res
 
 
 def main_metric_of(results: "Results") -> str:
-    """The metric a law is drawn in when none is named. Raises RequestError where nothing was measured that has one."""
+    """The metric a law is drawn in when none is named. Raises RequestError where nothing was measured."""
     from dit_grid.analysis import main_metric
 
     measured = set(results.evals["metric"])
     metric = main_metric(measured)
     if metric is None:
-        has = f"; it has {', '.join(sorted(measured))}: name one with --metric" if measured else "; launch it first"
-        raise RequestError(f"{results.where}: no fid, fd_conv or heldout_loss was measured{has}")
+        raise RequestError(f"{results.where}: nothing was measured, no fid, fd_conv or heldout_loss; launch it first")
     return metric
 
 
@@ -312,7 +311,10 @@ def _print_table(found: "Forecast", rows: list[dict[str, Any]]) -> None:
     for line in found.heading():
         click.echo(line)
     measured = any(row["observed"] is not None for row in rows)
-    shown = [row | {"params_m": row["params"] / 1e6, "train_tmacs": row["train_gmacs"] / 1e3} for row in rows]
+    train = [row["train_gmacs"] and row["train_gmacs"] / 1e3 for row in rows]  # None where no run says its batch
+    shown = [
+        row | {"params_m": row["params"] / 1e6, "train_tmacs": tmacs} for row, tmacs in zip(rows, train, strict=True)
+    ]
     for row in shown:
         row["error"] = (
             f"{100 * (row['predicted'] / row['observed'] - 1):+.1f} %" if row["observed"] is not None else None

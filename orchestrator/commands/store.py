@@ -86,11 +86,14 @@ def gc(where: str | None, dry_run: bool, grace_s: float) -> None:
 @store_group.command()
 @WHERE
 @click.option("-o", "--out", required=True, type=click.Path(file_okay=False), help="Folder for the files.")
-@click.option("--format", "form", type=click.Choice(["csv", "jsonl", "tensorboard"]), default="csv", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["csv", "jsonl", "parquet", "tensorboard"]), default="csv", show_default=True
+)
 def export(where: str | None, out: str, form: str) -> None:
-    """Write the four tables, each number once, as CSV or JSON lines, or the curves for TensorBoard.
+    """Write the four tables, each number once, as CSV, JSON lines or Parquet, or the curves for TensorBoard.
 
     \b
+    dit-grid store export results/digits -o exported --format parquet
     dit-grid store export results/digits -o exported --format jsonl
     dit-grid store export results/digits -o curves --format tensorboard
     """
@@ -109,11 +112,17 @@ def import_command(log: str, where: str, mapping: str) -> None:
 
     \b
     dit-grid store import other.csv results/other --mapping mapping.yaml
+
+    A model named as the paper's (model: B/4) needs no more: shape, parameters and compute follow. The log and mapping
+    are checked whole before anything is written; docs/store.md has a mapping.
     """
     from dit_grid.experiments.store import Store
-    from dit_grid.experiments.store.importing import import_log
+    from dit_grid.experiments.store.importing import read_log, write_log
 
-    runs = import_log(Store.create(where), log, _mapping(mapping))
+    parsed = read_log(log, _mapping(mapping))
+    runs = write_log(Store.create(where), parsed)
+    for note in parsed.notes:
+        click.echo(note)
     click.echo(f"{len(runs)} runs imported into {where}: {', '.join(runs)}")
 
 

@@ -33,7 +33,7 @@ class RunStatus:
     model: str
     state: str
     step: int
-    steps: int
+    steps: int | None
     steps_per_s: float | None
     mfu: float | None
     loss: float | None
@@ -178,7 +178,7 @@ def _status(
     else:
         name = "running" if _alive(facts, row, now) else "lost"
     step, rate = int(row.get("step", 0)), row.get("steps_per_s")
-    left = (run["steps"] - step) / rate if name == "running" and rate else None
+    left = (run["steps"] - step) / rate if name == "running" and rate and run["steps"] else None
     return RunStatus(
         run["run_id"], run["model"], name, step, run["steps"], rate, row.get("mfu"), row.get("loss"), metrics, left,
         state.attempt if state else 0, str(facts.get("device", "")), str(end.get("message", "")),

@@ -121,20 +121,26 @@ def print_plan(
     In JSON each row holds what the TPU compiler said of its run, where it was asked.
     """
     expected = expected or {}
+    from dit_grid.experiments.spec.swept import swept_settings
+
     said = {run_id: asdict(one) for run_id, one in expected.items()}
+    swept = dict(zip((r.id for r in spec.runs), swept_settings([r.identity() for r in spec.runs]), strict=True))
     if as_json:
         verdicts = [{} if compiled is None else {"compiled": _record(compiled.get(row.run_id))} for row in rows]
-        print_json([asdict(row) | {"expected": said.get(row.run_id)} | one
-                    for row, one in zip(rows, verdicts, strict=True)])  # fmt: skip
+        known = [{"swept": swept.get(row.run_id, {}), "expected": said.get(row.run_id)} for row in rows]
+        print_json([asdict(row) | one | two for row, one, two in zip(rows, known, verdicts, strict=True)])
         return
     shown = [asdict(row) | {"train_tmacs": row.train_gmacs / 1e3, "eval_tmacs": row.eval_gmacs / 1e3} for row in rows]
+    names = list(next(iter(swept.values()), {}))
     for row in shown:
+        row |= {f"swept {name}": swept.get(row["run_id"], {}).get(name) for name in names}
         row["params_m"] = row["params"] / 1e6
         row["range"] = _range(row["hours_low"], row["hours_high"])
         one = expected.get(row["run_id"])
         row["expected"] = one.to_text() if one else None
     columns = {
-        "model": "model", "block": "block", "params M": "params_m", "GMACs/image": "forward_gmacs", "tokens": "tokens",
+        "model": "model", "block": "block", **{name: f"swept {name}" for name in names},
+        "params M": "params_m", "GMACs/image": "forward_gmacs", "tokens": "tokens",
         "batch": "batch", "steps": "steps", "train TMACs": "train_tmacs", "eval TMACs": "eval_tmacs", "on": "on",
         "it/s": "steps_per_s", "from": "speed_from", "train h": "train_hours", "eval h": "eval_hours",
         "hours": "hours", "range": "range", "usd": "usd", "run": "run_id",

@@ -46,3 +46,15 @@ def test_notebook_shows_the_same_figures_of_a_store_in_a_bucket(path, tmp_path, 
         monkeypatch.setenv("DIT_GRID_STORE", planted.store(where, noise=0.1, stop=("XL/2",)))
         shown.append(pictures(executed(path, tmp_path)))
     assert shown[0] == shown[1]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS[1:], ids=lambda p: p.stem)
+def test_without_a_folder_named_figures_go_into_the_store_and_not_beside_the_notebook(
+    path, tmp_path, planted, monkeypatch
+):
+    monkeypatch.setenv("DIT_GRID_STORE", planted.store(tmp_path / "store", noise=0.1, stop=("XL/2",)))
+    monkeypatch.delenv("DIT_GRID_FIGURES", raising=False)
+    (tmp_path / "beside").mkdir()
+    executed(path, tmp_path / "beside")
+    assert list((tmp_path / "store" / "figures").glob("*.png"))
+    assert list((tmp_path / "beside").iterdir()) == []

@@ -109,3 +109,33 @@ def test_using_the_law_and_figures_still_needs_neither_jax_nor_ray_nor_pyplot():
     code = "import sys\nfrom dit_grid.analysis import law, load, write_figures\nprint(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"jax", "ray", "matplotlib.pyplot", "scipy.stats"} & set(loaded)
+
+
+def test_a_value_that_is_not_finite_is_not_covered_by_an_older_one(planted):
+    """FID 70 at step 200 must not stand beside step 300, where it was NaN."""
+    runs, train, evals, events, states = planted.tables(sizes={"S": (32, 2)}, patches=(8,))
+    run = runs.to_dict("records")[0]
+    rows = [planted.eval_row(run, "fid", value, step) for step, value in ((200, 70.0), (300, np.nan))]
+    rows += [planted.eval_row(run, "fd_conv", 5.0, 200)]
+    train = train.head(3).assign(step=[100, 200, 300], loss=[0.5, 0.4, np.nan], steps_per_s=[4.0, 5.0, np.nan])
+    results = assemble(runs, train, pd.DataFrame(rows, columns=evals.columns), events, states)
+    (row,) = analysis.results_table(results).to_dict("records")
+    assert (row["step"], row["evaluated_at"]) == (300, 300)
+    assert all(np.isnan(row[name]) for name in ("loss", "steps_per_s", "fid", "fd_conv"))
+    assert analysis.remarks(results) == [f"fid is not finite in {run['run_id']} at step 300: nan"]
+
+
+@pytest.mark.parametrize(
+    ("present", "main"),
+    [
+        ({"fd"}, "fd"),
+        ({"fid", "fd", "kid"}, "fid"),
+        ({"heldout_loss", "fd"}, "fd"),
+        ({"kid"}, "kid"),
+        ({"own_score", "x"}, "own_score"),
+        ({"heldout_loss", "fd_conv"}, "fd_conv"),
+        (set(), None),
+    ],
+)
+def test_whatever_was_measured_has_a_law(present, main):
+    assert analysis.main_metric(present) == main

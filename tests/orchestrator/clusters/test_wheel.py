@@ -7,7 +7,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from dit_grid.orchestrator.clusters.wheel import build_wheel
+from dit_grid.orchestrator.clusters.wheel import _is_source, build_wheel
 
 
 def test_the_same_code_gives_the_same_wheel(tmp_path):
@@ -34,3 +34,14 @@ def test_python_runs_it_from_where_it_was_unpacked(tmp_path):
     environment = {"PYTHONPATH": str(tmp_path / "there"), "PATH": "/usr/bin:/bin"}
     output = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert output.stdout.startswith(str(tmp_path / "there")), output.stderr
+
+
+def test_what_a_notebook_or_a_run_leaves_among_the_sources_is_not_shipped(tmp_path):
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "__init__.py").touch()
+    names = {
+        "package/tables.csv": True, "package/page.html": True, "notebooks/01.ipynb": True,
+        "package/law.png": False, "package/law.svg": False, "notebooks/figures/law.csv": False,
+        "notebooks/figures/index.html": False, "notebooks/.ipynb_checkpoints/01.ipynb": False, "results/a.py": False,
+    }  # fmt: skip
+    assert {name: _is_source(tmp_path / name, tmp_path) for name in names} == names
