@@ -25,6 +25,8 @@ Side = Annotated[int, Field(gt=0, le=2**20)]
 """A width, depth, side or number of heads or channels."""
 Count = Annotated[int, Field(gt=0, lt=2**31)]
 """A number of images, classes, samples or devices."""
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+"""JAX keeps 32 bits of a seed, so that beyond them another number would draw the same noise."""
 Steps = Annotated[int, Field(gt=0, lt=10**9)]
 """Updates; the names of checkpoints have nine digits for them."""
 
@@ -185,7 +187,7 @@ class EvalSetting(Record):
     guidance_channels: Side | None = None
     weights: Literal["ema", "raw"] = "ema"
     decoder: str | None = None
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     features: str | None = later(None)
     reference: str | None = later(None)
     labels: Literal["data", "uniform"] = later("data")
@@ -307,7 +309,7 @@ class RunSpec(Record):
     train: TrainSpec = TrainSpec()
     evaluate: EvaluateSpec
     execution: ExecutionSpec = ExecutionSpec()
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _logs_in_step(self) -> "RunSpec":

@@ -41,7 +41,7 @@ def sampling_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--guidance-interval", nargs=2, type=float, metavar="LOW HIGH", help="Guide at these timesteps alone."
         ),
-        click.option("--seed", type=click.IntRange(min=0), help="Seed of noise and labels."),
+        click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Seed of noise and labels."),
         click.option("--vae", metavar="FILE", help="Weights that decode latents."),
     )):  # fmt: skip
         command = option(command)
@@ -61,7 +61,7 @@ def sampling_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--seeds", default=8, show_default=True, type=click.IntRange(1, 1000), help="Columns of the sheet.")
 @click.option("-o", "--out", metavar="PATH", help="The sheet's name, or a folder for several; may be at gs://.")
 @click.option("--npz", metavar="FILE", help="Write ADM's form here, not a sheet; may be at gs://.")
-@click.option("--count", type=click.IntRange(min=1), help="With --npz: how many samples (default 50,000).")
+@click.option("--count", type=click.IntRange(1, 2**31 - 1), help="With --npz: how many samples (default 50,000).")
 @click.option("--labels", type=click.Choice(["data", "uniform"]), help="With --npz: the data's mix, or at random.")
 @click.option("--data", metavar="PLACE", help="Where a RUN's data lie now, if not where it was trained.")
 @click.option("--host", metavar="I/N", help="With --npz: draw share I of N; default as the launcher says, or all.")
