@@ -15,6 +15,7 @@ import click
 from dit_grid.orchestrator.commands.cluster import COMMANDS as CLUSTER_COMMANDS
 from dit_grid.orchestrator.commands.compare import COMMANDS as COMPARE_COMMANDS
 from dit_grid.orchestrator.commands.control import COMMANDS as CONTROL_COMMANDS
+from dit_grid.orchestrator.commands.coordinates import COMMANDS as COORDINATES_COMMANDS
 from dit_grid.orchestrator.commands.encode import COMMANDS as ENCODE_COMMANDS
 from dit_grid.orchestrator.commands.evaluate import COMMANDS as EVALUATE_COMMANDS
 from dit_grid.orchestrator.commands.forecast import COMMANDS as FORECAST_COMMANDS
@@ -27,6 +28,7 @@ from dit_grid.orchestrator.commands.store import store_group
 from dit_grid.orchestrator.control.errors import ClusterLostError
 
 if TYPE_CHECKING:
+    from dit_grid.analysis import Results
     from dit_grid.experiments.spec import ExperimentSpec
     from dit_grid.orchestrator.driving.drivers import Finish
 
@@ -301,6 +303,7 @@ for commands in (
     CLUSTER_COMMANDS,
     COMPARE_COMMANDS,
     CONTROL_COMMANDS,
+    COORDINATES_COMMANDS,
     ENCODE_COMMANDS,
     EVALUATE_COMMANDS,
     FORECAST_COMMANDS,
@@ -406,7 +409,7 @@ def _parameter_table(spec: "ExperimentSpec", model: str) -> str:
 
 def _print_results(where: str, figures: bool, out: str | None = None, table: bool = True) -> None:
     """Print the results table, the law of the main metric, and where the figures are."""
-    from dit_grid.analysis import law, load, remarks, results_table
+    from dit_grid.analysis import load, remarks, results_table
     from dit_grid.analysis.results.metric_names import main_metric
     from dit_grid.orchestrator.commands.where import figures_folder
     from dit_grid.orchestrator.screen.tables import print_text, write_frame
@@ -420,7 +423,7 @@ def _print_results(where: str, figures: bool, out: str | None = None, table: boo
     if metric is None:
         click.echo("Nothing was measured yet, so there is no law to fit.")
         return
-    print_text(f"\n{law(found, metric)}")
+    print_text(f"\n{_law_text(found, metric)}")
     folder = out or figures_folder(where)
     if figures:
         from dit_grid.analysis import write_figures  # matplotlib; a finished launch answers sooner without
@@ -429,6 +432,18 @@ def _print_results(where: str, figures: bool, out: str | None = None, table: boo
     if os.path.isdir(folder):
         more = "; `dit-grid analyze` draws all of them" if figures and table else ""
         click.echo(f"\nFigures: {folder}{more}")
+
+
+def _law_text(found: "Results", metric: str) -> str:
+    """The law in words; of a grid with several objectives that are measured, one each and what tells them apart."""
+    from dit_grid.analysis import law
+    from dit_grid.analysis.laws.objectives import compare_objectives
+    from dit_grid.analysis.results.frames import NotMeasuredError, has_several_objectives
+
+    if has_several_objectives(found.runs):
+        with contextlib.suppress(NotMeasuredError):  # of one objective alone so far
+            return compare_objectives(found, metric).to_text()
+    return str(law(found, metric))
 
 
 def _exit_status(finish: "Finish") -> int:
