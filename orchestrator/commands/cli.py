@@ -382,15 +382,17 @@ def _print_results(where: str, figures: bool, out: str | None = None, table: boo
     from dit_grid.orchestrator.screen.tables import print_text, write_frame
 
     found = load(where)
+    metric = main_metric(set(found.evals["metric"]))
+    fitted = law(found, metric) if metric else None
     if table:
         write_frame(results_table(found), "table", None)
         for line in remarks(found):
-            print_text(line)
-    metric = main_metric(set(found.evals["metric"]))
-    if metric is None:
+            if fitted is None or line not in fitted.choices:  # which the law says itself
+                print_text(line)
+    if fitted is None:
         click.echo("Nothing was measured yet, so there is no law to fit.")
         return
-    print_text(f"\n{law(found, metric)}")
+    print_text(f"\n{fitted}")
     folder = out or figures_folder(where)
     if figures:
         from dit_grid.analysis import write_figures  # matplotlib; a finished launch answers sooner without
