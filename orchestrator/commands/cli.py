@@ -28,7 +28,7 @@ from dit_grid.orchestrator.commands.store import store_group
 from dit_grid.orchestrator.control.errors import ClusterLostError
 
 if TYPE_CHECKING:
-    from dit_grid.analysis import Results
+    from dit_grid.analysis import Results, ScalingLaw
     from dit_grid.experiments.spec import ExperimentSpec
     from dit_grid.orchestrator.driving.drivers import Finish
 
@@ -409,21 +409,24 @@ def _parameter_table(spec: "ExperimentSpec", model: str) -> str:
 
 def _print_results(where: str, figures: bool, out: str | None = None, table: bool = True) -> None:
     """Print the results table, the law of the main metric, and where the figures are."""
-    from dit_grid.analysis import load, remarks, results_table
+    from dit_grid.analysis import law, load, remarks, results_table
     from dit_grid.analysis.results.metric_names import main_metric
     from dit_grid.orchestrator.commands.where import figures_folder
     from dit_grid.orchestrator.screen.tables import print_text, write_frame
 
     found = load(where)
+    metric = main_metric(set(found.evals["metric"]))
+    fitted = law(found, metric) if metric else None
     if table:
         write_frame(results_table(found), "table", None)
         for line in remarks(found):
-            print_text(line)
-    metric = main_metric(set(found.evals["metric"]))
-    if metric is None:
+            if fitted is None or line not in fitted.choices:  # which the law says itself
+                print_text(line)
+    if fitted is None:
         click.echo("Nothing was measured yet, so there is no law to fit.")
         return
-    print_text(f"\n{_law_text(found, metric)}")
+    print_text(f"
+{_law_text(found, fitted)}")
     folder = out or figures_folder(where)
     if figures:
         from dit_grid.analysis import write_figures  # matplotlib; a finished launch answers sooner without
@@ -434,16 +437,15 @@ def _print_results(where: str, figures: bool, out: str | None = None, table: boo
         click.echo(f"\nFigures: {folder}{more}")
 
 
-def _law_text(found: "Results", metric: str) -> str:
+def _law_text(found: "Results", fitted: "ScalingLaw") -> str:
     """The law in words; of a grid with several objectives that are measured, one each and what tells them apart."""
-    from dit_grid.analysis import law
     from dit_grid.analysis.laws.objectives import compare_objectives
     from dit_grid.analysis.results.frames import NotMeasuredError, has_several_objectives
 
     if has_several_objectives(found.runs):
         with contextlib.suppress(NotMeasuredError):  # of one objective alone so far
-            return compare_objectives(found, metric).to_text()
-    return str(law(found, metric))
+            return compare_objectives(found, fitted.metric).to_text()
+    return str(fitted)
 
 
 def _exit_status(finish: "Finish") -> int:

@@ -70,7 +70,7 @@ def ask(*arguments):
         assert "\n" not in str(found.exception)
         return str(found.exception)
     assert found.exit_code == 0, found.output
-    return found.output
+    return found.stdout
 
 
 def as_json(*arguments):
