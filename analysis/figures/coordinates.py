@@ -19,7 +19,7 @@ TITLES = {"standard": "Standard parametrization", "mup": "Maximal update paramet
 def coordinate_figure(rows: Sequence[Mapping[str, Any]]) -> Chart:
     """The change of every layer after the last update over width, log axes, a line a layer.
 
-    `rows` have parametrization, width, layer, step and change, as `experiments.coordinates.Coordinate`.
+    `rows` have parametrization, width, layer, step and change, as `experiments.training.coordinates.Coordinate`.
     """
     frame = pd.DataFrame(list(rows))
     last = frame[(frame["step"] == frame["step"].max()) & (frame["change"] > 0)]

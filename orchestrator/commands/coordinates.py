@@ -1,6 +1,6 @@
 """`dit-grid coordinates`: whether activations keep their size and pace as networks grow wider.
 
-Measuring is `experiments.coordinates`; here are the request, the table and the figure.
+Measuring is `experiments.training.coordinates`; here are the request, the table and the figure.
 """
 
 from typing import TYPE_CHECKING, Any

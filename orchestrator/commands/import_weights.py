@@ -1,6 +1,6 @@
 """`dit-grid import-weights`: published DiT, VAE and Inception files into the project's format, checked on the way in.
 
-Recognising and checking them is `experiments.published`; here are only the request and what is printed.
+Recognising and checking them is `experiments.networks.published`; here are only the request and what is printed.
 """
 
 from collections.abc import Callable
