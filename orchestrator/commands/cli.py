@@ -425,8 +425,7 @@ def _print_results(where: str, figures: bool, out: str | None = None, table: boo
     if fitted is None:
         click.echo("Nothing was measured yet, so there is no law to fit.")
         return
-    print_text(f"
-{_law_text(found, fitted)}")
+    print_text(f"\n{_law_text(found, fitted)}")
     folder = out or figures_folder(where)
     if figures:
         from dit_grid.analysis import write_figures  # matplotlib; a finished launch answers sooner without
