@@ -6,6 +6,7 @@ how an objective is called is the spec's.
 
 import itertools
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +15,13 @@ from scipy.special import stdtrit
 
 from dit_grid.analysis.fits import Estimate, FitResult
 from dit_grid.analysis.laws.scaling import ScalingLaw, law
-from dit_grid.analysis.results.frames import NotMeasuredError, Results, in_grid_order, objective_of
+from dit_grid.analysis.results.frames import (
+    NotMeasuredError,
+    Results,
+    has_several_objectives,
+    in_grid_order,
+    objective_of,
+)
 from dit_grid.analysis.results.metric_names import metric_named
 
 
@@ -148,3 +155,11 @@ def _crossing_words(pair: Contrast) -> str:
     low = f"{pair.low:.3g}" if pair.low > 0 else "no lower end"
     high = f"{pair.high:.3g}" if np.isfinite(pair.high) else "no upper end"
     return f"they cross at {pair.crossing:.3g} GMACs [{low}, {high}], {where}"
+
+
+def in_words(results: Results, fitted: ScalingLaw) -> str:
+    """The law in words; of a grid with several objectives that are measured, one each and what tells them apart."""
+    if has_several_objectives(results.runs):
+        with suppress(NotMeasuredError):  # of one objective alone so far
+            return compare_objectives(results, fitted.metric).to_text()
+    return str(fitted)

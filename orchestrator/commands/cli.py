@@ -28,7 +28,6 @@ from dit_grid.orchestrator.commands.store import store_group
 from dit_grid.orchestrator.control.errors import ClusterLostError
 
 if TYPE_CHECKING:
-    from dit_grid.analysis import Results, ScalingLaw
     from dit_grid.experiments.spec import ExperimentSpec
     from dit_grid.orchestrator.driving.drivers import Finish
 
@@ -410,6 +409,7 @@ def _parameter_table(spec: "ExperimentSpec", model: str) -> str:
 def _print_results(where: str, figures: bool, out: str | None = None, table: bool = True) -> None:
     """Print the results table, the law of the main metric, and where the figures are."""
     from dit_grid.analysis import law, load, remarks, results_table
+    from dit_grid.analysis.laws.objectives import in_words
     from dit_grid.analysis.results.metric_names import main_metric
     from dit_grid.orchestrator.commands.where import figures_folder
     from dit_grid.orchestrator.screen.tables import print_text, write_frame
@@ -425,7 +425,7 @@ def _print_results(where: str, figures: bool, out: str | None = None, table: boo
     if fitted is None:
         click.echo("Nothing was measured yet, so there is no law to fit.")
         return
-    print_text(f"\n{_law_text(found, fitted)}")
+    print_text(f"\n{in_words(found, fitted)}")
     folder = out or figures_folder(where)
     if figures:
         from dit_grid.analysis import write_figures  # matplotlib; a finished launch answers sooner without
@@ -434,17 +434,6 @@ def _print_results(where: str, figures: bool, out: str | None = None, table: boo
     if os.path.isdir(folder):
         more = "; `dit-grid analyze` draws all of them" if figures and table else ""
         click.echo(f"\nFigures: {folder}{more}")
-
-
-def _law_text(found: "Results", fitted: "ScalingLaw") -> str:
-    """The law in words; of a grid with several objectives that are measured, one each and what tells them apart."""
-    from dit_grid.analysis.laws.objectives import compare_objectives
-    from dit_grid.analysis.results.frames import NotMeasuredError, has_several_objectives
-
-    if has_several_objectives(found.runs):
-        with contextlib.suppress(NotMeasuredError):  # of one objective alone so far
-            return compare_objectives(found, fitted.metric).to_text()
-    return str(fitted)
 
 
 def _exit_status(finish: "Finish") -> int:

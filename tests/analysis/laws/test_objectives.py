@@ -8,9 +8,9 @@ import pytest
 from scipy.stats import t
 
 from dit_grid.analysis.figures.objectives import objectives_against_compute
-from dit_grid.analysis.laws.objectives import compare_objectives
+from dit_grid.analysis.laws.objectives import compare_objectives, in_words
+from dit_grid.analysis.laws.scaling import law
 from dit_grid.analysis.results.frames import NotMeasuredError, assemble, results_table
-from dit_grid.orchestrator.commands.cli import _law_text
 
 VELOCITY = {"diffusion": {"path": "linear", "prediction": "velocity"}}
 CROSSING = 4e-4
@@ -111,5 +111,5 @@ def test_a_crossings_interval_ends_where_the_laws_differ_by_their_error_times_t(
 
 
 def test_a_launch_over_several_objectives_ends_with_a_law_each(two, planted):
-    assert _law_text(two(), "fd_conv").startswith("Laws of Fréchet distance")
-    assert _law_text(planted.results(), "fd_conv").startswith("Scaling law: ")
+    for results, first in ((two(), "Laws of Fréchet distance"), (planted.results(), "Scaling law: ")):
+        assert in_words(results, law(results, "fd_conv")).startswith(first)
