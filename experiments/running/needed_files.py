@@ -1,4 +1,4 @@
-"""What a spec's runs need to find before any of them starts: data, and the files that its evaluations name.
+"""What a spec's runs need to find before any of them starts: data, the files that evaluations name, a trainer.
 
 Only whether things are there is looked at; reading them, and judging what they hold, is each reader's own.
 """
@@ -8,8 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dit_grid.experiments.data.dataset import DataError
 from dit_grid.experiments.data.remote import exists
 from dit_grid.experiments.metrics.names import IMAGES, INCEPTION
+from dit_grid.experiments.spec.any_run import AnyRun
 from dit_grid.experiments.spec.run import EvalSetting, RunSpec
 from dit_grid.experiments.spec.source import Problem, SpecError
+from dit_grid.experiments.spec.trainer import TrainerRun
+from dit_grid.experiments.trainers.needed import faults
 
 REFERENCES = (
     "ADM's are at github.com/openai/guided-diffusion/tree/main/evaluations (VIRTUAL_imagenet256_labeled.npz); your own "
@@ -17,12 +20,18 @@ REFERENCES = (
 )
 
 
-def check_needed_files(runs: Iterable[RunSpec], file: str) -> None:
+def check_needed_files(runs: Iterable[AnyRun], file: str, here: bool = True) -> None:
     """Raise SpecError with one line for each thing that is missing: where the spec names it, and where to get it.
 
-    `file` is the spec's own, for the message. A place must be reachable from here as from the hosts of the runs.
+    `file` is the spec's own, for the message. A place must be reachable from here as from the hosts of the runs; a
+    trainer of one's own is only looked for if it is to run `here`.
     """
-    problems = [Problem(file, 0, path, message) for run in runs for path, message in _missing(run)]
+    asked = list(runs)
+    ours = [run for run in asked if isinstance(run, RunSpec)]
+    trainers = {(run.trainer, run.folder): run for run in asked if isinstance(run, TrainerRun)}
+    problems = [Problem(file, 0, path, message) for run in ours for path, message in _missing(run)]
+    if here:
+        problems += [Problem(file, 0, path, text) for run in trainers.values() for path, text in faults(run)]
     if problems:
         raise SpecError(problems)
 

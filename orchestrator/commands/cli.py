@@ -132,7 +132,7 @@ def launch(
             _print_results(loaded.store, figures=False)
         return
     runs, measuring = trainings_of(todo), len(jobs_of(todo))
-    check_needed_files(runs, spec)
+    check_needed_files(runs, spec, here=address is None)
     also = f", {measuring} evaluations as jobs of their own" if measuring else ""
     click.echo(f"{loaded.name}: {len(runs)} of {len(loaded.runs)} runs to do{also}, in {loaded.store}")
     finish = launch_here(loaded, display) if address is None else launch_on_cluster(loaded, address)

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from dit_grid.experiments.spec import BudgetSpec, ExperimentSpec, RunSpec
+from dit_grid.experiments.spec import AnyRun, BudgetSpec, ExperimentSpec
 from dit_grid.experiments.store import NotAStoreError, Store
 from dit_grid.orchestrator import core
 from dit_grid.orchestrator.advice.until import adviser
@@ -128,7 +128,7 @@ def _watched(spec: ExperimentSpec) -> Ended | None:
     return ended
 
 
-def _left(spec: ExperimentSpec, ended: Ended) -> list[RunSpec]:
+def _left(spec: ExperimentSpec, ended: Ended) -> list[AnyRun]:
     """Return what is unfinished and was not part of the other launch; what failed there is not tried again unasked."""
     theirs = set(ended.detail.get("runs", ()))
     return [run for run in unfinished(spec) if run.id not in theirs]
@@ -163,7 +163,7 @@ def _wait_for_driver(store: Store, before: int) -> None:
         time.sleep(0.5)
 
 
-def _said(state: core.State, todo: list[RunSpec]) -> dict[str, Any]:
+def _said(state: core.State, todo: list[AnyRun]) -> dict[str, Any]:
     """Return what a driver leaves for those who watch it."""
     phases = {run.id: str(run.phase) for run in state.in_order()}
     outcome = "stopped" if state.stopping else "ended"

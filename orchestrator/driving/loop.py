@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from dit_grid.experiments.running.owed_evaluations import trainings_of
-from dit_grid.experiments.spec import ClusterSpec, PriceSpec, RunSpec
+from dit_grid.experiments.spec import AnyRun, ClusterSpec, PriceSpec
 from dit_grid.experiments.store import EventWriter, Store
 from dit_grid.orchestrator import core
 from dit_grid.orchestrator.backends.contract import Backend, newest_checkpoint, now
@@ -28,7 +28,7 @@ SPENDING_EVERY_S = 60.0
 
 
 def drive(
-    runs: list[RunSpec],
+    runs: list[AnyRun],
     store: Store,
     backend: Backend,
     show: Callable[[Grid], None] = lambda grid: None,
@@ -63,7 +63,7 @@ class _Driver:
     """The loop's parts: whom it asks, whom it tells, and since when."""
 
     def __init__(
-        self, store: Store, backend: Backend, runs: list[RunSpec], requests: Callable[[], Sequence[Event]],
+        self, store: Store, backend: Backend, runs: list[AnyRun], requests: Callable[[], Sequence[Event]],
         advise: Callable[[], Sequence[Event]], holds: Callable[[], bool],
     ) -> None:  # fmt: skip
         self.backend, self.runs, self.requests, self.advise, self.holds = backend, runs, requests, advise, holds

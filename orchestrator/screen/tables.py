@@ -100,9 +100,11 @@ def print_plan(
     if as_json:
         print_json([asdict(row) | {"expected": said.get(row.run_id)} for row in rows])
         return
-    shown = [asdict(row) | {"train_tmacs": row.train_gmacs / 1e3, "eval_tmacs": row.eval_gmacs / 1e3} for row in rows]
+    shown = [asdict(row) for row in rows]
     for row in shown:
-        row["params_m"] = row["params"] / 1e6
+        row["params_m"] = None if row["params"] is None else row["params"] / 1e6
+        row["train_tmacs"] = None if row["train_gmacs"] is None else row["train_gmacs"] / 1e3
+        row["eval_tmacs"] = row["eval_gmacs"] / 1e3
         row["range"] = _range(row["hours_low"], row["hours_high"])
         one = expected.get(row["run_id"])
         row["expected"] = one.to_text() if one else None
@@ -208,11 +210,13 @@ def _short(value: Any) -> str:
 
 
 def _plan_totals(spec: "ExperimentSpec", rows: "list[PlanRow]") -> list[str]:
-    train, evaluation = sum(row.train_gmacs for row in rows), sum(row.eval_gmacs for row in rows)
+    train, evaluation = sum(row.train_gmacs or 0 for row in rows), sum(row.eval_gmacs for row in rows)
     lines = [
         f"{len(rows)} runs; training {train:,.0f} and evaluation {evaluation:,.0f} GMACs "
         "(multiply-accumulates / 1e9, the paper's Gflops; FLOPs are twice that)"
     ]
+    if unknown := sum(row.train_gmacs is None for row in rows):
+        lines.append(f"of {unknown} runs the compute is not known; say it in the spec's `cost:`")
     if all(row.hours is not None for row in rows):
         hours = sum(row.hours or 0 for row in rows)
         train_hours, eval_hours = sum(row.train_hours or 0 for row in rows), sum(row.eval_hours or 0 for row in rows)
