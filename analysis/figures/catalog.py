@@ -73,6 +73,13 @@ class Material:
             raise NotMeasuredError(f"no run has its final {self.metric} yet")
         return replace(found, left_out=(*self._family[1], *found.left_out))
 
+    @property
+    def compute_law(self) -> ScalingLaw:
+        """The law where it is one of forward compute; raises NotMeasuredError where that is not known."""
+        if self.law.points["gmacs"].isna().any():
+            raise NotMeasuredError("the compute of a forward pass is not known of every model; see cost: in the spec")
+        return self.law
+
     @cached_property
     def published(self) -> pd.DataFrame | None:
         """The paper's twelve points where they can stand beside own ones."""
@@ -136,7 +143,7 @@ def drawn(
 
 def _bubbles(m: Material) -> Chart:
     if m.published is None:
-        return compute_bubbles(m.law.points, None, m.metric, None, m.law.missing)
+        return compute_bubbles(m.compute_law.points, None, m.metric, None, m.law.missing)
     return compute_bubbles(m.law.points, methods_beside(m.law, m.everything), m.metric, m.published, m.law.missing)
 
 
@@ -155,11 +162,11 @@ def _samples(m: Material) -> Chart:
 
 
 def _compute(m: Material) -> Chart:
-    return metric_against_compute(m.law, m.published)
+    return metric_against_compute(m.compute_law, m.published)
 
 
 def _training(m: Material) -> Chart:
-    return metrics_against_training_compute(m.results, [m.metric], m.published)
+    return metrics_against_training_compute(_with_training_compute(m), [m.metric], m.published)
 
 
 def _sampling(m: Material) -> Chart:
@@ -168,10 +175,17 @@ def _sampling(m: Material) -> Chart:
 
 
 def _all_training(m: Material) -> Chart:
-    return metrics_against_training_compute(m.results, m.metrics, m.published)
+    return metrics_against_training_compute(_with_training_compute(m), m.metrics, m.published)
+
+
+def _with_training_compute(m: Material) -> Results:
+    if m.results.evals["train_gmacs"].isna().any():
+        raise NotMeasuredError("the compute of training is not known of every model; see cost: in the spec")
+    return m.results
 
 
 def _all_forward(m: Material) -> Chart:
+    _ = m.compute_law  # raises where there is none to draw
     laws = [found for name in m.metrics if len((found := law(m.results, name)).points)]
     if not laws:
         raise NotMeasuredError(f"no run has its final {m.metric} yet")

@@ -20,7 +20,7 @@ def curves(rows: pd.DataFrame, also: tuple[str, ...] = ()) -> pd.DataFrame:
 
     Models that share a name and differ in their parameters are lines of their own.
     """
-    grouped = rows.groupby([*LINE, *also])["value"].agg(value="mean", seeds="size").reset_index()
+    grouped = rows.groupby([*LINE, *also], dropna=False)["value"].agg(value="mean", seeds="size").reset_index()
     return in_grid_order(grouped.sort_values("step", kind="stable"))
 
 

@@ -67,8 +67,8 @@ def _models_of(train: pd.DataFrame) -> pd.DataFrame:
     data = train.loc[np.isfinite(train["loss"]), keep]
     if data["run_id"].nunique() <= APART:
         return data
-    mean = data.groupby(["model", "size", "patch", "params", "step"], sort=False)["loss"].agg(loss="mean", runs="size")
-    mean = mean.reset_index()
+    mean = data.groupby(["model", "size", "patch", "params", "step"], sort=False, dropna=False)["loss"]
+    mean = mean.agg(loss="mean", runs="size").reset_index()
     whole = mean["runs"] == mean.groupby(["model", "params"])["runs"].transform("max")  # else a mean jumps as runs end
     return mean[whole].assign(run_id=mean["model"] + " " + mean["params"].astype(str), run_seed=0)
 

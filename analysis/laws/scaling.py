@@ -26,6 +26,14 @@ from dit_grid.analysis.results.families import FAMILY as FAMILY, largest_family,
 from dit_grid.analysis.results.frames import Results, final_rows, in_grid_order
 from dit_grid.analysis.results.metric_names import metric_named
 
+PREDICTORS = {
+    "gmacs": "GMACs per forward pass (the paper's Gflops)",
+    "train_gmacs": "GMACs of training",
+    "params": "parameters",
+    "tokens": "tokens of a forward pass",
+}
+"""What a law may be drawn against, first what is taken where it is known; a trainer of one's own need not know all."""
+
 POINT = ("model", "size", "patch", "gmacs", "params", "tokens")
 
 
@@ -87,7 +95,8 @@ def law(
     log_y = metric_named(metric).log
     family, left_out = largest_family(rows, specs_of(results))
     points = _points(family, log_y)
-    fit, correlation = _fitted(points, form or (PowerLaw() if log_y else LogLinear()), noise)
+    usual = (PowerLaw if log_y else LogLinear)(predictor(points))
+    fit, correlation = _fitted(points, form or usual, noise)
     return ScalingLaw(
         metric=metric,
         setting=_setting(family),
@@ -100,6 +109,11 @@ def law(
         seed_noise=seed_noise(family) if log_y and len(family) else (float("nan"), 0),
         sample_size=sample_size_warning(family),
     )
+
+
+def predictor(points: pd.DataFrame) -> str:
+    """What the law is drawn against: GMACs of a forward pass, or where those are not known of all, the next known."""
+    return next((x for x in PREDICTORS if x in points and points[x].notna().all()), "gmacs")
 
 
 def _fitted(
@@ -115,11 +129,14 @@ def _fitted(
 def _points(rows: pd.DataFrame, log_y: bool) -> pd.DataFrame:
     """A row a model: `value` (mean over seeds), `seeds`, and `spread`, the largest over the smallest seed."""
     to, back = (np.log, np.exp) if log_y else (np.asarray, np.asarray)
-    groups = rows.groupby(list(POINT))["value"]
+    groups = rows.groupby(list(POINT), dropna=False)["value"]
     points = groups.agg(
         value=lambda v: float(back(np.mean(to(v)))), seeds="size", spread=lambda v: float(v.max() / v.min())
     )
-    return in_grid_order(points.reset_index())
+    points = points.reset_index()
+    if points["gmacs"].isna().any():
+        points["train_gmacs"] = points["model"].map(rows.groupby("model")["train_gmacs"].mean())
+    return in_grid_order(points)
 
 
 def _setting(rows: pd.DataFrame) -> str:
@@ -131,7 +148,9 @@ def _setting(rows: pd.DataFrame) -> str:
         if row["sampler"] and pd.notna(row["sampler"])
         else ""
     )
-    return f"step {row['step']:,}; {sampled}{row['samples']:,.0f} images, {row['weights']} weights"
+    said = [f"{row['samples']:,.0f} images"] if pd.notna(row["samples"]) else []
+    said += [f"{row['weights']} weights"] if row["weights"] and pd.notna(row["weights"]) else []
+    return f"step {row['step']:,}" + (f"; {sampled}{', '.join(said)}" if sampled or said else "")
 
 
 def _monotone(points: pd.DataFrame, lower_is_better: bool) -> dict[int, bool]:
@@ -150,7 +169,8 @@ def _lines(law: ScalingLaw) -> Iterator[str]:
     n, total = len(law.points), len(law.points) + len(law.missing)
     runs = int(law.points["seeds"].sum())
     label = metric_named(law.metric).label
-    yield f"Scaling law: {label} ({law.metric}) against GMACs per forward pass (the paper's Gflops)"
+    against = PREDICTORS[predictor(law.points)]
+    yield f"Scaling law: {label} ({law.metric}) against {against}"
     if n:
         yield f"  {n} models, {runs} runs; {law.setting}"
     if law.fit is None:
@@ -183,8 +203,10 @@ def _readable(text: str, metric: str) -> str:
 
 
 def _monotone_lines(law: ScalingLaw) -> Iterator[str]:
-    held = [str(p) for p, good in law.monotone.items() if good]
-    broken = [str(p) for p, good in law.monotone.items() if not good]
+    held = [str(p) for p, good in law.monotone.items() if good and p]
+    broken = [str(p) for p, good in law.monotone.items() if not good and p]
+    if 0 in law.monotone:  # models without patches
+        yield f"  {'Better' if law.monotone[0] else 'NOT better'} with every size."
     if held:
         yield f"  Better with every size at patch {', '.join(held)}."
     if broken:

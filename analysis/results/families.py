@@ -26,7 +26,8 @@ def largest_family(rows: pd.DataFrame, specs: Mapping[str, str]) -> tuple[pd.Dat
     if rows.empty:
         return rows, ()
     chosen = _most_models(rows)
-    inside = pd.Series(np.logical_and.reduce([rows[column] == value for column, value in chosen.items()]), rows.index)
+    alike = [is_same(rows[column], value) for column, value in chosen.items()]
+    inside = pd.Series(np.logical_and.reduce(alike), rows.index)
     outside = rows[~inside].drop_duplicates("run_id").to_dict("records")
     left_out = [f"{row['run_id']} ({_difference(row, chosen)})" for row in outside]
     family = rows[inside]
@@ -54,8 +55,17 @@ def _most_models(rows: pd.DataFrame) -> dict[str, Any]:
     return dict(zip(FAMILY, sizes.idxmax(), strict=True))  # type: ignore[call-overload]
 
 
+def is_same(column: "pd.Series[Any]", value: Any) -> "pd.Series[bool]":
+    """Where a column holds the value; what nobody knows is the same as what nobody knows."""
+    return column.isna() if pd.isna(value) else column == value
+
+
 def _difference(row: dict[Hashable, Any], chosen: dict[str, Any]) -> str:
-    return ", ".join(f"{column} {row[column]}, not {value}" for column, value in chosen.items() if row[column] != value)
+    return ", ".join(
+        f"{column} {row[column]}, not {value}"
+        for column, value in chosen.items()
+        if row[column] != value and not (pd.isna(row[column]) and pd.isna(value))
+    )
 
 
 def _usual_recipe(family: pd.DataFrame) -> dict[str, str]:

@@ -12,6 +12,7 @@ from html import escape
 
 import pandas as pd
 
+from dit_grid.analysis.results.metric_names import declare
 from dit_grid.model.accounting import TRAINING_FORWARDS
 
 RUN_FACTS = (
@@ -20,7 +21,10 @@ RUN_FACTS = (
 )
 """Columns of `Results.runs` that `evals` and `train` rows carry too; `run_seed` is the run's own seed."""
 
-_NOT_RECIPE = ("seed", "evaluate", "model")
+COUNTS = ("image_size", "width", "depth", "heads", "tokens", "params", "forward_macs", "batch")
+"""Columns of `Results.runs` that a trainer of one's own may leave open."""
+
+_NOT_RECIPE = ("seed", "evaluate", "model", "cost", "metrics", "label")
 """Parts of a spec that a recipe leaves out: the seed, what was measured along the way, and the network itself, whose
 size and patch a law varies and whose other fields have columns of their own."""
 
@@ -77,11 +81,27 @@ def assemble(
     where: str = "",
 ) -> Results:
     """Results from frames with the columns of `experiments.records`, and run id -> state (without one: "waiting")."""
-    runs = runs.rename(columns={"seed": "run_seed"}).assign(gmacs=runs["forward_macs"] / 1e9)
+    runs = numbered(runs.rename(columns={"seed": "run_seed"}))
+    runs = runs.assign(gmacs=runs["forward_macs"] / 1e9)
+    declare(runs["spec"])
     runs["state"] = [str(states.get(run_id, "waiting")) for run_id in runs["run_id"]]
     runs["recipe"] = [_recipe(spec) for spec in runs["spec"]]
     runs = in_grid_order(runs)
     return Results(runs, _with_costs(train, runs), _with_costs(evals, runs), events, where)
+
+
+def numbered(runs: pd.DataFrame) -> pd.DataFrame:
+    """The rows with numbers for what a trainer of one's own does not have: patch 0, and what nobody knows NaN."""
+    unknown = {name: runs[name].astype(float) for name in COUNTS if name in runs and runs[name].isna().any()}
+    if runs["patch"].isna().any():
+        runs = runs.assign(patch=runs["patch"].astype(float).fillna(0).astype("int64"))
+    return runs.assign(**unknown)
+
+
+def _own_gmacs_a_step(spec: object, steps: int) -> float:
+    """Training GMACs of an update by what the spec of one's own trainer says; NaN where it says nothing."""
+    total = (json.loads(spec).get("cost") or {}).get("train_gmacs") if isinstance(spec, str) and spec else None
+    return float("nan") if total is None else total / steps
 
 
 def _recipe(spec: object) -> str:
@@ -104,6 +124,9 @@ def in_grid_order(frame: pd.DataFrame) -> pd.DataFrame:
 def _with_costs(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     joined = rows.merge(runs[["run_id", *RUN_FACTS]], on="run_id").sort_values(["run_id", "step"], kind="stable")
     train_gmacs = TRAINING_FORWARDS * joined["batch"] * joined["step"] * joined["gmacs"]
+    own = {run["run_id"]: _own_gmacs_a_step(run["spec"], run["steps"]) for run in runs.to_dict("records")}
+    said = joined["run_id"].map(own)
+    train_gmacs = train_gmacs.where(said.isna(), said * joined["step"])
     return joined.assign(train_gmacs=train_gmacs).reset_index(drop=True)
 
 
@@ -162,6 +185,9 @@ def results_table(results: Results) -> pd.DataFrame:
     progress = results.train.groupby("run_id")[["step", "loss", "steps_per_s"]].last()
     table = table.join(progress).join(_latest_metrics(results))
     table["step"] = table["step"].fillna(0).astype("int64")
+    if (table["patch"] == 0).all():  # all of a trainer of one's own, which has no blocks and patches
+        unknown = [name for name in ("params", "tokens", "gmacs", "batch") if table[name].isna().all()]
+        table = table.drop(columns=["size", "patch", "block", *unknown])
     return table.reset_index()
 
 

@@ -3,7 +3,8 @@
 How a metric is measured is `dit_grid.experiments`; a metric that is not listed here still plots, under its own name.
 """
 
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 
@@ -32,11 +33,28 @@ _KNOWN = {
 }
 
 
+_OWN: dict[str, Metric] = {}
+"""Metrics of people's own trainers, as the specs of the stores that were read declare them."""
+
+
+def declare(specs: Iterable[object]) -> None:
+    """Read how metrics of one's own are to be read from the `metrics:` of specs, given as JSON."""
+    for spec in set(filter(None, specs)):
+        for name, said in (json.loads(str(spec)).get("metrics") or {}).items():
+            _OWN[name] = Metric(name, name, said.get("better") != "higher", said.get("scale") == "log")
+
+
 def metric_named(name: str) -> Metric:
     """The record of a metric; an unknown name is its own label, and lower is taken to be better."""
-    return _KNOWN.get(name, Metric(name, name))
+    return _KNOWN.get(name) or _OWN.get(name) or Metric(name, name)
 
 
 def main_metric(present: Collection[str]) -> str | None:
-    """The metric of those measured that a scaling law is fitted to: fid, else fd_conv, else heldout_loss, else None."""
-    return next((name for name in ("fid", "fd_conv", "heldout_loss") if name in present), None)
+    """The metric of those measured that a scaling law is fitted to: fid, else fd_conv, else heldout_loss.
+
+    Else one of a trainer's own: of those that span decades, else of those where lower is better, the first by name;
+    None where there is none.
+    """
+    own = sorted(map(metric_named, set(present) - set(_KNOWN)), key=lambda m: (not m.log, not m.lower_is_better, m.name))
+    ranked = ("fid", "fd_conv", "heldout_loss", *(metric.name for metric in own))
+    return next((name for name in ranked if name in present), None)

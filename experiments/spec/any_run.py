@@ -51,7 +51,7 @@ def step_macs(run: AnyRun) -> int:
 def columns(run: AnyRun) -> dict[str, object]:
     """Return what the run is, as the columns of `records.RUNS` have it; of one's own trainer some are null."""
     known = costs(run)
-    shared = {
+    shared: dict[str, object] = {
         "run_id": run.id, "model": run.model.name, "size": run.model.size, "batch": run.train.batch,
         "steps": run.train.steps, "seed": run.seed, "params": known.params, "tokens": known.tokens,
         "forward_macs": known.forward_macs, "spec": json.dumps(stored(run), sort_keys=True),
@@ -81,7 +81,5 @@ def shortened(run: AnyRun, steps: int, window: int) -> AnyRun:
     execution = run.execution.model_copy(update={"checkpoint_every": steps, "keep_checkpoints": 1, "evaluate_on": None})
     changed: dict[str, Any] = {"train": train, "execution": execution, "seed": run.seed}
     if isinstance(run, RunSpec):
-        changed["evaluate"] = run.evaluate.model_copy(
-            update={"every": steps, "settings": tuple[EvalSetting, ...]()}
-        )
+        changed["evaluate"] = run.evaluate.model_copy(update={"every": steps, "settings": tuple[EvalSetting, ...]()})
     return type(run).model_validate(run.model_copy(update=changed).model_dump())

@@ -78,6 +78,11 @@ class ExperimentSpec(Record):
     file: str = ""
     groups: tuple[str, ...] = ()
 
+    @property
+    def networks(self) -> tuple[RunSpec, ...]:
+        """Those of the runs that train our own network; the others have a trainer of their own."""
+        return tuple(run for run in self.runs if isinstance(run, RunSpec))
+
 
 def load_spec(path: str | Path, groups: Iterable[str] = ()) -> ExperimentSpec:
     """Return the spec in the YAML file, its grid expanded and the named groups of extra runs added.
@@ -271,7 +276,6 @@ def _laid(base: Located, choice: Iterable[tuple[str, Located]]) -> Located:
     for dotted, value in choice:
         base = base.merged(value.nested(dotted))
     return base
-
 
 
 def _own_name(config: dict[str, Any], varied: Iterable[str]) -> str:

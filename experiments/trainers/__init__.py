@@ -1,6 +1,6 @@
 """Any trainer: a function or a program of somebody's own, in any framework, as one run of a grid.
 
-`client` is what it imports, `attempt` what executes it: a process of its own, spoken to over a socket (docs/trainers.md).
+`client` is what it imports, `attempt` what executes it: a process spoken to over a socket (docs/trainers.md).
 What such a run is asked for is `spec`; our own trainer is `running`.
 """
 

@@ -30,7 +30,7 @@ DONE, INTERRUPTED, FAILED = "done", "interrupted", "failed"
 
 
 class Ended(NamedTuple):
-    """How the attempt ended: done, interrupted, or a failure's class with its message; `step` is its newest checkpoint."""
+    """How the attempt ended: done, interrupted, or a failure's class and message; `step` is its newest checkpoint."""
 
     outcome: str
     step: int
@@ -38,7 +38,7 @@ class Ended(NamedTuple):
 
 
 def train(run: TrainerRun, context: Context) -> Ended:
-    """Execute one attempt and record how it ended; a failure is an outcome. Raises only what happens before it began."""
+    """Execute one attempt and record how it ended; a failure is an outcome. Raises what happens before it began."""
     if context.rank:
         return _followed(run, context)
     step, resumed, damaged = newest_whole(context.store, run.id)
@@ -90,7 +90,7 @@ def _executed(
                     program.close()
                     break
             line.drain()
-            return code or 0, program.errors(), stopping
+            return code or 0, program.errors(), stopping or recorder.stopping
 
 
 def _greeting(run: TrainerRun, attempt: Attempt) -> dict[str, Any]:

@@ -17,7 +17,7 @@ def function_named(name: str) -> Callable[..., Any]:
     found = getattr(importlib.import_module(module), attribute, None)
     if not callable(found):
         raise ImportError(f"module {module!r} has no function {attribute!r}")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def main(arguments: list[str]) -> None:

@@ -18,7 +18,7 @@ def newest_whole(store: Store, run_id: str) -> tuple[int, int | None, tuple[str,
 
     With it a line about each newer one that is damaged.
     """
-    damaged = []
+    damaged = list[str]()
     for step, attempt in reversed(live_checkpoints(store, run_id)):
         problem = damage(store.files, run_id, attempt, step)
         if problem is None:

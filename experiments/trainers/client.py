@@ -8,6 +8,7 @@ JSON lines over the Unix socket that DIT_GRID_RUN names; docs/trainers.md descri
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import math
 import os
@@ -56,7 +57,7 @@ class Run:
         self._received = b""
         self._answers: list[Any] = []
         self._columns: frozenset[str] = frozenset()
-        self._stop = self._catches = False
+        self._stop = self._catches = self._terminated = False
         self._refused = ""
         self._logged = self._last = -1
         self._steps = 0
@@ -116,6 +117,10 @@ class Run:
                 self._catch_sigterm()
             if not self._stop and time.perf_counter() - self._looked > LOOK_S:
                 self._receive()
+            if self._terminated and not self._stop:
+                self._stop = True
+                if self.rank == 0:
+                    self._add({"do": "stopping"}, 0.0)
             return self._stop
 
     def log(self, step: int, **values: Any) -> None:
@@ -251,10 +256,8 @@ class Run:
 
     def _at_exit(self) -> None:
         if self._pid == os.getpid():
-            try:
+            with contextlib.suppress(RunError):
                 self._send()
-            except RunError:
-                pass
 
     def _add(self, message: dict[str, Any], now: float) -> None:
         """Put a message on its way; with a time, in company."""
@@ -319,7 +322,7 @@ class Run:
             signal.signal(signal.SIGTERM, self._on_sigterm)
 
     def _on_sigterm(self, *_: Any) -> None:
-        self._stop = True
+        self._terminated = True  # told when the trainer next asks; a handler may come in the middle of anything
 
 
 current_run = Run()

@@ -18,13 +18,14 @@ TEMPORARY = 75
 NOT_FOUND = 127
 
 _OUT_OF_MEMORY = re.compile(
-    r"OutOfMemoryError|out of memory|RESOURCE_EXHAUSTED|\bMemoryError\b|can't allocate memory|CUBLAS_STATUS_ALLOC_FAILED"
-    r"|CUDNN_STATUS_ALLOC_FAILED|not enough memory|Cannot allocate memory|Unable to allocate",
+    r"OutOfMemoryError|out of memory|RESOURCE_EXHAUSTED|\bMemoryError\b|can't allocate memory"
+    r"|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED|not enough memory|Cannot allocate memory"
+    r"|Unable to allocate",
     re.IGNORECASE,
 )
 """torch's on CUDA, ROCm, MPS and CPU, jax's, numpy's, CUDA's libraries', the operating system's."""
 
-_RAISED = re.compile(r"^(?:\[rank\d+\]: ?)?([A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit|Warning)\b.*)", re.MULTILINE)
+_RAISED = re.compile(r"^(?:\[rank\d+\]: ?)?([A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)\b.*)", re.MULTILINE)
 
 _OF_THE_LAUNCHER = "ChildFailedError"
 """What torchrun raises after the process that failed has said why."""

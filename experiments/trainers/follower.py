@@ -22,6 +22,7 @@ class Follower:
     def __init__(self, store: Store, attempt: Attempt, resumed: int | None) -> None:
         self.checkpoints = OwnCheckpoints(store, attempt, resumed, keep=0)
         self.failure: tuple[str, str] | None = None
+        self.stopping = False
 
     def take(self, message: Mapping[str, Any]) -> Any:
         """Return the answer to a message; rows are rank 0's."""

@@ -20,13 +20,13 @@ from dit_grid.experiments.training.context import Context, Progress
 from dit_grid.experiments.training.failures import BAD_INPUT, NAN, classify
 from dit_grid.model import accounting
 
-COLUMNS = tuple(
-    column.name for column in TRAIN.columns if column.name not in (*TRAIN.key, "attempt", "wall_unix_s")
-)
+COLUMNS = tuple(column.name for column in TRAIN.columns if column.name not in (*TRAIN.key, "attempt", "wall_unix_s"))
 """What `log` takes."""
 
 MEASURED_BY = tuple(name for name in SETTINGS if name not in ("metric", "code_sha256"))
 """What `evaluate` takes beside metrics: how they were measured."""
+
+MESSAGES = ("log", "evaluate", "folder", "commit", "activity", "stopping", "fail")
 
 ROWS_PER_FLUSH = 20_000
 REPORT_EVERY_S = 0.5
@@ -49,6 +49,7 @@ class Recorder:
         self.writer = context.store.writer(attempt, rows_per_flush=ROWS_PER_FLUSH, flush_s=run.execution.flush_s)
         self.reached = self.logged = self.committed = attempt.resume_step
         self.failure: tuple[str, str] | None = None
+        self.stopping = False
         self.metrics: dict[str, float] = {}
         self.newest: dict[str, float | None] = {}
         self._measured: set[tuple[int, str, str]] = set()
@@ -101,10 +102,12 @@ class Recorder:
                 return self._commit(self._step(message, self.attempt.resume_step))
             case "activity":
                 self.report(str(message.get("activity")))
+            case "stopping":
+                self.stopping = True
             case "fail":
                 self.fail(str(message.get("class")), str(message.get("message")))
             case unknown:
-                raise RefusedError(f"unknown message {unknown!r}; known: log, evaluate, folder, commit, activity, fail")
+                raise RefusedError(f"unknown message {unknown!r}; known: {', '.join(MESSAGES)}")
         return None
 
     def _log(self, row: dict[str, Any]) -> None:

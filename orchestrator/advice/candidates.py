@@ -4,10 +4,12 @@ What they would teach is `dit_grid.analysis.forecasting.design`; nothing is star
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from dit_grid.experiments.spec import ExperimentSpec, RunSpec
+from dit_grid.experiments.spec import AnyRun, ExperimentSpec, RunSpec
+from dit_grid.experiments.spec.trainer import TrainerRun
 from dit_grid.model import accounting
+from dit_grid.orchestrator.control.errors import RequestError
 from dit_grid.orchestrator.planning.calibrate import measured_speeds
 from dit_grid.orchestrator.planning.plan import PlanRow, plan
 
@@ -17,22 +19,31 @@ if TYPE_CHECKING:
     from dit_grid.analysis import Results
 
 
-def spec_frame(spec: ExperimentSpec, runs: Iterable[RunSpec]) -> "pd.DataFrame":
+Some = TypeVar("Some", RunSpec, TrainerRun)
+
+
+def spec_frame(spec: ExperimentSpec, runs: Iterable[AnyRun]) -> "pd.DataFrame":
     """Return a row a run with the columns of `Results.runs`, as the store will hold it; costs from `accounting`."""
     import pandas as pd
 
+    from dit_grid.analysis.results.frames import COUNTS, numbered
     from dit_grid.orchestrator.planning.work import run_row
 
     rows = [run_row(spec, run) for run in runs]
-    return pd.DataFrame([row | {"run_seed": row["seed"], "gmacs": row["forward_macs"] / 1e9} for row in rows])  # type: ignore[operator]
+    names = list(dict.fromkeys((*(name for row in rows[:1] for name in row), *COUNTS, "patch")))
+    frame = pd.DataFrame(rows).reindex(columns=names)
+    frame = numbered(frame).assign(run_seed=frame["seed"])
+    return frame.assign(gmacs=frame["forward_macs"] / 1e9)
 
 
 def in_family(frame: "pd.DataFrame", results: "Results", points: "pd.DataFrame") -> "pd.DataFrame":
     """Return the rows that belong to the law with these points: runs of another block or length tell nothing."""
-    from dit_grid.analysis.results.families import FAMILY
+    from dit_grid.analysis.results.families import FAMILY, is_same
 
-    family = results.runs[results.runs["model"].isin(points["model"])][list(FAMILY)].mode()
-    return frame[(frame[list(FAMILY)] == family.iloc[0]).all(axis=1)] if len(family) else frame
+    family = results.runs[results.runs["model"].isin(points["model"])][list(FAMILY)].mode(dropna=False)
+    for column in FAMILY if len(family) else ():
+        frame = frame[is_same(frame[column], family[column].iloc[0])]
+    return frame
 
 
 def run_like(template: RunSpec, row: Mapping[str, Any]) -> RunSpec:
@@ -41,31 +52,36 @@ def run_like(template: RunSpec, row: Mapping[str, Any]) -> RunSpec:
     return changed(template, model=template.model.model_dump() | network | {"size": row["size"]})
 
 
-def changed(run: RunSpec, **fields: Any) -> RunSpec:
+def changed(run: Some, **fields: Any) -> Some:
     """Return the run with other fields, checked again; `model_copy` would keep the id that was reckoned before."""
-    return RunSpec.model_validate(run.model_dump() | fields)
+    return type(run).model_validate(run.model_dump() | fields)
 
 
 def template_for(spec: ExperimentSpec, row: Mapping[str, Any]) -> RunSpec:
     """Return the run of the spec, of the row's block, batch and steps, that is nearest to the row in compute."""
-    same = [run for run in spec.runs if (run.train.batch, run.train.steps) == (row["batch"], row["steps"])]
-    same = [run for run in same if run.model.block == row["block"]] or same or list(spec.runs)
+    same = [run for run in spec.networks if (run.train.batch, run.train.steps) == (row["batch"], row["steps"])]
+    same = [run for run in same if run.model.block == row["block"]] or same or list(spec.networks)
     return min(same, key=lambda run: abs(accounting.forward_macs(run.network) - row["forward_macs"]))
 
 
-def named_runs(spec: ExperimentSpec, rows: "pd.DataFrame") -> list[RunSpec]:
-    """Return a run of the spec's kind for each row of `named_models`; a cell of the spec is that very run."""
+def named_runs(spec: ExperimentSpec, rows: "pd.DataFrame") -> list[AnyRun]:
+    """Return a run of the spec's kind for each row of `named_models`; a cell of the spec is that very run.
+
+    Raises RequestError where the spec has only trainers of its own, whose models outside it nobody can make up.
+    """
+    if not spec.networks:
+        raise RequestError("--models: names no model of a trainer of your own; add a run of it to the spec's grid")
     known = {run.model.name: run for run in spec.runs}
     return [known.get(row["model"]) or run_like(template_for(spec, row), row) for row in rows.to_dict("records")]  # type: ignore[arg-type]
 
 
-def next_seeds(runs: Sequence[RunSpec], measured: Mapping[str, Sequence[int]]) -> list[RunSpec]:
+def next_seeds(runs: Sequence[AnyRun], measured: Mapping[str, Sequence[int]]) -> list[AnyRun]:
     """Return for each model that was measured (model -> its seeds) its run with the next seed up."""
     first = {run.model.name: run for run in reversed(runs)}
     return [changed(first[model], seed=max(seeds) + 1) for model, seeds in measured.items() if model in first]
 
 
-def priced(spec: ExperimentSpec, runs: Sequence[RunSpec]) -> list[PlanRow]:
+def priced(spec: ExperimentSpec, runs: Sequence[AnyRun]) -> list[PlanRow]:
     """Return what each run costs by the spec's prices, at speeds measured for it or for another seed of it, if any."""
     everything = {run.id: run for run in [*spec.runs, *runs]}
     asked = spec.model_copy(update={"runs": tuple(everything.values())})
@@ -77,8 +93,10 @@ def priced(spec: ExperimentSpec, runs: Sequence[RunSpec]) -> list[PlanRow]:
     )
 
 
-def _work(run: RunSpec) -> str:
+def _work(run: AnyRun) -> str:
     """What a step of the run computes, and on what: equal for seeds of one model."""
+    if isinstance(run, TrainerRun):
+        return f"{run.trainer} {run.config} {run.execution.resources}"
     return f"{run.network} {run.train.batch} {run.train.dtype} {run.execution.resources}"
 
 

@@ -65,10 +65,7 @@ def adviser(spec: ExperimentSpec, store: Store) -> Callable[[], Sequence[Reorder
     if spec.until is None:
         return lambda: ()
     wanted, said = spec.until, [Reordered(0.0)]
-    work = {
-        run.id: step_macs(run) * run.train.steps + evaluation_macs(run)
-        for run in spec.runs
-    }
+    work = {run.id: step_macs(run) * run.train.steps + evaluation_macs(run) for run in spec.runs}
     policy = until(wanted.target, work, wanted.metric)
 
     def advise() -> Sequence[Reordered]:

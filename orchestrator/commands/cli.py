@@ -326,9 +326,10 @@ def _parameter_table(spec: "ExperimentSpec", model: str) -> str:
     from dit_grid.model import DiT
     from dit_grid.orchestrator.control.errors import RequestError
 
-    networks = {run.model.name: run.network for run in spec.runs}
+    networks = {run.model.name: run.network for run in spec.networks}
     if model not in networks:
-        raise RequestError(f"{spec.file} has no model {model!r}; it has {', '.join(networks)}")
+        there = ", ".join(networks) or "trainers of its own alone, whose parameters only they know"
+        raise RequestError(f"{spec.file} has no model {model!r}; it has {there}")
     shapes = nnx.eval_shape(lambda: nnx.state(DiT(networks[model], nnx.Rngs(0)), nnx.Param))
     return get_parameter_overview(nnx.to_pure_dict(shapes), include_stats=False)
 

@@ -13,7 +13,7 @@ from dit_grid.experiments.running.owed_evaluations import (
     jobs_of,
     lacking,
 )
-from dit_grid.experiments.spec import AnyRun, ExperimentSpec, PriceSpec
+from dit_grid.experiments.spec import AnyRun, ExperimentSpec, PriceSpec, RunSpec
 from dit_grid.experiments.spec.any_run import columns, step_macs
 from dit_grid.experiments.store import NotAStoreError, RunState, Store
 from dit_grid.experiments.training.context import code_sha256
@@ -52,7 +52,12 @@ def unfinished(spec: ExperimentSpec) -> list[AnyRun]:
     owed = {run.id: evaluation_steps(run) for run in apart}
     if store is not None and begun:
         owed |= lacking(store, begun)
-    return [job for run in left for job in (run, *(evaluation_job(run, step) for step in owed.get(run.id, ())))]
+    return [job for run in left for job in (run, *_jobs(run, owed.get(run.id, ())))]
+
+
+def _jobs(run: AnyRun, steps: Sequence[int]) -> list[EvaluationJob]:
+    """The jobs that measure the run's checkpoints; a trainer of one's own measures itself."""
+    return [evaluation_job(run, step) for step in steps] if isinstance(run, RunSpec) else []
 
 
 def _is_trained(states: Mapping[str, RunState], run_id: str) -> bool:

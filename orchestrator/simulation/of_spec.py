@@ -47,7 +47,7 @@ def campaign(
 ) -> Campaign:  # fmt: skip
     """Return the spec's campaign on so many slices of each type, and cores and GPUs (`pools`)."""
     rows = {row.run_id: row for row in plan(spec, speeds)}
-    jobs = [evaluation_job(run, s) for run in spec.runs if run.execution.evaluate_on for s in evaluation_steps(run)]
+    jobs = [evaluation_job(run, s) for run in spec.networks if run.execution.evaluate_on for s in evaluation_steps(run)]
     _check(spec.runs, jobs, rows, {**slices, **pools})
     paces = {run.id: _pace(run, rows[run.id]) for run in spec.runs}
     runs = [
