@@ -33,12 +33,12 @@ def train(run):
 
 def stumble(run, wrong, step):
     """Do what the config says goes wrong, once half of the steps are done."""
-    if step != run.steps // 2 + 3 and wrong != "back":
+    if step != run.steps // 2 + 3:
         return
     if wrong == "nan":
         run.log(step, loss=float("nan"))
-    elif wrong == "back" and step == run.steps // 2:
-        run.log(step, loss=1.0)
+    elif wrong == "back":
+        run.log(step - 3, loss=1.0)
     elif wrong == "text":
         run.evaluate(step, distance="low")
     elif wrong == "column":

@@ -55,6 +55,8 @@ def main_metric(present: Collection[str]) -> str | None:
     Else one of a trainer's own: of those that span decades, else of those where lower is better, the first by name;
     None where there is none.
     """
-    own = sorted(map(metric_named, set(present) - set(_KNOWN)), key=lambda m: (not m.log, not m.lower_is_better, m.name))
+    own = sorted(
+        map(metric_named, set(present) - set(_KNOWN)), key=lambda m: (not m.log, not m.lower_is_better, m.name)
+    )
     ranked = ("fid", "fd_conv", "heldout_loss", *(metric.name for metric in own))
     return next((name for name in ranked if name in present), None)

@@ -23,6 +23,7 @@ from dit_grid.orchestrator.commands.sample import COMMANDS as SAMPLE_COMMANDS
 from dit_grid.orchestrator.commands.sentinel import COMMANDS as SENTINEL_COMMANDS
 from dit_grid.orchestrator.commands.simulate import COMMANDS as SIMULATE_COMMANDS
 from dit_grid.orchestrator.commands.store import store_group
+from dit_grid.orchestrator.commands.trainer_client import COMMANDS as TRAINER_COMMANDS
 from dit_grid.orchestrator.control.errors import ClusterLostError
 
 if TYPE_CHECKING:
@@ -262,6 +263,7 @@ for commands in (
     SAMPLE_COMMANDS,
     SENTINEL_COMMANDS,
     SIMULATE_COMMANDS,
+    TRAINER_COMMANDS,
 ):
     for command in commands:
         cli.add_command(command)

@@ -238,7 +238,9 @@ def _print_table(found: "Forecast", rows: list[dict[str, Any]]) -> None:
     for line in found.heading():
         click.echo(line)
     measured = any(row["observed"] is not None for row in rows)
-    shown = [row | {"params_m": _times(row["params"], 1e-6), "train_tmacs": _times(row["train_gmacs"], 1e-3)} for row in rows]
+    shown = [
+        row | {"params_m": _times(row["params"], 1e-6), "train_tmacs": _times(row["train_gmacs"], 1e-3)} for row in rows
+    ]
     for row in shown:
         row["error"] = (
             f"{100 * (row['predicted'] / row['observed'] - 1):+.1f} %" if row["observed"] is not None else None

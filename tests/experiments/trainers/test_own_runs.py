@@ -111,7 +111,7 @@ def test_a_program_gets_its_settings_on_its_command_line_and_its_output_is_kept(
     ("wrong", "outcome", "words"),
     [
         ("nan", "nan", "log of step 23: loss is nan, not finite"),
-        ("back", "bad-input", "log: step 20 went back; row 20 was written already, and steps must grow"),
+        ("back", "bad-input", "log: step 20 went back; row 22 was written already, and steps must grow"),
         ("text", "bad-input", "evaluate of step 23: distance is 'low', not a number"),
         ("column", "bad-input", "log of step 23: no column 'perplexity'; it takes"),
         ("empty", "bad-input", "commit: checkpoint_folder(23) holds no file"),
