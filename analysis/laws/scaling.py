@@ -130,10 +130,10 @@ def _points(rows: pd.DataFrame, log_y: bool) -> pd.DataFrame:
     """A row a model: `value` (mean over seeds), `seeds`, and `spread`, the largest over the smallest seed."""
     to, back = (np.log, np.exp) if log_y else (np.asarray, np.asarray)
     groups = rows.groupby(list(POINT), dropna=False)["value"]
-    points = groups.agg(
+    found = groups.agg(
         value=lambda v: float(back(np.mean(to(v)))), seeds="size", spread=lambda v: float(v.max() / v.min())
     )
-    points = points.reset_index()
+    points = found.reset_index()
     if points["gmacs"].isna().any():
         points["train_gmacs"] = points["model"].map(rows.groupby("model")["train_gmacs"].mean())
     return in_grid_order(points)

@@ -32,7 +32,7 @@ def main():
     for update in range(state["update"] + 1, asked.updates + 1):
         chosen = np.random.default_rng([asked.seed, update]).integers(1500, size=32)
         guessed = (features[chosen] @ weights).argmax(1)
-        for row, label, guess in zip(features[chosen], labels[chosen], guessed):
+        for row, label, guess in zip(features[chosen], labels[chosen], guessed, strict=True):
             if label != guess:
                 weights[:, label] += row
                 weights[:, guess] -= row

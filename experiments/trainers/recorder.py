@@ -93,7 +93,9 @@ class Recorder:
     def _take(self, message: Mapping[str, Any]) -> Any:
         match message.get("do"):
             case "log":
-                self._log({name: value for name, value in message.items() if name != "do"})
+                row = dict(message)
+                del row["do"]
+                self._log(row)
             case "evaluate":
                 self._evaluate(message)
             case "folder":

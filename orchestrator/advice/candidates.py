@@ -4,7 +4,7 @@ What they would teach is `dit_grid.analysis.forecasting.design`; nothing is star
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from dit_grid.experiments.spec import AnyRun, ExperimentSpec, RunSpec
 from dit_grid.experiments.spec.trainer import TrainerRun
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dit_grid.analysis import Results
 
 
-Some = TypeVar("Some", RunSpec, TrainerRun)
+Some = TypeVar("Some", bound=AnyRun)
 
 
 def spec_frame(spec: ExperimentSpec, runs: Iterable[AnyRun]) -> "pd.DataFrame":
@@ -54,7 +54,7 @@ def run_like(template: RunSpec, row: Mapping[str, Any]) -> RunSpec:
 
 def changed(run: Some, **fields: Any) -> Some:
     """Return the run with other fields, checked again; `model_copy` would keep the id that was reckoned before."""
-    return type(run).model_validate(run.model_dump() | fields)
+    return cast(Some, type(run).model_validate(run.model_dump() | fields))
 
 
 def template_for(spec: ExperimentSpec, row: Mapping[str, Any]) -> RunSpec:

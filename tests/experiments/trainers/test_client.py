@@ -70,12 +70,11 @@ def test_rows_arrive_in_order_and_before_what_is_asked_after_them(spoken):
 
 
 def test_a_refused_row_is_said_at_the_next_call_and_a_refused_question_at_once(spoken):
-    run, _, line = spoken
+    run, _, _ = spoken
     with pytest.raises(client.RunError, match="not that one"):
         run.commit(66)
     run.log(66, loss=1.0)
-    line_is_read = run.checkpoint_folder(70)  # the refusal was written before this answer
-    assert str(line_is_read) == "/there"
+    run.checkpoint_folder(70)  # the refusal was written before this answer
     with pytest.raises(client.RunError, match="not that one"):
         run.log(71, loss=1.0)
 
@@ -139,5 +138,6 @@ def test_ends_have_their_class(code, errors, kind):
 
 
 def test_last_words_keep_the_cause_of_a_chained_error():
-    chained = f"noise\n{TRACEBACK}KeyError: 1\n\nDuring handling of the above exception, another exception occurred:\n\n"
-    assert last_words(chained + TRACEBACK + "ValueError: 2") == (chained + TRACEBACK + "ValueError: 2")[6:]
+    between = "\n\nDuring handling of the above exception, another exception occurred:\n\n"
+    chained = f"{TRACEBACK}KeyError: 1{between}{TRACEBACK}ValueError: 2"
+    assert last_words(f"noise\n{chained}") == chained

@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
-from dit_grid.experiments.store import Store
+from dit_grid.experiments.store import Attempt, Store
 from dit_grid.experiments.trainers.attempt import train
 from dit_grid.experiments.training.checkpoint_list import live_checkpoints
-from dit_grid.experiments.training.context import Context
+from dit_grid.experiments.training.context import Context, Progress
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def nameless(found):
 
 
 def test_every_row_is_there_with_its_speed_and_the_run_is_done(store, toy):
-    seen = []
+    seen: list[Progress] = []
     run = toy()
     ended = train(run, Context(store, report=seen.append))
     assert (ended.outcome, ended.step) == ("done", 40)
@@ -76,7 +76,7 @@ def test_rows_reach_the_store_before_the_mark_that_covers_them(store, toy):
 
 def test_a_stop_comes_after_a_checkpoint_and_the_run_goes_on_from_there(store, toy, numbers, whole):
     run = toy(sleep=0.02)
-    asked = []
+    asked: list[Progress] = []
     ended = train(run, Context(store, asked.append, lambda: len(asked) > 1))
     assert ended.outcome == "interrupted"
     assert 0 < ended.step < 40
@@ -138,7 +138,7 @@ def test_what_goes_wrong_has_its_class_and_one_line(store, toy, wrong, outcome, 
 
 def test_a_run_that_was_replaced_commits_nothing_more(store, toy):
     run = toy(sleep=0.02)
-    begun = []
+    begun: list[Attempt] = []
 
     def replace(progress):
         if not begun and progress.step:

@@ -47,7 +47,7 @@ def written(folder, trainer="toy_trainer:train", sleep=0.0, more=""):
 
 def said(*arguments):
     command = [sys.executable, "-m", "dit_grid.orchestrator", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=400)
+    return subprocess.run(command, capture_output=True, text=True, timeout=900)
 
 
 def numbers(store):
@@ -56,7 +56,7 @@ def numbers(store):
     return sorted(map(str, train)), sorted(map(str, evals))
 
 
-def wait_for(condition, seconds=240):
+def wait_for(condition, seconds=400):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -95,7 +95,7 @@ def test_results_status_law_and_plan_know_it(here):
 
 def test_a_launch_that_is_killed_everywhere_ends_with_the_same_numbers(here, ray_folder, tmp_path):
     """A trainer is killed, then a worker, then the driver; nothing of the killed is left, and no number differs."""
-    path = written(tmp_path / "there", sleep=0.05)
+    path = written(tmp_path / "there", sleep=0.1)
     command = [sys.executable, "-m", "dit_grid.orchestrator", "launch", str(path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     where = str(tmp_path / "there" / "store")
