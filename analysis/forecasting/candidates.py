@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from dit_grid.analysis.results.families import FAMILY
+from dit_grid.analysis.results.families import FAMILY, is_same
 from dit_grid.analysis.results.frames import Results
 from dit_grid.model import accounting
 from dit_grid.model.config import SIZES, ConfigError, DiTConfig
@@ -38,8 +39,13 @@ def named_models(names: Iterable[str], results: Results) -> pd.DataFrame:
     runs = results.runs
     if runs.empty:
         raise UnknownModelError(f"{results.where or 'these results'}: no runs, so no family to put a model in")
-    family = runs[list(FAMILY)].mode().iloc[0]
-    inside = runs[(runs[list(FAMILY)] == family).all(axis=1)]
+    family = runs[list(FAMILY)].mode(dropna=False).iloc[0]
+    inside = runs[np.logical_and.reduce([is_same(runs[column], family[column]) for column in FAMILY])]
+    if (inside["patch"] == 0).all() and (unknown := set(names) - set(inside["model"])):
+        raise UnknownModelError(
+            f"model {sorted(unknown)[0]!r}: these runs have a trainer of their own, which alone knows its models; "
+            f"name one of {', '.join(dict.fromkeys(inside['model']))}, or add it to the spec's grid"
+        )
     shapes = {row["size"]: (row["width"], row["depth"], row["heads"]) for row in inside.to_dict("records")}
     known = {row["model"]: row for row in inside.to_dict("records")}
     like = {str(column): value for column, value in inside.iloc[0].items()}

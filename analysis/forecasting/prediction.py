@@ -14,7 +14,7 @@ from dit_grid.analysis.fits import FORMS, CannotFitError, FitResult, compare
 from dit_grid.analysis.fits.comparison import AnyLaw
 from dit_grid.analysis.laws.scaling import ScalingLaw, law
 from dit_grid.analysis.results.families import FAMILY
-from dit_grid.analysis.results.frames import Results
+from dit_grid.analysis.results.frames import Results, own_update_gmacs
 from dit_grid.model.accounting import TRAINING_FORWARDS
 
 CANDIDATE = ["model", "size", "patch", "params", "tokens", "gmacs", "batch", "steps"]
@@ -98,6 +98,9 @@ def forecast(
         raise CannotFitError(f"no form can predict all of {', '.join(asked['model'])} from {len(points)} models")
     predicted = best.predict(asked).rename(columns={"mean": "predicted"})
     train_gmacs = TRAINING_FORWARDS * asked["batch"] * asked["steps"] * asked["gmacs"]
+    if "spec" in asked:
+        said = own_update_gmacs(asked) * asked["steps"]
+        train_gmacs = train_gmacs.where(said.isna(), said)
     table = asked[CANDIDATE].assign(train_gmacs=train_gmacs).join(predicted)
     table = table.assign(decades=_decades(table, points), observed=asked["model"].map(measured))
     return Forecast(metric, table.drop(columns="extrapolation"), best, scores, by_form, results.where)

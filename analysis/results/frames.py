@@ -98,10 +98,14 @@ def numbered(runs: pd.DataFrame) -> pd.DataFrame:
     return runs.assign(**unknown)
 
 
-def _own_gmacs_a_step(spec: object, steps: int) -> float:
-    """Training GMACs of an update by what the spec of one's own trainer says; NaN where it says nothing."""
-    total = (json.loads(spec).get("cost") or {}).get("train_gmacs") if isinstance(spec, str) and spec else None
-    return float("nan") if total is None else total / steps
+def own_update_gmacs(runs: pd.DataFrame) -> "pd.Series[float]":
+    """Training GMACs of an update of each run, where the spec of one's own trainer says them; else NaN."""
+
+    def said(spec: object) -> float:
+        cost = json.loads(spec).get("cost") if isinstance(spec, str) and spec else None
+        return float((cost or {}).get("train_gmacs") or "nan")
+
+    return pd.Series([said(spec) for spec in runs["spec"]], runs.index, dtype=float) / runs["steps"]
 
 
 def _recipe(spec: object) -> str:
@@ -124,8 +128,7 @@ def in_grid_order(frame: pd.DataFrame) -> pd.DataFrame:
 def _with_costs(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     joined = rows.merge(runs[["run_id", *RUN_FACTS]], on="run_id").sort_values(["run_id", "step"], kind="stable")
     train_gmacs = TRAINING_FORWARDS * joined["batch"] * joined["step"] * joined["gmacs"]
-    own = {run["run_id"]: _own_gmacs_a_step(run["spec"], run["steps"]) for run in runs.to_dict("records")}
-    said = joined["run_id"].map(own)
+    said = joined["run_id"].map(dict(zip(runs["run_id"], own_update_gmacs(runs), strict=True)))
     train_gmacs = train_gmacs.where(said.isna(), said * joined["step"])
     return joined.assign(train_gmacs=train_gmacs).reset_index(drop=True)
 

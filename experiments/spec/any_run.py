@@ -70,6 +70,12 @@ def stored(run: AnyRun) -> dict[str, Any]:
     return run.identity()
 
 
+def tree(run: AnyRun) -> dict[str, Any]:
+    """Return the run as a spec would write it down."""
+    written = run.model_dump(mode="json", exclude_none=True)
+    return written | {"config": run.config} if isinstance(run, TrainerRun) else written  # where null is a value
+
+
 def run_from(fields: dict[str, Any]) -> AnyRun:
     """Return the run of what `stored`, or a dump of the run, held. Raises ValueError for what is none."""
     return TrainerRun.model_validate(fields) if "trainer" in fields else RunSpec.model_validate(fields)

@@ -100,6 +100,14 @@ def _work(run: AnyRun) -> str:
     return f"{run.network} {run.train.batch} {run.train.dtype} {run.execution.resources}"
 
 
+def _update_macs(runs: "pd.DataFrame") -> "pd.Series[float]":
+    """Multiply-accumulates of an update of each run."""
+    from dit_grid.analysis.results.frames import own_update_gmacs
+
+    said = own_update_gmacs(runs) * 1e9
+    return said.where(said.notna(), accounting.TRAINING_FORWARDS * runs["batch"] * runs["forward_macs"])
+
+
 def hours_as_measured(results: "Results", frame: "pd.DataFrame") -> "list[float | None]":
     """Return hours of training of each row at the MACs a second that the measured run nearest in compute reached.
 
@@ -111,8 +119,8 @@ def hours_as_measured(results: "Results", frame: "pd.DataFrame") -> "list[float 
     runs = results.runs.set_index("run_id").loc[lambda f: f.index.isin(speeds.index)]
     if runs.empty:
         return [None] * len(frame)
-    per_step = accounting.TRAINING_FORWARDS * runs["batch"] * runs["forward_macs"]
+    per_step = _update_macs(runs)
     rates, macs = (speeds[runs.index] * per_step).to_numpy(), np.log(runs["forward_macs"].to_numpy(dtype=float))
     nearest = [int(np.argmin(np.abs(macs - np.log(float(value))))) for value in frame["forward_macs"]]
-    total = accounting.TRAINING_FORWARDS * frame["batch"] * frame["steps"] * frame["forward_macs"]
+    total = _update_macs(frame) * frame["steps"]
     return [float(work) / rates[k] / 3600 for work, k in zip(total, nearest, strict=True)]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from dit_grid.experiments.spec import AnyRun, ExperimentSpec, RunSpec
+from dit_grid.experiments.spec.any_run import tree
 from dit_grid.model import accounting
 from dit_grid.orchestrator.advice.candidates import changed, in_family, named_runs, next_seeds, priced, spec_frame
 from dit_grid.orchestrator.control.errors import RequestError
@@ -231,16 +232,16 @@ def _notes(design: "Design", reached: "Design", bought: "pd.DataFrame", table: "
 
 def spec_yaml(spec: ExperimentSpec, runs: Sequence[AnyRun], comment: str) -> str:
     """Return a spec of exactly these runs, ids unchanged, with the store of `spec`; what all share stands once."""
-    trees = [run.model_dump(mode="json", exclude_none=True) for run in runs]
-    shared = {key: value for key, value in trees[0].items() if all(tree.get(key) == value for tree in trees)}
-    network = {k: v for k, v in trees[0]["model"].items() if all(tree["model"].get(k) == v for tree in trees)}
-    network.pop("size", None)
-    for tree in trees:
+    trees = [tree(run) for run in runs]
+    shared = {key: value for key, value in trees[0].items() if all(one.get(key) == value for one in trees)}
+    models = [one.get("model", {}) for one in trees]
+    network = {k: v for k, v in models[0].items() if k != "size" and all(model.get(k) == v for model in models)}
+    for one in trees:
         for key in shared:
-            tree.pop(key)
-    if "model" not in shared:
-        for tree in trees:
-            tree["model"] = {key: value for key, value in tree["model"].items() if key not in network}
+            one.pop(key)
+    if any("model" in one for one in trees):
+        for one in trees:
+            one["model"] = {key: value for key, value in one["model"].items() if key not in network}
         shared["model"] = network
     head = {"name": spec.name, "store": spec.store, "plan": spec.plan.model_dump(mode="json", exclude_none=True)}
     if cluster := spec.cluster.model_dump(mode="json", exclude_defaults=True):
