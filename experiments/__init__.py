@@ -4,11 +4,19 @@ One process is enough for all of it; many runs on a cluster are `dit_grid.orches
 `dit_grid.analysis`. A trainer of one's own begins with `from dit_grid.experiments import current_run`.
 """
 
-from typing import TYPE_CHECKING
-
-from dit_grid.model.lazy import on_first_use
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dit_grid.experiments.trainers.client import current_run as current_run
 
-__getattr__, __dir__ = on_first_use(__name__)
+
+def __getattr__(name: str) -> Any:
+    from dit_grid.model.lazy import on_first_use  # not before somebody asks: the store is to load no other folder
+
+    return on_first_use(__name__)[0](name)
+
+
+def __dir__() -> list[str]:
+    from dit_grid.model.lazy import on_first_use
+
+    return on_first_use(__name__)[1]()

@@ -155,7 +155,8 @@ def _setting(rows: pd.DataFrame) -> str:
 
 def _monotone(points: pd.DataFrame, lower_is_better: bool) -> dict[int, bool]:
     sign = -1 if lower_is_better else 1
-    by_patch = points.sort_values("params").groupby("patch", sort=False)["value"]
+    by = "params" if points["params"].notna().all() else predictor(points)
+    by_patch = points.sort_values(by).groupby("patch", sort=False)["value"]
     found = {int(str(patch)): bool((sign * np.diff(v) > 0).all()) for patch, v in by_patch if len(v) > 1}
     return dict(sorted(found.items(), reverse=True))
 

@@ -68,9 +68,7 @@ def run_spec(store: Store, run_id: str) -> RunSpec:
         return RunSpec.model_validate_json(held)
     except ValueError as error:
         where = f"{run_id} in {store.paths.root}"
-        raise StoreError(
-            f"{where}: its spec is no network of dit-grid; it was imported, or has a trainer of its own"
-        ) from error
+        raise StoreError(f"{where}: no network of dit-grid; it was imported, or has a trainer of its own") from error
 
 
 def source_of_run(

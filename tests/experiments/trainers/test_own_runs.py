@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 
 import pytest
 
@@ -162,3 +163,19 @@ def test_config_and_its_types_arrive_as_they_were_given(store, toy, tmp_path):
     assert train(run, Context(store)).outcome == "done"
     config = {"width": 2, "deep": {"a": [1, 2.5, None]}, "flag": True}
     assert json.loads((tmp_path / "told.json").read_text()) == [config, 0, 0, 40, 0, 1, False]
+
+
+def test_every_host_of_a_gang_runs_it_and_the_first_writes(store, toy, numbers, whole):
+    run, ends = toy(sleep=0.02), {}
+
+    def host(rank):
+        ends[rank] = train(run, Context(store, rank=rank, world=2, coordinator="here:1234")).outcome
+
+    hosts = [threading.Thread(target=host, args=(rank,)) for rank in range(2)]
+    for thread in hosts:
+        thread.start()
+    for thread in hosts:
+        thread.join(120)
+    assert ends == {0: "done", 1: "done"}
+    assert len(store.attempts(run.id)) == 1
+    assert nameless(numbers(store)) == whole

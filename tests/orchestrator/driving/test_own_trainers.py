@@ -16,6 +16,7 @@ from dit_grid.experiments.store import Store
 from dit_grid.orchestrator.backends.contract import InProcess
 from dit_grid.orchestrator.core import Phase
 from dit_grid.orchestrator.driving.loop import drive
+from dit_grid.orchestrator.planning.calibrate import calibration, measured_speeds
 from dit_grid.orchestrator.planning.work import record_runs, unfinished
 
 TOY = Path(__file__).parents[2] / "toy_trainer.py"
@@ -91,6 +92,18 @@ def test_results_status_law_and_plan_know_it(here):
     plan = json.loads(said("plan", path, "--json").stdout)
     assert all(row["steps_per_s"] > 0 and row["speed_from"] == "measured" for row in plan)
     assert [row["train_gmacs"] for row in plan] == pytest.approx([0.24, 0.48, 0.96, 1.92])
+
+
+def test_speeds_are_measured_by_a_few_steps_of_the_trainer_itself(tmp_path):
+    spec = load_spec(written(tmp_path))
+    short = calibration(spec)
+    store = Store.create(short.store)
+    record_runs(short, store)
+    assert drive(unfinished(short), store, InProcess(store)).finished
+    speeds = measured_speeds(spec)
+    assert speeds.keys() == {run.id for run in spec.runs}
+    assert all(speed.steps_per_s > 0 for speed in speeds.values())
+    assert len(unfinished(spec)) == 4  # nothing of the grid itself has begun
 
 
 def test_a_launch_that_is_killed_everywhere_ends_with_the_same_numbers(here, ray_folder, tmp_path):
