@@ -1,5 +1,6 @@
 """The examples of trainers of one's own: their specs are right, and each trains a little, here."""
 
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +27,6 @@ def short(name, **config):
 
 
 def test_the_numpy_network_costs_what_its_arrays_hold():
-    import runpy
-
     module = runpy.run_path(str(EXAMPLES / "numpy" / "mlp.py"))
     for run in load_spec(EXAMPLES / "numpy" / "mlp.yaml").runs:
         weights = module["initial"](64, run.config["width"], run.seed)
@@ -36,8 +35,6 @@ def test_the_numpy_network_costs_what_its_arrays_hold():
 
 
 def test_the_numpy_gradients_are_those_of_the_loss():
-    import runpy
-
     module = runpy.run_path(str(EXAMPLES / "numpy" / "mlp.py"))
     weights, draw = module["initial"](64, 5, 0), np.random.default_rng(1)
     images, labels = draw.random((7, 64)), draw.integers(10, size=7)
@@ -65,6 +62,14 @@ def test_an_example_trains_is_stopped_and_goes_on_with_the_same_numbers(tmp_path
         columns = ["step", "loss"] if table is Store.train else ["step", "metric", "value"]
         assert table(whole).select(columns).to_pylist() == table(parted).select(columns).to_pylist()
     assert {row["metric"] for row in whole.evals().to_pylist()} >= {metric}
+
+
+def test_the_torch_network_costs_what_its_parameters_hold():
+    pytest.importorskip("torch", reason="uv pip install torch==2.13.0")
+    module = runpy.run_path(str(EXAMPLES / "torch" / "sit.py"))
+    for run in load_spec(EXAMPLES / "torch" / "sit.yaml").runs:
+        network = module["SiT"](run.config["width"], run.config["depth"], run.config["heads"])
+        assert costs(run).params == sum(array.numel() for array in network.parameters())
 
 
 def test_the_torch_example_trains(tmp_path):

@@ -39,8 +39,8 @@ _OWN: dict[str, Metric] = {}
 
 def declare(specs: Iterable[object]) -> None:
     """Read how metrics of one's own are to be read from the `metrics:` of specs, given as JSON."""
-    for spec in set(filter(None, specs)):
-        for name, said in (json.loads(str(spec)).get("metrics") or {}).items():
+    for spec in {spec for spec in specs if isinstance(spec, str) and spec}:  # imported runs have none
+        for name, said in (json.loads(spec).get("metrics") or {}).items():
             _OWN[name] = Metric(name, name, said.get("better") != "higher", said.get("scale") == "log")
 
 
