@@ -18,6 +18,8 @@ import threading
 def main() -> int:
     """Run the command to its end and return its exit status; 127 where there is no such command."""
     lifeline, command = int(sys.argv[1]), sys.argv[2:]
+    for number in (signal.SIGINT, signal.SIGHUP):  # of a terminal, meant for whoever drives; a handler is not inherited
+        signal.signal(number, lambda *_: None)
     try:
         process = subprocess.Popen(command, start_new_session=True)
     except OSError as error:
