@@ -15,8 +15,7 @@ from dit_grid.analysis.fits.comparison import AnyLaw
 from dit_grid.analysis.laws.scaling import ScalingLaw, law
 from dit_grid.analysis.results.families import FAMILY, having
 from dit_grid.analysis.results.frames import Results
-from dit_grid.analysis.results.unknown import what_is_lacking
-from dit_grid.model.accounting import TRAINING_FORWARDS
+from dit_grid.analysis.results.unknown import update_gmacs, what_is_lacking
 
 CANDIDATE = ["model", "size", "patch", "params", "tokens", "gmacs", "batch", "steps"]
 
@@ -98,8 +97,7 @@ def forecast(
     if best is None:
         raise CannotFitError(f"no form can predict all of {', '.join(asked['model'])} from {len(points)} models")
     predicted = best.predict(asked).rename(columns={"mean": "predicted"})
-    train_gmacs = TRAINING_FORWARDS * asked["batch"] * asked["steps"] * asked["gmacs"]
-    table = asked[CANDIDATE].assign(train_gmacs=train_gmacs).join(predicted)
+    table = asked[CANDIDATE].assign(train_gmacs=update_gmacs(asked) * asked["steps"]).join(predicted)
     table = table.assign(decades=_decades(table, points), observed=asked["model"].map(measured))
     return Forecast(metric, table.drop(columns="extrapolation"), best, scores, by_form, results.where)
 
