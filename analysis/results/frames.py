@@ -119,8 +119,8 @@ def _recipe(spec: object) -> str:
 def in_grid_order(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows from the smallest size to the largest, within it from the coarsest patch, as in the paper's Table 4."""
     frame = frame.reset_index(drop=True)
-    by = next((name for name in ("params", "gmacs") if name in frame and frame[name].notna().any()), "params")
-    rank = frame.groupby("size")[by].transform("median")
+    largest_by = next((name for name in ("params", "gmacs") if name in frame and frame[name].notna().any()), "params")
+    rank = frame.groupby("size")[largest_by].transform("median")
     keys = frame.assign(_rank=rank, _coarse=-frame["patch"])
     by = ["_rank", "_coarse", *(c for c in ("run_seed", "run_id") if c in frame)]
     return frame.loc[keys.sort_values(by, kind="stable").index].reset_index(drop=True)
