@@ -135,8 +135,8 @@ def _recipe(spec: dict[str, Any] | None, seeded: bool) -> str:
 def in_grid_order(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows from the smallest size to the largest, within it from the coarsest patch, as in the paper's Table 4."""
     frame = frame.reset_index(drop=True)
-    cost = next((name for name in ("params", "gmacs") if name in frame and frame[name].notna().any()), "params")
-    rank = frame.groupby("size")[cost].transform("median")
+    largest_by = next((name for name in ("params", "gmacs") if name in frame and frame[name].notna().any()), "params")
+    rank = frame.groupby("size")[largest_by].transform("median")
     keys = frame.assign(_rank=rank, _coarse=-frame["patch"])
     swept = swept_columns(frame)
     keys = keys.assign(**{name: _ordered(frame[name]) for name in swept})

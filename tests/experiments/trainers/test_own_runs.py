@@ -1,15 +1,21 @@
 """A trainer of one's own in this process's hands: every number once, whatever kills it; what it does wrong is said."""
 
 import json
+import shutil
+import subprocess
 import sys
 import threading
 
 import pytest
 
 from dit_grid.experiments.store import Attempt, Store
+from dit_grid.experiments.trainers import client
 from dit_grid.experiments.trainers.attempt import train
 from dit_grid.experiments.training.checkpoint_list import live_checkpoints
 from dit_grid.experiments.training.context import Context, Progress
+
+RUN_HERE = "import sys; sys.path.insert(0, ''); exec(open('own.py').read())"
+"""Isolated from this environment's packages, with the working folder alone."""
 
 
 @pytest.fixture
@@ -106,6 +112,17 @@ def test_a_program_gets_its_settings_on_its_command_line_and_its_output_is_kept(
     ended = train(said, Context(store))
     assert ended.outcome == "error"
     assert "seed 0 of 2" in capsys.readouterr().out
+
+
+def test_a_program_of_an_older_python_speaks_by_the_printed_file_alone(store, toy, tmp_path):
+    there = filter(shutil.which, ("python3.9", "python3.10"))
+    old = [name for name in there if subprocess.run([name, "-c", ""], capture_output=True).returncode == 0]
+    if not old:
+        pytest.skip("no older Python here")
+    shutil.copy(client.__file__, tmp_path / "dit_grid_run.py")
+    (tmp_path / "own.py").write_text("import toy_trainer, dit_grid_run\ntoy_trainer.train(dit_grid_run.current_run)\n")
+    assert train(toy({"command": [old[0], "-I", "-c", RUN_HERE]}), Context(store)).outcome == "done"
+    assert store.train().num_rows == 40
 
 
 @pytest.mark.parametrize(
