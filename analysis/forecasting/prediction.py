@@ -137,11 +137,17 @@ def _ranked(points: pd.DataFrame, forms: tuple[AnyLaw, ...], metric: str) -> tup
     """Form -> its fit, and the forms' scores, both best first by the error of predicting forward."""
     scores = compare(points, forms)
     if scores.empty or not np.isfinite(scores["forward_rms"].min()):
-        few = "" if len(points) < 6 else ", and no form can be fitted to half of them"
+        few = "" if len(points) < 6 else f", and {_why_none(points)}"
         raise CannotFitError(f"a forecast needs at least 6 models with a final {metric}; got {len(points)}{few}")
     scores = scores.sort_values("forward_rms", kind="stable").reset_index(drop=True)
     named = {form.name: form for form in forms}
     return {named[name]: named[name].fit(points) for name in scores["law"]}, scores
+
+
+def _why_none(points: pd.DataFrame) -> str:
+    if points["gmacs"].isna().any():
+        return "the compute of a forward pass is not known of all of them; see cost: in the spec"
+    return "no form can be fitted to half of them"
 
 
 def _decades(table: pd.DataFrame, points: pd.DataFrame) -> pd.Series:

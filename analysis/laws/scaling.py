@@ -138,6 +138,8 @@ def predictor(points: pd.DataFrame) -> str:
 def _fitted(
     points: pd.DataFrame, form: PowerLaw | LogLinear, noise: float | None
 ) -> tuple[FitResult | None, Correlation | None, str]:
+    if len(points) and points[form.x].isna().all():
+        return None, None, f"{PREDICTORS.get(form.x, form.x)} not known of any model; see cost: in the spec"
     try:
         fit = form.fit(points) if noise is None else fit_with_noise(form, points, points_noise(points, noise))
     except CannotFitError as error:
@@ -181,6 +183,8 @@ def _setting(rows: pd.DataFrame) -> str:
 def _monotone(points: pd.DataFrame, lower_is_better: bool) -> dict[int, bool]:
     sign = -1 if lower_is_better else 1
     by = "params" if points["params"].notna().all() else predictor(points)
+    if points[by].isna().any():  # which is larger nobody knows
+        return {}
     by_patch = points.sort_values(by).groupby("patch", sort=False)["value"]
     found = {int(str(patch)): bool((sign * np.diff(v) > 0).all()) for patch, v in by_patch if len(v) > 1}
     return dict(sorted(found.items(), reverse=True))

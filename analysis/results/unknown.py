@@ -65,8 +65,10 @@ def update_gmacs(runs: pd.DataFrame) -> "pd.Series[float]":
 
 
 def _said_gmacs(spec: str) -> float:
-    """What the spec of an own trainer, as the store holds it, says of the whole run's training; else NaN."""
-    return float(json.loads(spec).get("cost", {}).get("train_gmacs") or "nan")
+    """What a stored spec says that the whole run's training takes; NaN where it has none or another trainer made it."""
+    cost = json.loads(spec or "{}").get("cost")
+    said = cost.get("train_gmacs") if isinstance(cost, dict) else None
+    return float(said) if isinstance(said, int | float) else float("nan")
 
 
 def what_is_lacking(rows: pd.DataFrame) -> pd.Series:

@@ -6,18 +6,17 @@ Specs are plain mappings, as stored beside each run; nothing is read or validate
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-SHOWN = frozenset({"seed", "model.size", "model.patch", "model.block", "train.batch", "train.steps", "label"})
+SHOWN = frozenset({"seed", "model.size", "model.patch", "model.block", "train.batch", "train.steps"})
 """Settings with a column of their own in every table of runs."""
 
-SHAPE = ("model.width", "model.depth", "model.heads", "config.")
-"""What a size, or the label of a run with a trainer of its own, stands for, by how it begins; a sweep only where one
-model's name stands for several."""
+SHAPE = ("model.width", "model.depth", "model.heads")
+"""What a size stands for; a sweep only where one model's name stands for several."""
 
-NAME = ("model.size", "model.patch", "label")
-"""What a model's name is made of."""
+_NOT_THE_RUN = frozenset({"evaluate", "execution", "imported_from", "run_id"})
+"""What says how a run was measured, executed or found, and not how it was trained."""
 
-_NOT_THE_RUN = frozenset({"evaluate", "execution", "imported_from", "run_id", "cost", "metrics"})
-"""What says how a run was measured, executed, found or reckoned, and not how it was trained."""
+_OWN_READS = ("cost.", "metrics.")
+"""How settings begin that say what a run of one's own trainer costs and how its metrics read."""
 
 
 def swept_settings(specs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -26,10 +25,27 @@ def swept_settings(specs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     A run whose spec does not have such a setting has None for it. A list counts as one value.
     """
     flat = [dict(_flat(spec)) for spec in specs]
-    own = [bool(spec.get("trainer")) for spec in specs]  # its settings are not ours, so that nothing is compared
-    kinds = [[one for one, is_own in zip(flat, own, strict=True) if one and is_own == kind] for kind in (False, True)]
-    names = [name for kind in kinds for name in dict.fromkeys(n for one in kind for n in one) if _varies(name, kind)]
+    known = [one for one in flat if one]  # a run made elsewhere says nothing of its settings
+    own = [_without(one, _OWN_READS) for one in known if _is_own(one)]  # each kind is compared with its like
+    ours = [one for one in known if not _is_own(one)]
+    names = [*_varied(ours, SHAPE, ("model.size", "model.patch")), *_varied(own, ("config.",), ("label",))]
     return [{name: one.get(name) for name in dict.fromkeys(names)} for one in flat]
+
+
+def _is_own(flat: Mapping[str, Any]) -> bool:
+    return any(name.startswith("trainer.") for name in flat)
+
+
+def _without(flat: Mapping[str, Any], left_out: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name, value in flat.items() if not name.startswith(left_out)}
+
+
+def _varied(flat: Sequence[Mapping[str, Any]], shape: tuple[str, ...], called: tuple[str, ...]) -> Iterator[str]:
+    """The names that are swept; those that begin like `shape` stand for what a model is called, see SHAPE."""
+    for name in dict.fromkeys(name for one in flat for name in one):
+        within = called if name.startswith(shape) else ()
+        if name not in SHOWN and name not in called and _varies(name, flat, within):
+            yield name
 
 
 def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -43,12 +59,9 @@ def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield dotted, item
 
 
-def _varies(name: str, flat: Sequence[Mapping[str, Any]]) -> bool:
-    if name in SHOWN:
-        return False
-    if not name.startswith(SHAPE):
-        return len({repr(one.get(name)) for one in flat}) > 1
+def _varies(name: str, flat: Sequence[Mapping[str, Any]], within: tuple[str, ...]) -> bool:
+    """Whether the setting has several values among specs that are equal in `within`."""
     values: dict[tuple[Any, ...], set[str]] = {}
     for one in flat:
-        values.setdefault(tuple(one.get(part) for part in NAME), set()).add(repr(one.get(name)))
+        values.setdefault(tuple(one.get(part) for part in within), set()).add(repr(one.get(name)))
     return any(len(found) > 1 for found in values.values())

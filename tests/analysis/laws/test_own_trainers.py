@@ -6,6 +6,7 @@ import pytest
 
 from dit_grid.analysis import law, load, results_table
 from dit_grid.analysis.figures.catalog import drawn
+from dit_grid.analysis.fits import CannotFitError
 from dit_grid.analysis.forecasting.candidates import UnknownModelError, named_models
 from dit_grid.analysis.forecasting.prediction import forecast
 from dit_grid.analysis.results.metric_names import main_metric, metric_named
@@ -64,6 +65,18 @@ def test_the_law_is_drawn_against_what_is_known(results, cost, against):
     assert f"(gap) against {against}" in found.to_text()
     assert found.fit.params["exponent"].value == pytest.approx(EXPONENT)
     assert len(found.points) == len(WIDTHS)
+
+
+def test_where_no_cost_is_said_there_is_no_law_and_no_order_of_sizes(results):
+    found = law(results(), "gap")
+    assert found.monotone == {}
+    assert len(found.points) == len(WIDTHS)
+    assert "No fit: GMACs per forward pass (the paper's Gflops) not known of any model; see cost:" in found.to_text()
+
+
+def test_a_forecast_without_the_compute_of_a_forward_pass_says_so(results):
+    with pytest.raises(CannotFitError, match="the compute of a forward pass is not known of all of them; see cost:"):
+        forecast(results(params=10), None, "gap")
 
 
 def test_training_compute_is_what_the_spec_says_up_to_the_step(results):
