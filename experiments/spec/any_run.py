@@ -49,7 +49,7 @@ def step_macs(run: AnyRun) -> int:
 
 
 def columns(run: AnyRun) -> dict[str, object]:
-    """Return what the run is, as the columns of `records.RUNS` have it; of one's own trainer some are null."""
+    """Return the run as a row of `records.RUNS`; of one's own trainer what it does not say is null, and patch is 0."""
     known = costs(run)
     shared: dict[str, object] = {
         "run_id": run.id, "model": run.model.name, "size": run.model.size, "batch": run.train.batch,

@@ -5,10 +5,12 @@ import json
 import pytest
 
 from dit_grid.analysis import law, load, results_table
-from dit_grid.analysis.figures.catalog import drawn
+from dit_grid.analysis.figures.catalog import Material, drawn
 from dit_grid.analysis.fits import CannotFitError
 from dit_grid.analysis.forecasting.candidates import UnknownModelError, named_models
 from dit_grid.analysis.forecasting.prediction import forecast
+from dit_grid.analysis.report.page import report_html
+from dit_grid.analysis.report.plots import plots
 from dit_grid.analysis.results.metric_names import main_metric, metric_named
 from dit_grid.experiments.spec.any_run import columns
 from dit_grid.experiments.spec.trainer import TrainerRun
@@ -77,6 +79,16 @@ def test_where_no_cost_is_said_there_is_no_law_and_no_order_of_sizes(results):
 def test_a_forecast_without_the_compute_of_a_forward_pass_says_so(results):
     with pytest.raises(CannotFitError, match="the compute of a forward pass is not known of all of them; see cost:"):
         forecast(results(params=10), None, "gap")
+
+
+@pytest.mark.parametrize("cost", [{"params": 10}, {"forward_gmacs": 0.001}, {"train_gmacs": 0.5}, {}])
+def test_the_report_draws_every_model_against_what_is_known(results, cost):
+    found = results(**cost)
+    drawn_law = next(plot for plot in plots(Material(found, {})) if plot["id"] == "law")
+    assert len(drawn_law["series"]) == len(WIDTHS)
+    assert [len(series["x"]) for series in drawn_law["series"]] == [1 if cost else 0] * len(WIDTHS)
+    assert (drawn_law["band"] is not None) == bool(cost)
+    assert "width=256" in report_html(found)
 
 
 def test_training_compute_is_what_the_spec_says_up_to_the_step(results):
