@@ -78,6 +78,8 @@ def modules_after(statement):
         ("import dit_grid.analysis; dit_grid.analysis.load", {"jax", "ray"}),
         ("import dit_grid.experiments.store", {"jax", "ray", "pandas", "gcsfs"}),
         ("import dit_grid.experiments.spec", {"jax", "ray", "pandas", "numpy"}),
+        ("from dit_grid.experiments import current_run", {"jax", "ray", "pandas", "numpy", "pyarrow", "pydantic"}),
+        ("import dit_grid.experiments.trainers.attempt", {"jax", "ray", "pandas"}),
         ("import dit_grid.experiments.running.training_run", {"ray"}),
         ("import dit_grid.orchestrator.screen.status", {"jax", "ray", "pandas"}),
         ("import dit_grid.orchestrator.commands.cli", {"jax", "ray", "pandas", "numpy", "pydantic", "rich"}),

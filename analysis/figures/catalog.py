@@ -33,6 +33,7 @@ from dit_grid.analysis.laws.scaling import ScalingLaw, law
 from dit_grid.analysis.results.families import family_ties, main_family, specs_of
 from dit_grid.analysis.results.frames import NotMeasuredError, Results
 from dit_grid.analysis.results.metric_names import main_metric, metric_named
+from dit_grid.analysis.results.unknown import has_own_trainer
 
 PAPER_METRICS = ("fid", "sfid", "is", "precision", "recall")
 """The five metrics of the paper's Figure 12, in its order."""
@@ -90,6 +91,13 @@ class Material:
     def left_out(self) -> tuple[str, ...]:
         """The runs outside the main family, each with the reason."""
         return self._family[1]
+
+    @property
+    def compute_law(self) -> ScalingLaw:
+        """The law where it is one of forward compute; raises NotMeasuredError where that is not known."""
+        if self.law.points["gmacs"].isna().any():
+            raise NotMeasuredError("the compute of a forward pass is not known of every model; see cost: in the spec")
+        return self.law
 
     @cached_property
     def published(self) -> pd.DataFrame | None:
@@ -158,7 +166,7 @@ def drawn(
 
 def _bubbles(m: Material) -> Chart:
     if m.published is None:
-        return compute_bubbles(m.law.points, None, m.metric, None, m.law.missing)
+        return compute_bubbles(m.compute_law.points, None, m.metric, None, m.law.missing)
     return compute_bubbles(m.law.points, methods_beside(m.law, m.everything), m.metric, m.published, m.law.missing)
 
 
@@ -177,12 +185,11 @@ def _samples(m: Material) -> Chart:
 
 
 def _compute(m: Material) -> Chart:
-    return metric_against_compute(m.law, m.published)
+    return metric_against_compute(m.compute_law, m.published)
 
 
 def _training(m: Material) -> Chart:
-    _check_batch(m)
-    return metrics_against_training_compute(m.results, [m.metric], m.published)
+    return metrics_against_training_compute(_with_training_compute(m), [m.metric], m.published)
 
 
 def _sampling(m: Material) -> Chart:
@@ -190,19 +197,23 @@ def _sampling(m: Material) -> Chart:
     return metric_against_sampling_compute(rows, m.metric, missing=without_a_line(m.results.runs, rows))
 
 
-def _check_batch(m: Material) -> None:
-    """Training compute is forward compute times images seen. Raises NotMeasuredError where no run says its batch."""
-    unknown = m.results.runs["run_id"][m.results.runs["batch"].isna()]
-    if len(unknown):
-        raise NotMeasuredError(f"needs the batch of every run; unknown of {', '.join(unknown[:6])}")
+def _with_training_compute(m: Material) -> Results:
+    """The results, where the compute of training is known of all runs; raises NotMeasuredError where it is not."""
+    rows = m.results.evals[m.results.evals["train_gmacs"].isna()]
+    if has_own_trainer(rows).any():
+        raise NotMeasuredError("the compute of training is not known of every model; see cost: in the spec")
+    if len(rows):
+        unknown = ", ".join(list(dict.fromkeys(rows["run_id"]))[:6])
+        raise NotMeasuredError(f"the compute of training needs the batch of every run; unknown of {unknown}")
+    return m.results
 
 
 def _all_training(m: Material) -> Chart:
-    _check_batch(m)
-    return metrics_against_training_compute(m.results, m.metrics, m.published)
+    return metrics_against_training_compute(_with_training_compute(m), m.metrics, m.published)
 
 
 def _all_forward(m: Material) -> Chart:
+    _ = m.compute_law  # raises where there is none to draw
     laws = [found for name in m.metrics if len((found := law(m.results, name)).points)]
     if not laws:
         raise NotMeasuredError(f"no run has its final {m.metric} yet")

@@ -42,7 +42,10 @@ def metric_against_steps(
     log_y = known.log if log_y is None else log_y
     sizes, patches = list(dict.fromkeys(lines["size"])), sorted(set(lines["patch"]), reverse=True)
     rows = [
-        [(f"Patch size {patch}", _part(lines, "patch", patch)) for patch in few(patches, MOST_PANELS)],
+        [
+            (f"Patch size {patch}" if patch else "All models", _part(lines, "patch", patch))
+            for patch in few(patches, MOST_PANELS)
+        ],
         [(f"Size {size}", _part(lines, "size", size)) for size in few(sizes, MOST_PANELS)],
     ]
     with drawing():

@@ -59,7 +59,7 @@ def size_handles(sizes: Sequence[str], lines: bool = False) -> list[Artist]:
 def patch_handles(patches: Iterable[int], lines: bool = False) -> list[Artist]:
     """Legend entries of patch sizes: grey markers, or dashed lines."""
     handles: list[Artist] = []
-    for patch in patches:
+    for patch in filter(None, patches):  # a trainer of one's own has none
         dashed: dict[str, Any] = {"ls": patch_dashes(patch), "lw": 1.8}
         dotted: dict[str, Any] = {"ls": "none", "marker": patch_marker(patch), "ms": 6.5, "mec": "white", "mew": 0.5}
         handles.append(Line2D([], [], color="#777777", label=f"{patch}", **(dashed if lines else dotted)))
@@ -80,6 +80,8 @@ def legends(figure: Figure, groups: Sequence[tuple[str, list[Artist]]]) -> None:
     """Titled legends in one column right of the axes."""
     handles: list[Artist] = []
     for title, entries in groups:
+        if not entries:
+            continue
         gap = [Line2D([], [], ls="none", label=" ")] if handles else []
         handles += [*gap, _Title([], [], label=" " * len(title), gid=title), *entries]
     look: dict[str, Any] = {"handlelength": 2.0, "labelspacing": 0.45, "handler_map": {_Title: _TitleHandler()}}

@@ -14,7 +14,7 @@ import pandas as pd
 
 from dit_grid.analysis.results.families import FAMILY, having
 from dit_grid.analysis.results.frames import Results
-from dit_grid.analysis.results.unknown import what_is_lacking
+from dit_grid.analysis.results.unknown import has_own_trainer, what_is_lacking
 from dit_grid.model import accounting
 from dit_grid.model.config import SIZES, ConfigError, DiTConfig
 
@@ -43,6 +43,11 @@ def named_models(names: Iterable[str], results: Results) -> pd.DataFrame:
         )
     family = runs.value_counts(list(FAMILY), dropna=False).index[0]
     inside = runs[having(runs, dict(zip(FAMILY, family, strict=True)))]
+    if has_own_trainer(inside).all() and (unknown := set(names) - set(inside["model"])):
+        raise UnknownModelError(
+            f"model {sorted(unknown)[0]!r}: these runs have a trainer of their own, which alone knows its models; "
+            f"name one of {', '.join(dict.fromkeys(inside['model']))}, or add it to the spec's grid"
+        )
     shapes = {row["size"]: (row["width"], row["depth"], row["heads"]) for row in inside.to_dict("records")}
     known = {row["model"]: row for row in inside.to_dict("records")}
     like = {str(column): value for column, value in inside.iloc[0].items()}

@@ -15,8 +15,7 @@ from dit_grid.analysis.fits.comparison import AnyLaw
 from dit_grid.analysis.laws.scaling import ScalingLaw, law
 from dit_grid.analysis.results.families import FAMILY, having
 from dit_grid.analysis.results.frames import Results
-from dit_grid.analysis.results.unknown import what_is_lacking
-from dit_grid.model.accounting import TRAINING_FORWARDS
+from dit_grid.analysis.results.unknown import update_gmacs, what_is_lacking
 
 CANDIDATE = ["model", "size", "patch", "params", "tokens", "gmacs", "batch", "steps"]
 
@@ -98,8 +97,7 @@ def forecast(
     if best is None:
         raise CannotFitError(f"no form can predict all of {', '.join(asked['model'])} from {len(points)} models")
     predicted = best.predict(asked).rename(columns={"mean": "predicted"})
-    train_gmacs = TRAINING_FORWARDS * asked["batch"] * asked["steps"] * asked["gmacs"]
-    table = asked[CANDIDATE].assign(train_gmacs=train_gmacs).join(predicted)
+    table = asked[CANDIDATE].assign(train_gmacs=update_gmacs(asked) * asked["steps"]).join(predicted)
     table = table.assign(decades=_decades(table, points), observed=asked["model"].map(measured))
     return Forecast(metric, table.drop(columns="extrapolation"), best, scores, by_form, results.where)
 
@@ -139,11 +137,17 @@ def _ranked(points: pd.DataFrame, forms: tuple[AnyLaw, ...], metric: str) -> tup
     """Form -> its fit, and the forms' scores, both best first by the error of predicting forward."""
     scores = compare(points, forms)
     if scores.empty or not np.isfinite(scores["forward_rms"].min()):
-        few = "" if len(points) < 6 else ", and no form can be fitted to half of them"
+        few = "" if len(points) < 6 else f", and {_why_none(points)}"
         raise CannotFitError(f"a forecast needs at least 6 models with a final {metric}; got {len(points)}{few}")
     scores = scores.sort_values("forward_rms", kind="stable").reset_index(drop=True)
     named = {form.name: form for form in forms}
     return {named[name]: named[name].fit(points) for name in scores["law"]}, scores
+
+
+def _why_none(points: pd.DataFrame) -> str:
+    if points["gmacs"].isna().any():
+        return "the compute of a forward pass is not known of all of them; see cost: in the spec"
+    return "no form can be fitted to half of them"
 
 
 def _decades(table: pd.DataFrame, points: pd.DataFrame) -> pd.Series:

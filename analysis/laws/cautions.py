@@ -19,6 +19,7 @@ NO_EFFECT = 0.02
 """Share by which a law's line must change from the cheapest model to the dearest to say anything of the metric."""
 
 _CHANCE = {"inception_score": 1.0, "is": 1.0, "precision": 0.0, "recall": 0.0, "density": 0.0, "coverage": 0.0}
+_WORDS = {"params": "number of parameters", "tokens": "number of tokens"}
 _DIGITS = ("digits", "captioned-digits")
 
 
@@ -31,7 +32,8 @@ def cautions(
 
 def effect(points: pd.DataFrame, fit: FitResult) -> float:
     """The change of the law's line from the cheapest to the dearest point, as a share of its value at the cheapest."""
-    ends = np.array([points["gmacs"].min(), points["gmacs"].max()])
+    (x,) = fit.domain
+    ends = np.array([points[x].min(), points[x].max()])
     first, last = fit.predict(ends)["mean"]
     return float(last / first - 1) if first else float("inf")
 
@@ -43,10 +45,11 @@ def says_nothing(points: pd.DataFrame, fit: FitResult) -> bool:
 
 def _no_effect(points: pd.DataFrame, fit: FitResult | None) -> Iterator[str]:
     if fit is not None and says_nothing(points, fit):
-        ratio = points["gmacs"].max() / points["gmacs"].min()
+        (x,) = fit.domain
+        ratio, word = points[x].max() / points[x].min(), _WORDS.get(x, "compute")
         yield (
-            f"×{ratio:.3g} the compute changes the line by {100 * effect(points, fit):.2g} %: the exponent says "
-            "nothing of compute, however narrow its interval"
+            f"×{ratio:.3g} the {word} changes the line by {100 * effect(points, fit):.2g} %: the exponent says "
+            f"nothing of {word}, however narrow its interval"
         )
 
 

@@ -30,6 +30,14 @@ from dit_grid.analysis.results.frames import Results, in_grid_order, measured_ro
 from dit_grid.analysis.results.metric_names import metric_named
 from dit_grid.analysis.results.protocols import protocol_tie
 
+PREDICTORS = {
+    "gmacs": "GMACs per forward pass (the paper's Gflops)",
+    "train_gmacs": "GMACs of training",
+    "params": "parameters",
+    "tokens": "tokens of a forward pass",
+}
+"""What a law may be drawn against, first what is taken where it is known; a trainer of one's own need not know all."""
+
 POINT = ("model", "size", "patch", "gmacs", "params", "tokens")
 
 
@@ -102,7 +110,8 @@ def law(
     family, left_out = largest_family(rows, specs)
     tie = None if protocol else protocol_tie(results.evals, metric)
     points = _points(family, log_y)
-    fit, correlation, why_no_fit = _fitted(points, form or (PowerLaw() if log_y else LogLinear()), noise)
+    usual = (PowerLaw if log_y else LogLinear)(predictor(points))
+    fit, correlation, why_no_fit = _fitted(points, form or usual, noise)
     return ScalingLaw(
         metric=metric,
         setting=_setting(family),
@@ -121,9 +130,16 @@ def law(
     )
 
 
+def predictor(points: pd.DataFrame) -> str:
+    """What the law is drawn against: GMACs of a forward pass, or where those are not known of all, the next known."""
+    return next((x for x in PREDICTORS if x in points and points[x].notna().all()), "gmacs")
+
+
 def _fitted(
     points: pd.DataFrame, form: PowerLaw | LogLinear, noise: float | None
 ) -> tuple[FitResult | None, Correlation | None, str]:
+    if len(points) and points[form.x].isna().all():
+        return None, None, f"{PREDICTORS.get(form.x, form.x)} not known of any model; see cost: in the spec"
     try:
         fit = form.fit(points) if noise is None else fit_with_noise(form, points, points_noise(points, noise))
     except CannotFitError as error:
@@ -136,13 +152,16 @@ def _fitted(
 def _points(rows: pd.DataFrame, log_y: bool) -> pd.DataFrame:
     """A row a model: `value` (mean over seeds), `seeds`, and `spread`, the largest over the smallest seed."""
     to, back = (np.log, np.exp) if log_y else (np.asarray, np.asarray)
-    groups = rows.groupby(list(POINT))["value"]
-    points = groups.agg(
+    groups = rows.groupby(list(POINT), dropna=False)["value"]
+    found = groups.agg(
         value=lambda v: float(back(np.mean(to(v)))),
         seeds="size",
         spread=lambda v: float(v.max() / v.min()) if v.min() else float("nan"),
     )
-    return in_grid_order(points.reset_index())
+    points = found.reset_index()
+    if points["gmacs"].isna().any():
+        points["train_gmacs"] = points["model"].map(rows.groupby("model")["train_gmacs"].mean())
+    return in_grid_order(points)
 
 
 def _setting(rows: pd.DataFrame) -> str:
@@ -163,7 +182,10 @@ def _setting(rows: pd.DataFrame) -> str:
 
 def _monotone(points: pd.DataFrame, lower_is_better: bool) -> dict[int, bool]:
     sign = -1 if lower_is_better else 1
-    by_patch = points.sort_values("params").groupby("patch", sort=False)["value"]
+    by = "params" if points["params"].notna().all() else predictor(points)
+    if points[by].isna().any():  # which is larger nobody knows
+        return {}
+    by_patch = points.sort_values(by).groupby("patch", sort=False)["value"]
     found = {int(str(patch)): bool((sign * np.diff(v) > 0).all()) for patch, v in by_patch if len(v) > 1}
     return dict(sorted(found.items(), reverse=True))
 
@@ -186,7 +208,8 @@ def _lines(law: ScalingLaw) -> Iterator[str]:
     n, total = len(law.points), len(law.points) + len(law.missing)
     runs = int(law.points["seeds"].sum())
     label = metric_named(law.metric).label
-    yield f"Scaling law: {label} ({law.metric}) against GMACs per forward pass (the paper's Gflops)"
+    against = PREDICTORS[predictor(law.points)]
+    yield f"Scaling law: {label} ({law.metric}) against {against}"
     if n:
         yield f"  {n} models, {runs} runs; {law.setting}"
     if law.fit is None and n > 2 and law.why_no_fit:
@@ -226,8 +249,10 @@ def _readable(text: str, metric: str) -> str:
 
 
 def _monotone_lines(law: ScalingLaw) -> Iterator[str]:
-    held = [str(p) for p, good in law.monotone.items() if good]
-    broken = [str(p) for p, good in law.monotone.items() if not good]
+    held = [str(p) for p, good in law.monotone.items() if good and p]
+    broken = [str(p) for p, good in law.monotone.items() if not good and p]
+    if 0 in law.monotone:  # models without patches
+        yield f"  {'Better' if law.monotone[0] else 'NOT better'} with every size."
     if held:
         yield f"  Better with every size at patch {', '.join(held)}."
     if broken:

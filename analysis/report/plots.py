@@ -14,6 +14,7 @@ from dit_grid.analysis.figures.catalog import Material
 from dit_grid.analysis.figures.curves import curves, lines_of, reads
 from dit_grid.analysis.figures.losses import APART, loss_lines
 from dit_grid.analysis.fits.usable import described
+from dit_grid.analysis.laws.scaling import PREDICTORS, predictor
 from dit_grid.analysis.results.frames import (
     NotMeasuredError,
     Results,
@@ -55,14 +56,15 @@ def not_drawn(results: Results) -> list[str]:
 def _law(material: Material) -> Plot:
     law, metric = material.law, metric_named(material.metric)
     rows = in_grid_order(final_rows(material.results, material.metric))
+    x = predictor(law.points)
     series = [
-        _series(str(model), part, "gmacs", "value", _facts(part), line=False)
-        for (model, _), part in rows.groupby(["model", "params"], sort=False)
+        _series(str(model), part, x, "value", _facts(part), line=False)
+        for (model, _), part in rows.groupby(["model", "params"], sort=False, dropna=False)
     ]
     return {
         "id": "law",
-        "title": f"{metric.label.split(',')[0]} against compute",
-        "x": {"label": GMACS, "log": True},
+        "title": f"{metric.label.split(',')[0]} against {'compute' if x == 'gmacs' else PREDICTORS[x]}",
+        "x": {"label": GMACS if x == "gmacs" else PREDICTORS[x], "log": True},
         "y": {"label": reads(material.metric), "log": metric.log},
         "series": series,
         "band": _band(material),
@@ -74,7 +76,7 @@ def _band(material: Material) -> dict[str, list[float]] | None:
     fit = material.law.fit
     if fit is None:
         return None
-    low, high = fit.domain["gmacs"]
+    low, high = fit.domain[predictor(material.law.points)]
     at = np.geomspace(low / 1.25, high * 1.25, 40)
     line = fit.predict(at)
     return {"x": short(at), **{name: short(line[name]) for name in ("mean", "low", "high")}}

@@ -22,10 +22,10 @@ def runs_table(results: Results) -> Cells:
     """A row a run: what it is, how far it is, and its latest numbers."""
     frame = results_table(results).rename(columns={"steps_per_s": "it/s"})
     metrics = [name for name in frame.columns if name in set(results.evals["metric"])]
-    blocks = ["block"] if frame["block"].nunique() > 1 else []
+    blocks = ["block"] if "block" in frame and frame["block"].nunique() > 1 else []
     first = ["seed", "state", "step", "steps", "params", "tokens", "gmacs", "loss", "it/s", "evaluated_at"]
-    swept = swept_columns(frame)
-    return cells_of("Runs", frame[["run_id", "model", *blocks, *swept, *first, *metrics]])
+    known = [name for name in first if name in frame]  # a trainer of one's own leaves some open
+    return cells_of("Runs", frame[["run_id", "model", *blocks, *swept_columns(frame), *known, *metrics]])
 
 
 def metrics_table(results: Results) -> Cells:

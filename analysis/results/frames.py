@@ -14,11 +14,10 @@ from typing import Any
 import pandas as pd
 
 from dit_grid.analysis.fits.usable import described, is_usable
-from dit_grid.analysis.results.metric_names import metric_named
+from dit_grid.analysis.results.metric_names import declare, metric_named
 from dit_grid.analysis.results.protocols import main_protocol
-from dit_grid.analysis.results.unknown import completed
+from dit_grid.analysis.results.unknown import completed, has_own_trainer, update_gmacs
 from dit_grid.experiments.spec.swept import swept_settings
-from dit_grid.model.accounting import TRAINING_FORWARDS
 
 RUN_FACTS = (
     *("model", "size", "patch", "block", "image_size", "width", "depth", "heads"),
@@ -26,7 +25,7 @@ RUN_FACTS = (
 )
 """Columns of `Results.runs` that `evals` and `train` rows carry too; `run_seed` is the run's own seed."""
 
-_NOT_RECIPE = ("seed", "evaluate", "model")
+_NOT_RECIPE = ("seed", "evaluate", "model", "cost", "metrics", "label")
 """Parts of a spec that a recipe leaves out: the seed, what was measured along the way, and the network itself, whose
 size and patch a law varies and whose other fields have columns of their own."""
 
@@ -88,6 +87,7 @@ def assemble(
     runs = runs.rename(columns={"seed": "run_seed"}).assign(gmacs=runs["forward_macs"] / 1e9)
     runs["state"] = [str(states.get(run_id, "waiting")) for run_id in runs["run_id"]]
     specs = [_spec(text) for text in runs["spec"]]
+    declare(spec for spec in specs if spec)
     runs["spec"] = ["" if spec is None else text for spec, text in zip(specs, runs["spec"], strict=True)]
     runs["recipe"] = [_recipe(spec, pd.notna(seed)) for spec, seed in zip(specs, runs["run_seed"], strict=True)]
     runs = in_grid_order(_with_swept(runs, specs))
@@ -153,7 +153,8 @@ def _recipe(spec: dict[str, Any] | None, seeded: bool) -> str:
 def in_grid_order(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows from the smallest size to the largest, within it from the coarsest patch, as in the paper's Table 4."""
     frame = frame.reset_index(drop=True)
-    rank = frame.groupby("size")["params"].transform("median")
+    largest_by = next((name for name in ("params", "gmacs") if name in frame and frame[name].notna().any()), "params")
+    rank = frame.groupby("size")[largest_by].transform("median")
     keys = frame.assign(_rank=rank, _coarse=-frame["patch"])
     swept = swept_columns(frame)
     keys = keys.assign(**{name: _ordered(frame[name]) for name in swept})
@@ -171,8 +172,8 @@ def _with_costs(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     joined = rows.merge(runs[["run_id", *RUN_FACTS, *swept_columns(runs)]], on="run_id").sort_values(
         ["run_id", "step"], kind="stable"
     )
-    train_gmacs = TRAINING_FORWARDS * joined["batch"] * joined["step"] * joined["gmacs"]
-    return joined.assign(train_gmacs=train_gmacs).reset_index(drop=True)
+    of_update = dict(zip(runs["run_id"], update_gmacs(runs), strict=True))
+    return joined.assign(train_gmacs=joined["run_id"].map(of_update) * joined["step"]).reset_index(drop=True)
 
 
 def metric_rows(results: Results, metric: str, protocol: str | None = None) -> pd.DataFrame:
@@ -232,6 +233,9 @@ def results_table(results: Results) -> pd.DataFrame:
     progress = _last_rows(results.train).set_index("run_id")[["step", "loss", "steps_per_s"]]
     table = table.join(progress).join(_latest_metrics(results))
     table["step"] = table["step"].fillna(0).astype("int64")
+    if has_own_trainer(table).all():  # which have no blocks and patches
+        unknown = [name for name in ("params", "tokens", "gmacs", "batch") if table[name].isna().all()]
+        table = table.drop(columns=["size", "patch", "block", *unknown])
     return table.reset_index()
 
 

@@ -3,8 +3,9 @@
 How a metric is measured is `dit_grid.experiments`; a metric that is not listed here still plots, under its own name.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -42,15 +43,35 @@ _KNOWN = {
 MAIN = ("fid", "fd_conv", "fd", "heldout_loss", "fd_classifier", "sfid", "cmmd", "kid")
 """Metrics in the order in which a law is fitted to them: distances of images first, the most usual ones before."""
 
+_OWN: dict[str, Metric] = {}
+"""Metrics of people's own trainers, as the specs of the stores that were read declare them."""
+
+
+def declare(specs: Iterable[Mapping[str, Any]]) -> None:
+    """Read how metrics of one's own are to be read from the `metrics:` of the specs of own trainers."""
+    for spec in specs:
+        for name, said in _declared(spec):
+            _OWN[name] = Metric(name, name, said.get("better") != "higher", said.get("scale") == "log")
+
+
+def _declared(spec: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """What `metrics:` says of each; specs of imported runs, which nobody checked, may hold anything there."""
+    said = spec.get("metrics")
+    for name, reads in said.items() if isinstance(said, dict) else ():
+        if isinstance(reads, dict):
+            yield name, reads
+
 
 def metric_named(name: str) -> Metric:
     """The record of a metric; an unknown name is its own label, and lower is taken to be better."""
-    return _KNOWN.get(name, Metric(name, name))
+    return _KNOWN.get(name) or _OWN.get(name) or Metric(name, name)
 
 
 def main_metric(present: Collection[str]) -> str | None:
     """The metric of those measured that a scaling law is fitted to: the first of MAIN, else of any; None of none.
 
-    So whatever was measured has a law, own features' `fd` and metrics of imported runs included.
+    So whatever was measured has a law, own features' `fd` and metrics of imported runs and own trainers included. Of
+    those outside MAIN the first is one that spans decades, else one where lower is better, else the first by name.
     """
-    return next((name for name in (*MAIN, *sorted(present)) if name in present), None)
+    others = sorted(map(metric_named, present), key=lambda m: (not m.log, not m.lower_is_better, m.name))
+    return next((name for name in (*MAIN, *(metric.name for metric in others)) if name in present), None)

@@ -1,4 +1,4 @@
-"""What a spec's runs need before any of them starts: data that fit, and the files that its evaluations name.
+"""What a spec's runs need before any of them starts: data that fit, the files that evaluations name, a trainer.
 
 All of it is known without a device, and told in one round. Of files of weights and references only whether they are
 there is looked at; reading them, and judging what they hold, is each reader's own.
@@ -14,8 +14,11 @@ from dit_grid.experiments.data.registry import NEEDS_A_DEVICE, dataset_named
 from dit_grid.experiments.data.remote import exists, is_remote
 from dit_grid.experiments.metrics.asked import mistakes
 from dit_grid.experiments.metrics.names import IMAGES, INCEPTION
+from dit_grid.experiments.spec.any_run import AnyRun
 from dit_grid.experiments.spec.run import EvalSetting, RunSpec
 from dit_grid.experiments.spec.source import Problem, SpecError
+from dit_grid.experiments.spec.trainer import TrainerRun
+from dit_grid.experiments.trainers.needed import faults
 
 REFERENCES = (
     "ADM's are at github.com/openai/guided-diffusion/tree/main/evaluations (VIRTUAL_imagenet256_labeled.npz); your own "
@@ -23,42 +26,54 @@ REFERENCES = (
 )
 
 
-def check_runs(runs: Iterable[RunSpec], file: str) -> None:
+def check_runs(runs: Iterable[AnyRun], file: str, here: bool = True) -> None:
     """Raise SpecError with one line for each thing that is wrong or missing: what no device is needed to know, at once.
 
-    `file` is the spec's own, for the message. A place must be reachable from here as from the hosts of the runs.
+    `file` is the spec's own, for the message. A place must be reachable from here as from the hosts of the runs; a
+    trainer of one's own is only looked for if it is to run `here`.
     """
     found = list(runs)
-    if problems := [*spec_mistakes(found, file), *missing_files(found, file)]:
+    trainers = missing_trainers(found, file) if here else []
+    if problems := [*spec_mistakes(found, file), *missing_files(found, file), *trainers]:
         raise SpecError(problems)
 
 
-def check_needed_files(runs: Iterable[RunSpec], file: str) -> None:
+def check_needed_files(runs: Iterable[AnyRun], file: str) -> None:
     """Raise SpecError with one line for each place that the runs name and where nothing is; `check_runs` asks more."""
     if problems := missing_files(runs, file, contents=False):
         raise SpecError(problems)
 
 
-def missing_files(runs: Iterable[RunSpec], file: str, remote: bool = True, contents: bool = True) -> list[Problem]:
+def missing_files(runs: Iterable[AnyRun], file: str, remote: bool = True, contents: bool = True) -> list[Problem]:
     """A problem for each thing that a run needs and that is not there, with where to get it.
 
     With `contents` data that are there and cannot be opened, as a half-made encoding, count too. Without `remote`, what
     lies in a bucket is taken to be there: nothing goes over the network.
     """
     look = _Look(remote)
-    found = (Problem(file, 0, *said) for run in runs for said in _missing(run, look, contents))
+    found = (Problem(file, 0, *said) for run in _networks(runs) for said in _missing(run, look, contents))
     return list(dict.fromkeys(found))
 
 
-def spec_mistakes(runs: Iterable[RunSpec], file: str, remote: bool = True) -> list[Problem]:
+def missing_trainers(runs: Iterable[AnyRun], file: str) -> list[Problem]:
+    """A problem for each trainer of one's own that cannot be started here; each is looked for once."""
+    trainers = {(run.trainer, run.folder): run for run in runs if isinstance(run, TrainerRun)}
+    return [Problem(file, 0, path, text) for run in trainers.values() for path, text in faults(run)]
+
+
+def spec_mistakes(runs: Iterable[AnyRun], file: str, remote: bool = True) -> list[Problem]:
     """A problem for each thing that a run asks of its data or measurements and cannot have, whatever is fetched.
 
     Of a dataset that is not there yet, or without `remote` lies in a bucket, only names are checked.
     """
     look = _Look(remote)
-    return list(
-        dict.fromkeys(Problem(file, 0, path, message) for run in runs for path, message in _mistakes(run, look))
-    )
+    found = (Problem(file, 0, *said) for run in _networks(runs) for said in _mistakes(run, look))
+    return list(dict.fromkeys(found))
+
+
+def _networks(runs: Iterable[AnyRun]) -> Iterator[RunSpec]:
+    """Those of the runs that train our own network; a trainer of one's own sees to its data and measurements itself."""
+    return (run for run in runs if isinstance(run, RunSpec))
 
 
 class _Look:

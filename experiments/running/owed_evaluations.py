@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import PositiveInt
 
 from dit_grid.experiments.metrics.names import HELDOUT_LOSS, IMAGES
+from dit_grid.experiments.spec.any_run import AnyRun, run_from
 from dit_grid.experiments.spec.run import EvalSetting, ResourceSpec, RunSpec
 from dit_grid.experiments.store import Store
 
@@ -64,10 +65,10 @@ def parsed_job_id(name: str) -> tuple[str, int] | None:
     return (found[1], int(found[2])) if found else None
 
 
-def job_from_json(text: str) -> RunSpec:
-    """The run spec, or evaluation job, that `model_dump_json` wrote."""
+def job_from_json(text: str) -> AnyRun:
+    """The run, or evaluation job, that `model_dump_json` wrote."""
     fields = json.loads(text)
-    return (EvaluationJob if "measures" in fields else RunSpec).model_validate(fields)
+    return EvaluationJob.model_validate(fields) if "measures" in fields else run_from(fields)
 
 
 def evaluation_job(run: RunSpec, step: int) -> EvaluationJob:
@@ -77,17 +78,17 @@ def evaluation_job(run: RunSpec, step: int) -> EvaluationJob:
     return EvaluationJob.model_construct(**fields, measures=step, trains_on=run.execution.resources)
 
 
-def jobs_of(runs: Iterable[RunSpec]) -> list[EvaluationJob]:
+def jobs_of(runs: Iterable[AnyRun]) -> list[EvaluationJob]:
     """Those of the runs that measure a checkpoint."""
     return [run for run in runs if isinstance(run, EvaluationJob)]
 
 
-def trainings_of(runs: Iterable[RunSpec]) -> list[RunSpec]:
+def trainings_of(runs: Iterable[AnyRun]) -> list[AnyRun]:
     """Those of the runs that train."""
     return [run for run in runs if not isinstance(run, EvaluationJob)]
 
 
-def settings_due(run: RunSpec, step: int) -> list[EvalSetting]:
+def settings_due(run: AnyRun, step: int) -> list[EvalSetting]:
     """The settings that are measured after `step` updates; none where the run is not measured then."""
     ended = step == run.train.steps
     if not ended and step % run.evaluate.every:
@@ -95,13 +96,13 @@ def settings_due(run: RunSpec, step: int) -> list[EvalSetting]:
     return [setting for setting in run.evaluate.settings if ended or setting.when != "end"]
 
 
-def evaluation_steps(run: RunSpec) -> list[int]:
+def evaluation_steps(run: AnyRun) -> list[int]:
     """The steps at which the run is measured, in order."""
     steps = {*range(run.evaluate.every, run.train.steps, run.evaluate.every), run.train.steps}
     return [step for step in sorted(steps) if settings_due(run, step)]
 
 
-def lacking(store: Store, runs: Iterable[RunSpec]) -> dict[str, list[int]]:
+def lacking(store: Store, runs: Iterable[AnyRun]) -> dict[str, list[int]]:
     """Run id -> the steps whose measurements are not all in the store, in order, for each of the runs; one read."""
     asked = list(runs)
     found: dict[str, dict[int, Counter[tuple[Any, ...]]]] = {run.id: {} for run in asked}
@@ -118,11 +119,11 @@ def is_recorded(store: Store, run_id: str, step: int) -> bool:
     spec = store.runs([run_id], columns=["spec"])["spec"].to_pylist()
     if not spec:
         return False
-    run = RunSpec.model_validate_json(spec[0])
+    run = run_from(json.loads(spec[0]))
     return step not in lacking(store, [run])[run.id]
 
 
-def _asked(run: RunSpec, step: int) -> Counter[tuple[Any, ...]]:
+def _asked(run: AnyRun, step: int) -> Counter[tuple[Any, ...]]:
     """What rows there must be, by what tells them apart; settings that differ in more than that are counted."""
     return Counter(
         _key({"metric": name, **_columns(setting)}) for setting in settings_due(run, step) for name in setting.metrics

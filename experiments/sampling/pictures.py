@@ -80,7 +80,7 @@ def run_spec(store: Store, run_id: str, data: str | None = None) -> RunSpec:
         return RunSpec.model_validate(held)
     except (ValueError, LookupError, TypeError) as error:
         where = f"{run_id} in {store.paths.root}"
-        raise StoreError(f"{where}: its spec is not a run of dit-grid; was it imported?") from error
+        raise StoreError(f"{where}: no network of dit-grid; it was imported, or has a trainer of its own") from error
 
 
 def _places(store: Store, run_id: str) -> dict[str, Any]:

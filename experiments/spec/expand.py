@@ -12,16 +12,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from dit_grid.experiments.spec.any_run import AnyRun
 from dit_grid.experiments.spec.cluster import ClusterSpec
 from dit_grid.experiments.spec.notes import average_notes, size_notes
+from dit_grid.experiments.spec.own_costs import priced
 from dit_grid.experiments.spec.record import Record, Side
 from dit_grid.experiments.spec.run import NAME, RunSpec
 from dit_grid.experiments.spec.source import Located, Problem, SpecError, read_yaml, shown
+from dit_grid.experiments.spec.trainer import TrainerRun, flat, on_a_line
 from dit_grid.experiments.spec.validate import nearest, validated
 from dit_grid.model.config import SIZES
 
 HEAD_SECTIONS = ("name", "store", "plan", "cluster", "until")
-RUN_SECTIONS = tuple(RunSpec.model_fields)
+RUN_SECTIONS = tuple(dict.fromkeys((*RunSpec.model_fields, *TrainerRun.model_fields)))
 MOST_RUNS = 100_000
 """Runs of the largest grid that is expanded: ten times what was tried. More is a mistake that fills the memory."""
 
@@ -85,11 +88,16 @@ class ExperimentSpec(Record):
     plan: PriceSpec = PriceSpec()
     cluster: ClusterSpec = ClusterSpec()
     until: UntilSpec | None = None
-    runs: tuple[RunSpec, ...] = ()
+    runs: tuple[AnyRun, ...] = ()
     file: str = ""
     groups: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """What is said of it when it is planned or launched, a line each; see `notes`."""
+
+    @property
+    def networks(self) -> tuple[RunSpec, ...]:
+        """Those of the runs that train our own network; the others have a trainer of their own."""
+        return tuple(run for run in self.runs if isinstance(run, RunSpec))
 
 
 def load_spec(path: str | Path, groups: Iterable[str] = ()) -> ExperimentSpec:
@@ -109,28 +117,30 @@ class _Expansion:
         self.globs_used: set[int] = set()
         self.sizes_asked: dict[str, Located] = {}
         self._records: dict[int, tuple[Located, Record | None]] = {}
+        self.varied = tuple(dict.fromkeys(self._varied()))
 
     def experiment(self) -> ExperimentSpec:
         head = self._head()
         runs = self._runs()
+        self.problems = list(dict.fromkeys(self.problems))
         if not self.problems and not runs:
             self._problem(self.tree, "", "asks for no run: `grid` and `runs` are empty or everything is excluded")
         if self.problems or head is None:
             raise SpecError(self.problems)
-        self._check_transfer(runs)
+        self._check_transfer([run for run in runs if isinstance(run, RunSpec)])
         if self.problems:
             raise SpecError(self.problems)
         available = tuple(self._section("groups", dict))
         asked = {"runs": tuple(runs), "file": self.tree.file, "groups": available, "notes": self._notes(runs)}
         return head.model_copy(update=asked)
 
-    def _notes(self, runs: list[RunSpec]) -> tuple[str, ...]:
+    def _notes(self, runs: list[AnyRun]) -> tuple[str, ...]:
         """What is said of the spec; a size that only a group not asked for has is not unused."""
         of_groups = {size.value: size for size in self._sizes_of_groups() if isinstance(size.value, str)}
         own = self._section("sizes", dict)
         unused = {name: item for name, item in of_groups.items() if name in own}
         sizes = size_notes(own, unused | self.sizes_asked)
-        return (*sizes, *average_notes(self.tree.file, runs))
+        return (*sizes, *average_notes(self.tree.file, (run for run in runs if isinstance(run, RunSpec))))
 
     def _sizes_of_groups(self) -> Iterator[Located]:
         for group in self._section("groups", dict).values():
@@ -149,18 +159,29 @@ class _Expansion:
         self.problems += problems
         return head
 
-    def _runs(self) -> list[RunSpec]:
+    def _runs(self) -> list[AnyRun]:
         trees = [run for run in map(self._overridden, self._drafts()) if self._selected(run)]
         self._unused_globs(trees)
-        runs: dict[str, RunSpec] = {}
+        runs: dict[str, AnyRun] = {}
         for tree in trees:
-            run, problems = validated(RunSpec, tree, self._sections(tree))
+            run, problems = self._own_run(tree) if "trainer" in tree.value else self._run(tree)
             self.problems += problems
             if run is not None and run.id in runs:
                 self._problem(tree, "", f"the run {run.model.name} ({run.id}) is asked for twice; remove one")
             elif run is not None:
                 runs[run.id] = run
         return list(runs.values())
+
+    def _run(self, tree: Located) -> tuple[AnyRun | None, list[Problem]]:
+        return validated(RunSpec, tree, self._sections(tree))
+
+    def _own_run(self, tree: Located) -> tuple[AnyRun | None, list[Problem]]:
+        """The run of one's own trainer: its costs reckoned, its label made, and the spec's folder to look in."""
+        folder = str(Path(self.tree.file).resolve().parent)
+        cost, problems = priced(tree, folder)
+        values = {"folder": folder, "label": self._name(tree)} | tree.plain() | ({"cost": cost} if cost else {})
+        run, wrong = validated(TrainerRun, tree, values)
+        return (run if not problems else None), [*problems, *wrong]
 
     def _sections(self, tree: Located) -> dict[str, Any]:
         """Return the run's values, with a checked record for every section that it shares with an earlier run."""
@@ -260,21 +281,39 @@ class _Expansion:
 
     def _overridden(self, run: Located) -> Located:
         for glob, changes in self._section("overrides", dict).items():
-            if fnmatchcase(_name(run), glob):
+            if fnmatchcase(self._name(run), glob):
                 self.globs_used.add(id(changes))
                 run = run.merged(changes) if self._is_mapping(changes, f"overrides.{glob}") else run
         return run
 
     def _selected(self, run: Located) -> bool:
-        name, include, exclude = _name(run), self._section("include", list), self._section("exclude", list)
+        name, include, exclude = self._name(run), self._section("include", list), self._section("exclude", list)
         matched = [glob for glob in (*include, *exclude) if fnmatchcase(name, str(glob.value))]
         self.globs_used.update(map(id, matched))
         wanted = not include or any(glob in include for glob in matched)
         return wanted and not any(glob in exclude for glob in matched)
 
+    def _name(self, run: Located) -> str:
+        """The name that globs are matched against: `XL/2`, or of one's own trainer its label or what is varied."""
+        fields = {key: item.plain() for key, item in run.value.items() if key in ("model", "config", "label")}
+        if "trainer" in run.value:
+            config = fields.get("config")
+            return str(fields.get("label") or _own_name(config if isinstance(config, dict) else {}, self.varied))
+        model = fields.get("model")
+        model = model if isinstance(model, dict) else {}
+        return f"{model.get('size')}/{model.get('patch')}"
+
+    def _varied(self) -> Iterator[str]:
+        """The config fields, dotted, that the grid or an extra run sets."""
+        yield from (key for key in self._section("grid", dict) if key.startswith("config."))
+        for extra in [*self._section("runs", list), *self._group_runs()]:
+            inside = extra.value.get("config") if isinstance(extra.value, dict) else None
+            if inside is not None and isinstance(inside.value, dict):
+                yield from flat(inside.plain(), "config")
+
     def _unused_globs(self, runs: list[Located]) -> None:
         """A pattern that fits no run is a typing mistake, not a wish."""
-        names = sorted({_name(run) for run in runs})
+        names = sorted({self._name(run) for run in runs})
         overrides = [(f"overrides.{glob}", glob, item) for glob, item in self._section("overrides", dict).items()]
         lists = [(key, str(glob.value), glob) for key in ("include", "exclude") for glob in self._section(key, list)]
         for path, glob, item in [*overrides, *lists]:
@@ -320,8 +359,10 @@ def _parted(run: Located) -> tuple[Located | None, Located]:
     return run.value[OBJECTIVE], Located({k: v for k, v in run.value.items() if k != OBJECTIVE}, run.file, run.line)
 
 
-def _name(run: Located) -> str:
-    """The name that globs are matched against, e.g. `XL/2`."""
-    model = run.value.get("model") if isinstance(run.value, dict) else None
-    fields = model.plain() if model is not None and isinstance(model.value, dict) else {}
-    return f"{fields.get('size')}/{fields.get('patch')}"
+def _own_name(config: dict[str, Any], varied: Iterable[str]) -> str:
+    """What tells runs of one trainer apart: the settings that the spec varies, e.g. `width=64,depth=2`."""
+    there = flat(config, "config")
+    short = {dotted: dotted.rpartition(".")[2] for dotted in varied if dotted in there}
+    if len(set(short.values())) < len(short):
+        short = {dotted: dotted.removeprefix("config.") for dotted in short}
+    return ",".join(f"{name}={on_a_line(there[dotted])}".replace(" ", "") for dotted, name in short.items())

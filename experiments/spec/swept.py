@@ -15,6 +15,9 @@ SHAPE = ("model.width", "model.depth", "model.heads")
 _NOT_THE_RUN = frozenset({"evaluate", "execution", "imported_from", "run_id"})
 """What says how a run was measured, executed or found, and not how it was trained."""
 
+_OWN_READS = ("cost.", "metrics.")
+"""How settings begin that say what a run of one's own trainer costs and how its metrics read."""
+
 
 def swept_settings(specs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Of each spec the settings that are not the same in all, by dotted name as in a `grid`, in the spec's order.
@@ -23,8 +26,26 @@ def swept_settings(specs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """
     flat = [dict(_flat(spec)) for spec in specs]
     known = [one for one in flat if one]  # a run made elsewhere says nothing of its settings
-    names = [name for name in dict.fromkeys(name for one in known for name in one) if _varies(name, known)]
-    return [{name: one.get(name) for name in names} for one in flat]
+    own = [_without(one, _OWN_READS) for one in known if _is_own(one)]  # each kind is compared with its like
+    ours = [one for one in known if not _is_own(one)]
+    names = [*_varied(ours, SHAPE, ("model.size", "model.patch")), *_varied(own, ("config.",), ("label",))]
+    return [{name: one.get(name) for name in dict.fromkeys(names)} for one in flat]
+
+
+def _is_own(flat: Mapping[str, Any]) -> bool:
+    return any(name.startswith("trainer.") for name in flat)
+
+
+def _without(flat: Mapping[str, Any], left_out: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name, value in flat.items() if not name.startswith(left_out)}
+
+
+def _varied(flat: Sequence[Mapping[str, Any]], shape: tuple[str, ...], called: tuple[str, ...]) -> Iterator[str]:
+    """The names that are swept; those that begin like `shape` stand for what a model is called, see SHAPE."""
+    for name in dict.fromkeys(name for one in flat for name in one):
+        within = called if name.startswith(shape) else ()
+        if name not in SHOWN and name not in called and _varies(name, flat, within):
+            yield name
 
 
 def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -38,12 +59,9 @@ def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield dotted, item
 
 
-def _varies(name: str, flat: Sequence[Mapping[str, Any]]) -> bool:
-    if name in SHOWN:
-        return False
-    if name not in SHAPE:
-        return len({repr(one.get(name)) for one in flat}) > 1
-    values: dict[tuple[Any, Any], set[str]] = {}
+def _varies(name: str, flat: Sequence[Mapping[str, Any]], within: tuple[str, ...]) -> bool:
+    """Whether the setting has several values among specs that are equal in `within`."""
+    values: dict[tuple[Any, ...], set[str]] = {}
     for one in flat:
-        values.setdefault((one.get("model.size"), one.get("model.patch")), set()).add(repr(one.get(name)))
+        values.setdefault(tuple(one.get(part) for part in within), set()).add(repr(one.get(name)))
     return any(len(found) > 1 for found in values.values())

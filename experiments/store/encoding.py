@@ -33,7 +33,12 @@ def checked_row(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
         kind = kinds.get(name)
         if kind is None:
             raise StoreError(_unknown_column(table, name))
-        checked[name] = value if type(value) is float is kind or value is None else _converted(table, name, value)
+        plain = type(value) is kind and (
+            kind is float
+            or (isinstance(value, str) and value.isascii())
+            or (isinstance(value, int) and abs(value) < 2**62)
+        )
+        checked[name] = value if plain or value is None else _converted(table, name, value)
     for name in table.key:
         if checked.get(name) is None:
             raise StoreError(f"{table.name} row {checked}: {name!r} is missing, it is part of the key")

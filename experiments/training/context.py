@@ -34,7 +34,8 @@ class Progress:
 class Context:
     """The outside of a run. `peak_flops_per_s` is the run's devices' peak together, for MFU; None if unknown.
 
-    `facts` are recorded beside those that the run finds itself when its attempt begins.
+    `facts` are recorded beside those that the run finds itself when its attempt begins. `rank`, `world` and
+    `coordinator` are its place among the processes of a gang; our own trainer asks `jax.distributed` instead.
     """
 
     store: Store
@@ -42,6 +43,9 @@ class Context:
     stop_requested: Callable[[], bool] = lambda: False
     peak_flops_per_s: float | None = None
     facts: Mapping[str, object] = field(default_factory=dict)
+    rank: int = 0
+    world: int = 1
+    coordinator: str = ""
 
 
 @cache

@@ -4,10 +4,12 @@ What they would teach is `dit_grid.analysis.forecasting.design`; nothing is star
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from dit_grid.experiments.spec import ExperimentSpec, RunSpec
+from dit_grid.experiments.spec import AnyRun, ExperimentSpec, RunSpec
+from dit_grid.experiments.spec.trainer import TrainerRun
 from dit_grid.model import accounting
+from dit_grid.orchestrator.control.errors import RequestError
 from dit_grid.orchestrator.planning.calibrate import measured_speeds
 from dit_grid.orchestrator.planning.plan import PlanRow, plan
 
@@ -17,14 +19,21 @@ if TYPE_CHECKING:
     from dit_grid.analysis import Results
 
 
-def spec_frame(spec: ExperimentSpec, runs: Iterable[RunSpec]) -> "pd.DataFrame":
+Some = TypeVar("Some", bound=AnyRun)
+
+
+def spec_frame(spec: ExperimentSpec, runs: Iterable[AnyRun]) -> "pd.DataFrame":
     """Return a row a run with the columns of `Results.runs`, as the store will hold it; costs from `accounting`."""
     import pandas as pd
 
+    from dit_grid.analysis.results.unknown import COUNTS, whole_numbers
     from dit_grid.orchestrator.planning.work import run_row
 
     rows = [run_row(spec, run) for run in runs]
-    return pd.DataFrame([row | {"run_seed": row["seed"], "gmacs": row["forward_macs"] / 1e9} for row in rows])  # type: ignore[operator]
+    names = list(dict.fromkeys((*(name for row in rows[:1] for name in row), *COUNTS)))
+    frame = whole_numbers(pd.DataFrame(rows).reindex(columns=names))
+    frame = frame.assign(run_seed=frame["seed"])
+    return frame.assign(gmacs=frame["forward_macs"] / 1e9)
 
 
 def in_family(frame: "pd.DataFrame", results: "Results", points: "pd.DataFrame") -> "pd.DataFrame":
@@ -44,31 +53,36 @@ def run_like(template: RunSpec, row: Mapping[str, Any]) -> RunSpec:
     return changed(template, model=template.model.model_dump() | network | {"size": row["size"]})
 
 
-def changed(run: RunSpec, **fields: Any) -> RunSpec:
+def changed(run: Some, **fields: Any) -> Some:
     """Return the run with other fields, checked again; `model_copy` would keep the id that was reckoned before."""
-    return RunSpec.model_validate(run.model_dump() | fields)
+    return cast(Some, type(run).model_validate(run.model_dump() | fields))
 
 
 def template_for(spec: ExperimentSpec, row: Mapping[str, Any]) -> RunSpec:
     """Return the run of the spec, of the row's block, batch and steps, that is nearest to the row in compute."""
-    same = [run for run in spec.runs if (run.train.batch, run.train.steps) == (row["batch"], row["steps"])]
-    same = [run for run in same if run.model.block == row["block"]] or same or list(spec.runs)
+    same = [run for run in spec.networks if (run.train.batch, run.train.steps) == (row["batch"], row["steps"])]
+    same = [run for run in same if run.model.block == row["block"]] or same or list(spec.networks)
     return min(same, key=lambda run: abs(accounting.forward_macs(run.network) - row["forward_macs"]))
 
 
-def named_runs(spec: ExperimentSpec, rows: "pd.DataFrame") -> list[RunSpec]:
-    """Return a run of the spec's kind for each row of `named_models`; a cell of the spec is that very run."""
+def named_runs(spec: ExperimentSpec, rows: "pd.DataFrame") -> list[AnyRun]:
+    """Return a run of the spec's kind for each row of `named_models`; a cell of the spec is that very run.
+
+    Raises RequestError where the spec has only trainers of its own, whose models outside it nobody can make up.
+    """
+    if not spec.networks:
+        raise RequestError("--models: names no model of a trainer of your own; add a run of it to the spec's grid")
     known = {run.model.name: run for run in spec.runs}
     return [known.get(row["model"]) or run_like(template_for(spec, row), row) for row in rows.to_dict("records")]  # type: ignore[arg-type]
 
 
-def next_seeds(runs: Sequence[RunSpec], measured: Mapping[str, Sequence[int]]) -> list[RunSpec]:
+def next_seeds(runs: Sequence[AnyRun], measured: Mapping[str, Sequence[int]]) -> list[AnyRun]:
     """Return for each model that was measured (model -> its seeds) its run with the next seed up."""
     first = {run.model.name: run for run in reversed(runs)}
     return [changed(first[model], seed=max(seeds) + 1) for model, seeds in measured.items() if model in first]
 
 
-def priced(spec: ExperimentSpec, runs: Sequence[RunSpec]) -> list[PlanRow]:
+def priced(spec: ExperimentSpec, runs: Sequence[AnyRun]) -> list[PlanRow]:
     """Return what each run costs by the spec's prices, at speeds measured for it or for another seed of it, if any."""
     everything = {run.id: run for run in [*spec.runs, *runs]}
     asked = spec.model_copy(update={"runs": tuple(everything.values())})
@@ -80,25 +94,29 @@ def priced(spec: ExperimentSpec, runs: Sequence[RunSpec]) -> list[PlanRow]:
     )
 
 
-def _work(run: RunSpec) -> str:
+def _work(run: AnyRun) -> str:
     """What a step of the run computes, and on what: equal for seeds of one model."""
+    if isinstance(run, TrainerRun):
+        return f"{run.trainer} {run.config} {run.execution.resources}"
     return f"{run.network} {run.train.batch} {run.train.dtype} {run.execution.resources}"
 
 
 def hours_as_measured(results: "Results", frame: "pd.DataFrame") -> "list[float | None]":
-    """Return hours of training of each row at the MACs a second that the measured run nearest in compute reached.
+    """Return hours of training of each row at the GMACs a second of the measured run whose updates are nearest in size.
 
-    What was measured is where those runs executed; None where no speed was recorded.
+    What was measured is where those runs executed; None where no speed was recorded, or no compute is known.
     """
     import numpy as np
 
+    from dit_grid.analysis.results.unknown import update_gmacs
+
     speeds = results.train.groupby("run_id")["steps_per_s"].median().dropna()
-    costed = results.runs.dropna(subset=["batch", "forward_macs"])  # imported runs may say neither
-    runs = costed.set_index("run_id").loc[lambda f: f.index.isin(speeds.index)]
-    if runs.empty:
+    measured = update_gmacs(results.runs).set_axis(results.runs["run_id"]).dropna()
+    measured = measured[measured.index.isin(speeds.index)]
+    asked = update_gmacs(frame)
+    if measured.empty:
         return [None] * len(frame)
-    per_step = accounting.TRAINING_FORWARDS * runs["batch"] * runs["forward_macs"]
-    rates, macs = (speeds[runs.index] * per_step).to_numpy(), np.log(runs["forward_macs"].to_numpy(dtype=float))
-    nearest = [int(np.argmin(np.abs(macs - np.log(float(value))))) for value in frame["forward_macs"]]
-    total = accounting.TRAINING_FORWARDS * frame["batch"] * frame["steps"] * frame["forward_macs"]
-    return [float(work) / rates[k] / 3600 for work, k in zip(total, nearest, strict=True)]
+    rates, sizes = (speeds[measured.index] * measured).to_numpy(), np.log(measured.to_numpy())
+    nearest = [int(np.argmin(np.abs(sizes - np.log(size)))) for size in asked]
+    hours = asked.to_numpy() * frame["steps"].to_numpy() / rates[nearest] / 3600
+    return [None if np.isnan(one) else float(one) for one in hours]

@@ -36,7 +36,7 @@ class Expectation:
 def expectations(spec: ExperimentSpec) -> dict[str, Expectation]:
     """Return run id -> what is expected of it, for the runs of which something can be said."""
     found = _from_store(spec)
-    missing = [run for run in spec.runs if run.id not in found and _is_papers(run)]
+    missing = [run for run in spec.networks if run.id not in found and _is_papers(run)]
     return found | (_from_paper(missing) if missing else {})
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from dit_grid.experiments.spec import ExperimentSpec, RunSpec
+from dit_grid.experiments.spec import AnyRun, ExperimentSpec, RunSpec
+from dit_grid.experiments.spec.any_run import tree
 from dit_grid.model import accounting
 from dit_grid.orchestrator.advice.candidates import changed, in_family, named_runs, next_seeds, priced, spec_frame
 from dit_grid.orchestrator.control.errors import RequestError
@@ -50,7 +51,7 @@ class Suggestion:
     target: "Target"
     budget: Budget
     candidates: "pd.DataFrame"
-    runs: tuple[RunSpec, ...]
+    runs: tuple[AnyRun, ...]
     now: float | None
     then: float | None
     noise: str = ""
@@ -104,7 +105,7 @@ def suggest(
 
 def _candidates(
     spec: ExperimentSpec, results: "Results", target: "Target", metric: str, models: Sequence[str]
-) -> "tuple[pd.DataFrame, dict[str, RunSpec]]":
+) -> "tuple[pd.DataFrame, dict[str, AnyRun]]":
     """A row a candidate with its costs, and the runs by id; the target's own model is no candidate."""
     import pandas as pd
 
@@ -118,7 +119,7 @@ def _candidates(
     except NotMeasuredError:
         points = pd.DataFrame({"model": []})
     done = set(results.runs.loc[results.runs["state"] == "done", "run_id"])
-    runs = [run for run in spec.runs if run.id not in done]
+    runs: list[AnyRun] = [run for run in spec.runs if run.id not in done]
     runs += named_runs(spec, named_models(models, results)) if models else []
     measured = {str(model): _seeds(spec, results, str(model)) for model in points["model"]}
     runs += next_seeds(spec.runs, measured)
@@ -127,7 +128,7 @@ def _candidates(
     frame = spec_frame(spec, kept.values()).assign(kind=kinds)
     for name, values in _columns(spec, kept, results).items():
         frame[name] = pd.Series(values, dtype=float)
-    samples = _more_samples(spec, [run for run in spec.runs if run.model.name in measured])
+    samples = _more_samples(spec, [run for run in spec.networks if run.model.name in measured])
     return pd.concat([in_family(frame, results, points), samples], ignore_index=True), kept
 
 
@@ -137,7 +138,7 @@ def _seeds(spec: ExperimentSpec, results: "Results", model: str) -> list[int]:
     return [*map(int, run), *(run.seed for run in spec.runs if run.model.name == model)]
 
 
-def _columns(spec: ExperimentSpec, runs: Mapping[str, RunSpec], results: "Results") -> dict[str, list[float | None]]:
+def _columns(spec: ExperimentSpec, runs: Mapping[str, AnyRun], results: "Results") -> dict[str, list[float | None]]:
     """Costs of what is left of each run: one that was stopped goes on from its last logged step."""
     at = results.train.groupby("run_id")["step"].max().to_dict()
     rows = priced(spec, list(runs.values()))
@@ -150,7 +151,7 @@ def _columns(spec: ExperimentSpec, runs: Mapping[str, RunSpec], results: "Result
 
 
 def _flops(row: PlanRow) -> float:
-    return accounting.FLOPS_PER_MAC * 1e9 * (row.train_gmacs + row.eval_gmacs)
+    return accounting.FLOPS_PER_MAC * 1e9 * ((row.train_gmacs or 0.0) + row.eval_gmacs)
 
 
 def _more_samples(spec: ExperimentSpec, runs: Sequence[RunSpec]) -> "pd.DataFrame":
@@ -166,7 +167,7 @@ def _more_samples(spec: ExperimentSpec, runs: Sequence[RunSpec]) -> "pd.DataFram
     for run, row in zip(runs, rows, strict=True):
         at_its_end = changed(run, evaluate=run.evaluate.model_dump() | {"every": run.train.steps})
         once = evaluation_macs(at_its_end) / 1e9
-        shares.append(SAMPLES_FACTOR * once / (row.train_gmacs + row.eval_gmacs))
+        shares.append(SAMPLES_FACTOR * once / ((row.train_gmacs or 0.0) + row.eval_gmacs))
     total: dict[str, Any] = {"flops": sum(_flops(row) * share for row, share in zip(rows, shares, strict=True))}
     for unit in ("hours", "usd"):
         values = [getattr(row, unit) for row in rows]
@@ -191,7 +192,7 @@ def _costs(table: "pd.DataFrame", budget: Budget, spec: ExperimentSpec) -> "pd.S
 
 
 def _cheapest_first(
-    table: "pd.DataFrame", runs: Mapping[str, RunSpec], target: "Target", budget: Budget, why: str
+    table: "pd.DataFrame", runs: Mapping[str, AnyRun], target: "Target", budget: Budget, why: str
 ) -> Suggestion:
     """Before a law can be fitted: the cells themselves, cheapest first, as many as the budget holds."""
     cells = table[table["kind"] == "new model"].sort_values("cost", kind="stable").reset_index(drop=True)
@@ -229,18 +230,18 @@ def _notes(design: "Design", reached: "Design", bought: "pd.DataFrame", table: "
     return tuple(notes)
 
 
-def spec_yaml(spec: ExperimentSpec, runs: Sequence[RunSpec], comment: str) -> str:
+def spec_yaml(spec: ExperimentSpec, runs: Sequence[AnyRun], comment: str) -> str:
     """Return a spec of exactly these runs, ids unchanged, with the store of `spec`; what all share stands once."""
-    trees = [run.model_dump(mode="json", exclude_none=True) for run in runs]
-    shared = {key: value for key, value in trees[0].items() if all(tree.get(key) == value for tree in trees)}
-    network = {k: v for k, v in trees[0]["model"].items() if all(tree["model"].get(k) == v for tree in trees)}
-    network.pop("size", None)
-    for tree in trees:
+    trees = [tree(run) for run in runs]
+    shared = {key: value for key, value in trees[0].items() if all(one.get(key) == value for one in trees)}
+    models = [one.get("model", {}) for one in trees]
+    network = {k: v for k, v in models[0].items() if k != "size" and all(model.get(k) == v for model in models)}
+    for one in trees:
         for key in shared:
-            tree.pop(key)
-    if "model" not in shared:
-        for tree in trees:
-            tree["model"] = {key: value for key, value in tree["model"].items() if key not in network}
+            one.pop(key)
+    if any("model" in one for one in trees):
+        for one in trees:
+            one["model"] = {key: value for key, value in one["model"].items() if key not in network}
         shared["model"] = network
     head = {"name": spec.name, "store": spec.store, "plan": spec.plan.model_dump(mode="json", exclude_none=True)}
     if cluster := spec.cluster.model_dump(mode="json", exclude_defaults=True):

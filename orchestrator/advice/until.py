@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dit_grid.experiments.spec import ExperimentSpec, UntilSpec
+from dit_grid.experiments.spec.any_run import step_macs
 from dit_grid.experiments.store import Store
-from dit_grid.model import accounting
 from dit_grid.orchestrator.backends.contract import now
 from dit_grid.orchestrator.control.errors import RequestError
 from dit_grid.orchestrator.core.events import Reordered
@@ -66,10 +66,7 @@ def adviser(spec: ExperimentSpec, store: Store) -> Callable[[], Sequence[Reorder
     if spec.until is None:
         return lambda: ()
     wanted, said = spec.until, [Reordered(0.0)]
-    work = {
-        run.id: accounting.training_macs(run.network, run.train.batch, run.train.steps) + evaluation_macs(run)
-        for run in spec.runs
-    }
+    work = {run.id: step_macs(run) * run.train.steps + evaluation_macs(run) for run in spec.runs}
     policy = until(wanted.target, work, wanted.metric)
 
     def advise() -> Sequence[Reordered]:

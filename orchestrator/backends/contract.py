@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dit_grid.experiments.running.owed_evaluations import TRAINED, EvaluationJob, is_recorded, parsed_job_id
-from dit_grid.experiments.spec.run import RunSpec
+from dit_grid.experiments.spec.any_run import AnyRun
+from dit_grid.experiments.spec.trainer import TrainerRun
 from dit_grid.experiments.store import Store
 from dit_grid.experiments.training.checkpoint_list import live_checkpoints
 from dit_grid.experiments.training.context import Context, Progress
@@ -45,7 +46,7 @@ class Backend(Protocol):
     def cluster(self) -> ClusterSeen:
         """Return all that there is now, used or not."""
 
-    def adopt(self, specs: Mapping[str, RunSpec]) -> Sequence[GangStarted]:
+    def adopt(self, specs: Mapping[str, AnyRun]) -> Sequence[GangStarted]:
         """Take the runs of this launch, by id, and return their gangs that an earlier driver left alive.
 
         Gangs of runs that are not in `specs` are left alone. The backend keeps `specs` for later starts.
@@ -92,14 +93,14 @@ class InProcess:
         self.store = store
         self._queue: deque[Gang] = deque()
         self._gone: deque[Gang] = deque()
-        self._specs: Mapping[str, RunSpec] = {}
+        self._specs: Mapping[str, AnyRun] = {}
         self._progress: dict[str, Progress] = {}
         self._stopped: set[str] = set()
 
     def cluster(self) -> ClusterSeen:
         return ClusterSeen(now(), {"cpu": 1})
 
-    def adopt(self, specs: Mapping[str, RunSpec]) -> Sequence[GangStarted]:
+    def adopt(self, specs: Mapping[str, AnyRun]) -> Sequence[GangStarted]:
         self._specs = specs
         return ()
 
@@ -147,10 +148,12 @@ class InProcess:
         self._queue.clear()
 
 
-def attempt(run: RunSpec, context: Context) -> Ended:
+def attempt(run: AnyRun, context: Context) -> Ended:
     """Execute one attempt of the run here and return how it ended; a failure is an outcome, never an exception."""
     if isinstance(run, EvaluationJob):
         return _evaluation(run, context)
+    if isinstance(run, TrainerRun):
+        return _own(run, context)
     from dit_grid.experiments.running.training_run import (
         train,  # jax takes seconds to import; the driver never needs it
     )
@@ -161,6 +164,18 @@ def attempt(run: RunSpec, context: Context) -> Ended:
         detail = failure_detail(error)
         return Ended(run.id, detail["class"], newest_checkpoint(context.store, run.id), detail["message"])
     return Ended(run.id, outcome.kind, outcome.step)
+
+
+def _own(run: TrainerRun, context: Context) -> Ended:
+    from dit_grid.experiments.trainers.attempt import train
+
+    try:
+        ended = train(run, context)
+    except Exception as error:  # before its attempt began
+        detail = failure_detail(error)
+        print(detail["traceback"])
+        return Ended(run.id, detail["class"], newest_checkpoint(context.store, run.id), detail["message"])
+    return Ended(run.id, ended.outcome, ended.step, ended.message)
 
 
 def _evaluation(job: EvaluationJob, context: Context) -> Ended:

@@ -20,13 +20,14 @@ from pathlib import Path
 
 from dit_grid.experiments.data.remote import user_cache
 from dit_grid.experiments.running.owed_evaluations import job_from_json
-from dit_grid.experiments.spec.run import RunSpec
+from dit_grid.experiments.spec.any_run import AnyRun
+from dit_grid.experiments.spec.trainer import TrainerRun
 from dit_grid.experiments.store import Store
 from dit_grid.experiments.training.context import Context, Progress
 from dit_grid.orchestrator.backends.contract import attempt
 from dit_grid.orchestrator.backends.processes import birth
 from dit_grid.orchestrator.backends.run_log import RunLog
-from dit_grid.orchestrator.planning.plan import measured_core_flops_per_s
+from dit_grid.orchestrator.planning import plan
 
 LOST = "lost"
 """The outcome of a process that could not meet the others of its gang; that is no fault of the run's."""
@@ -76,7 +77,7 @@ class RankStatus:
     message: str = ""
 
 
-def environment(run: RunSpec, cache: Path) -> dict[str, str]:
+def environment(run: AnyRun, cache: Path) -> dict[str, str]:
     """Return the environment variables that a worker for this run starts with.
 
     A run on CPU cores gets exactly its own: numerical libraries that each start a thread a core would fight, and the
@@ -155,7 +156,7 @@ class Worker:
         """Ask the run under way to write a checkpoint and end."""
         self._stop.set()
 
-    def _execute(self, run: RunSpec, place: Place, log: RunLog) -> None:
+    def _execute(self, run: AnyRun, place: Place, log: RunLog) -> None:
         """Execute the attempt; whatever happens ends in a status, for nobody waits for this thread."""
 
         def report(progress: Progress) -> None:
@@ -163,14 +164,19 @@ class Worker:
             self._update(lambda status: replace(status, progress=progress))
 
         with log.capturing():
+            own = isinstance(run, TrainerRun)  # whose processes meet by themselves, and have the devices to themselves
             try:
-                _meet(place)
+                if not own:
+                    _meet(place)
             except Exception as error:
                 traceback.print_exc()
                 ended = RankStatus(outcome=LOST, message=f"{type(error).__name__}: {error}")
             else:
-                cores = run.execution.resources.count
-                context = Context(self.store, report, self._stop.is_set, peak_flops_per_s(cores), facts=self._facts)
+                resources = run.execution.resources
+                peak = plan.peak_flops_per_s(resources) if own else peak_flops_per_s(resources.count)
+                context = Context(
+                    self.store, report, self._stop.is_set, peak, self._facts, place.rank, place.world, place.coordinator
+                )
                 outcome = attempt(run, context)
                 ended = RankStatus(outcome=outcome.outcome, step=outcome.step, message=outcome.message)
         log.line(f"{ended.outcome} after step {ended.step} {ended.message}".rstrip())
@@ -215,7 +221,7 @@ def peak_flops_per_s(cores: int) -> float | None:
 
     devices = jax.devices()
     if devices[0].platform == "cpu":
-        return measured_core_flops_per_s() * cores
+        return plan.measured_core_flops_per_s() * cores
     peak = accounting.device_peak(devices[0].device_kind)
     return peak.flops_per_s * len(devices) if peak else None
 

@@ -25,6 +25,7 @@ from dit_grid.orchestrator.commands.sample import COMMANDS as SAMPLE_COMMANDS
 from dit_grid.orchestrator.commands.sentinel import COMMANDS as SENTINEL_COMMANDS
 from dit_grid.orchestrator.commands.simulate import COMMANDS as SIMULATE_COMMANDS
 from dit_grid.orchestrator.commands.store import store_group
+from dit_grid.orchestrator.commands.trainer_client import COMMANDS as TRAINER_COMMANDS
 from dit_grid.orchestrator.control.errors import ClusterLostError
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ def launch(
             _print_results(loaded.store, figures=False)
         return
     runs, measuring = trainings_of(todo), len(jobs_of(todo))
-    check_runs(runs, spec)
+    check_runs(runs, spec, here=address is None)
     also = f", {measuring} evaluations as jobs of their own" if measuring else ""
     click.echo(f"{loaded.name}: {len(runs)} of {len(loaded.runs)} runs to do{also}, in {loaded.store}")
     with plain_warnings():
@@ -311,6 +312,7 @@ for commands in (
     SAMPLE_COMMANDS,
     SENTINEL_COMMANDS,
     SIMULATE_COMMANDS,
+    TRAINER_COMMANDS,
 ):
     for command in commands:
         cli.add_command(command)
@@ -363,7 +365,7 @@ def _say_folders(spec: "ExperimentSpec") -> None:
     from dit_grid.experiments.data.dataset import DataError
     from dit_grid.experiments.data.registry import folder_notes
 
-    for path in sorted({run.data.path for run in spec.runs if run.data.path}):
+    for path in sorted({run.data.path for run in spec.networks if run.data.path}):
         with contextlib.suppress(DataError, OSError):  # what is wrong with data is said where it is checked
             for line in folder_notes(path):
                 click.echo(line, err=True)
@@ -399,9 +401,10 @@ def _parameter_table(spec: "ExperimentSpec", model: str) -> str:
     from dit_grid.model import DiT
     from dit_grid.orchestrator.control.errors import RequestError
 
-    networks = {run.model.name: run.network for run in spec.runs}
+    networks = {run.model.name: run.network for run in spec.networks}
     if model not in networks:
-        raise RequestError(f"{spec.file} has no model {model!r}; it has {', '.join(networks)}")
+        there = ", ".join(networks) or "trainers of its own alone, whose parameters only they know"
+        raise RequestError(f"{spec.file} has no model {model!r}; it has {there}")
     shapes = nnx.eval_shape(lambda: nnx.state(DiT(networks[model], nnx.Rngs(0)), nnx.Param))
     return get_parameter_overview(nnx.to_pure_dict(shapes), include_stats=False)
 

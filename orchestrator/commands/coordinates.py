@@ -43,7 +43,7 @@ def coordinates(spec: str, parametrization: str, steps: int, seeds: int, figure:
     from dit_grid.orchestrator.screen.tables import print_json
 
     check_figure(figure)
-    runs, left = comparable(load_spec(spec).runs)
+    runs, left = comparable(load_spec(spec).networks)
     asked = ["standard", "mup"] if parametrization == "both" else [parametrization]
     with plain_warnings():
         found = measured(runs, asked, steps, seeds, lambda said: click.echo(said, err=True))

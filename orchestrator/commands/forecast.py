@@ -305,15 +305,18 @@ def _print_json(found: "Forecast", rows: list[dict[str, Any]]) -> None:
     })  # fmt: skip
 
 
+def _times(value: float | None, factor: float) -> float | None:
+    return None if value is None or value != value else value * factor
+
+
 def _print_table(found: "Forecast", rows: list[dict[str, Any]]) -> None:
     from dit_grid.orchestrator.screen.tables import print_rows
 
     for line in found.heading():
         click.echo(line)
     measured = any(row["observed"] is not None for row in rows)
-    train = [row["train_gmacs"] and row["train_gmacs"] / 1e3 for row in rows]  # None where no run says its batch
     shown = [
-        row | {"params_m": row["params"] / 1e6, "train_tmacs": tmacs} for row, tmacs in zip(rows, train, strict=True)
+        row | {"params_m": _times(row["params"], 1e-6), "train_tmacs": _times(row["train_gmacs"], 1e-3)} for row in rows
     ]
     for row in shown:
         row["error"] = (

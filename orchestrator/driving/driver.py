@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from dit_grid.experiments.spec import BudgetSpec, ExperimentSpec, RunSpec
+from dit_grid.experiments.spec import AnyRun, BudgetSpec, ExperimentSpec
 from dit_grid.experiments.store import Store
 from dit_grid.orchestrator import core
 from dit_grid.orchestrator.advice.until import adviser
@@ -55,7 +55,7 @@ def absolute(store: str) -> str:
     return store if "://" in store else os.path.abspath(store)
 
 
-def _said(state: core.State, todo: list[RunSpec]) -> dict[str, Any]:
+def _said(state: core.State, todo: list[AnyRun]) -> dict[str, Any]:
     """Return what a driver leaves for those who watch it."""
     phases = {run.id: str(run.phase) for run in state.in_order()}
     outcome = "stopped" if state.stopping else "ended"

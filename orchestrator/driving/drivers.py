@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import click
 
-from dit_grid.experiments.spec import ExperimentSpec, RunSpec
+from dit_grid.experiments.spec import AnyRun, ExperimentSpec
 from dit_grid.experiments.store import NotAStoreError, Store
 from dit_grid.orchestrator import core
 from dit_grid.orchestrator.control.errors import RequestError
@@ -96,7 +96,7 @@ def _watched(spec: ExperimentSpec, watcher: Watcher) -> Ended | None:
     return ended
 
 
-def _left(spec: ExperimentSpec, ended: Ended) -> list[RunSpec]:
+def _left(spec: ExperimentSpec, ended: Ended) -> list[AnyRun]:
     """Return what is unfinished and was not part of the other launch; what failed there is not tried again unasked."""
     theirs = set(ended.detail.get("runs", ()))
     return [run for run in unfinished(spec) if run.id not in theirs]

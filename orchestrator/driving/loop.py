@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from dit_grid.experiments.running.owed_evaluations import trainings_of
-from dit_grid.experiments.spec import ClusterSpec, PriceSpec, RunSpec
+from dit_grid.experiments.spec import AnyRun, ClusterSpec, PriceSpec
 from dit_grid.experiments.store import RunState, Store, StoreError
 from dit_grid.experiments.store.paths import START
 from dit_grid.experiments.training.context import Progress
@@ -31,7 +31,7 @@ SPENDING_EVERY_S = 60.0
 
 
 def drive(
-    runs: list[RunSpec],
+    runs: list[AnyRun],
     store: Store,
     backend: Backend,
     show: Callable[[Grid], None] = lambda grid: None,
@@ -68,7 +68,7 @@ class _Driver:
     """The loop's parts: whom it asks, whom it tells, and since when."""
 
     def __init__(
-        self, store: Store, backend: Backend, runs: list[RunSpec], requests: Callable[[], Sequence[Event]],
+        self, store: Store, backend: Backend, runs: list[AnyRun], requests: Callable[[], Sequence[Event]],
         advise: Callable[[], Sequence[Event]], holds: Callable[[], bool],
     ) -> None:  # fmt: skip
         self.backend, self.runs, self.holds, self.store = backend, runs, holds, store

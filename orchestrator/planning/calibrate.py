@@ -6,7 +6,7 @@ speeds are used for is the planner's.
 
 from collections.abc import Iterable
 
-from dit_grid.experiments.spec import BudgetSpec, EvalSetting, ExperimentSpec, RunSpec
+from dit_grid.experiments.spec import AnyRun, BudgetSpec, ExperimentSpec, any_run
 from dit_grid.experiments.store import NotAStoreError, Store
 from dit_grid.orchestrator.planning.plan import Speed
 
@@ -24,17 +24,11 @@ def calibration_store(spec: ExperimentSpec) -> str:
     return f"{spec.store.rstrip('/')}.calibration"
 
 
-def shortened(run: RunSpec) -> RunSpec:
+def shortened(run: AnyRun) -> AnyRun:
     """Return the run cut to a few windows, with nothing evaluated: same network, batch, data and resources."""
     call = run.execution.steps_per_call
     window = call * -(-STEPS_A_WINDOW // call)
-    steps = window * WINDOWS
-    train = run.train.model_copy(update={"steps": steps, "log_every": window})
-    evaluate = run.evaluate.model_copy(update={"every": steps, "settings": tuple[EvalSetting, ...]()})
-    execution = run.execution.model_copy(update={"checkpoint_every": steps, "keep_checkpoints": 1, "evaluate_on": None})
-    return RunSpec.model_validate(run.model_copy(
-        update={"train": train, "evaluate": evaluate, "execution": execution, "seed": run.seed},
-    ).model_dump())  # fmt: skip
+    return any_run.shortened(run, window * WINDOWS, window)
 
 
 def calibration(spec: ExperimentSpec) -> ExperimentSpec:

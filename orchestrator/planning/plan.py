@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dit_grid.experiments.running.owed_evaluations import EvaluationJob, evaluation_steps, settings_due
-from dit_grid.experiments.spec import ExperimentSpec, PriceSpec, RunSpec
+from dit_grid.experiments.spec import AnyRun, ExperimentSpec, PriceSpec, RunSpec
+from dit_grid.experiments.spec.any_run import costs, objective
 from dit_grid.experiments.spec.run import ResourceSpec
 from dit_grid.experiments.spec.slices import chips_and_cores as of_slice
 from dit_grid.model import accounting
@@ -37,18 +38,19 @@ class PlanRow:
     """One run. GMACs are multiply-accumulates / 1e9, of one forward pass or of the whole run's training or sampling.
 
     `hours` is all of it: `train_hours`, `eval_hours` (sampling at the same rate of multiply-accumulates; scoring is not
-    counted), and the share `overhead` on top. `hours_low` and `hours_high` bound it as far as the speed is known.
+    counted), and the share `overhead` on top. `hours_low` and `hours_high` bound it as far as the speed is known. What
+    the spec of one's own trainer does not say is None.
     """
 
     run_id: str
     model: str
     block: str
-    params: int
-    forward_gmacs: float
-    tokens: int
-    batch: int
+    params: int | None
+    forward_gmacs: float | None
+    tokens: int | None
+    batch: int | None
     steps: int
-    train_gmacs: float
+    train_gmacs: float | None
     eval_gmacs: float
     on: str
     chips: int
@@ -82,14 +84,14 @@ def plan(
     return [_row(run, spec.plan, measured.get(run.id), rooflines.get(run.id)) for run in spec.runs]
 
 
-def times_evaluated(run: RunSpec) -> int:
+def times_evaluated(run: AnyRun) -> int:
     """Return how many times the run is measured: every so many steps, and at its end."""
     return -(-run.train.steps // run.evaluate.every)
 
 
-def evaluation_macs(run: RunSpec) -> int:
+def evaluation_macs(run: AnyRun) -> int:
     """Return the multiply-accumulates of drawing all samples of all evaluations of the run; scoring is not counted."""
-    return sum(evaluation_macs_at(run, step) for step in evaluation_steps(run))
+    return sum(evaluation_macs_at(run, s) for s in evaluation_steps(run)) if isinstance(run, RunSpec) else 0
 
 
 def evaluation_macs_at(run: RunSpec, step: int) -> int:
@@ -145,9 +147,8 @@ def measured_core_flops_per_s(side: int = 512, repeats: int = 5) -> float:
     return 2 * side**3 / min(seconds)
 
 
-def _row(run: RunSpec, price: PriceSpec, measured: float | Speed | None, roofline_s: float | None) -> PlanRow:
-    resources, network = run.execution.resources, run.network
-    train, evaluation = accounting.training_macs(network, run.train.batch, run.train.steps), evaluation_macs(run)
+def _row(run: AnyRun, price: PriceSpec, measured: float | Speed | None, roofline_s: float | None) -> PlanRow:
+    resources, known, evaluation = run.execution.resources, costs(run), evaluation_macs(run)
     speed, source = _speed(run, price, measured, roofline_s)
     train_hours = eval_hours = hours = hours_low = hours_high = None
     lost = price.overhead
@@ -157,7 +158,7 @@ def _row(run: RunSpec, price: PriceSpec, measured: float | Speed | None, rooflin
     if speed is not None:
         train_hours = run.train.steps / speed.steps_per_s / 3600
         share = chips_and_cores(resources)[1] / chips_and_cores(eval_resources)[1]  # the same rate per core
-        eval_hours = train_hours * evaluation / train * share
+        eval_hours = train_hours * evaluation / (known.train_macs or 1) * share
         lost += preemption_overhead(run, price, speed.steps_per_s, 0.0 if apart else eval_hours * 3600)
         hours = (train_hours + eval_hours) * (1 + lost)
         hours_low, hours_high = hours * speed.steps_per_s / speed.high, hours * speed.steps_per_s / speed.low
@@ -168,12 +169,12 @@ def _row(run: RunSpec, price: PriceSpec, measured: float | Speed | None, rooflin
         run.id,
         run.model.name,
         run.model.block,
-        accounting.trainable_params(network),
-        accounting.forward_macs(network) / 1e9,
-        network.tokens,
+        known.params,
+        _giga(known.forward_macs),
+        known.tokens,
         run.train.batch,
         run.train.steps,
-        train / 1e9,
+        _giga(known.train_macs),
         evaluation / 1e9,
         resources.slice or f"{resources.count} {resources.kind}",
         chips_and_cores(resources)[0],
@@ -189,11 +190,15 @@ def _row(run: RunSpec, price: PriceSpec, measured: float | Speed | None, rooflin
         usd,
         eval_resources.slice or f"{eval_resources.count} {eval_resources.kind}",
         eval_usd,
-        run.diffusion.words,
+        objective(run),
     )
 
 
-def preemption_overhead(run: RunSpec, price: PriceSpec, steps_per_s: float, eval_s: float = 0.0) -> float:
+def _giga(macs: int | None) -> float | None:
+    return None if macs is None else macs / 1e9
+
+
+def preemption_overhead(run: AnyRun, price: PriceSpec, steps_per_s: float, eval_s: float = 0.0) -> float:
     """Return the share of time that preemptions add; `eval_s` is what all evaluations take together.
 
     Work is safe once it is committed. A piece of t seconds between two commits (a checkpoint's interval, and the
@@ -215,7 +220,7 @@ def preemption_overhead(run: RunSpec, price: PriceSpec, steps_per_s: float, eval
 
 
 def _speed(
-    run: RunSpec, price: PriceSpec, measured: float | Speed | None, roofline_s: float | None
+    run: AnyRun, price: PriceSpec, measured: float | Speed | None, roofline_s: float | None
 ) -> tuple[Speed | None, str]:
     if isinstance(measured, Speed):
         return measured, "measured"
@@ -224,9 +229,10 @@ def _speed(
     if price.efficiency is not None and roofline_s is not None:
         return _between(price.efficiency / roofline_s, price), f"roofline {price.efficiency:.0%}"
     peak = peak_flops_per_s(run.execution.resources)
-    if price.mfu is None or peak is None:
+    macs = costs(run).train_macs
+    if price.mfu is None or peak is None or macs is None:
         return None, ""
-    flops_a_step = accounting.FLOPS_PER_MAC * accounting.training_macs(run.network, run.train.batch, steps=1)
+    flops_a_step = accounting.FLOPS_PER_MAC * macs / run.train.steps
     return _between(price.mfu * peak / flops_a_step, price), f"MFU {price.mfu:.1%}"
 
 

@@ -3,7 +3,6 @@
 The driver is handed the answers; it asks nobody what a run or an evaluation costs.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 
 from dit_grid.experiments.running.owed_evaluations import (
@@ -14,10 +13,10 @@ from dit_grid.experiments.running.owed_evaluations import (
     jobs_of,
     lacking,
 )
-from dit_grid.experiments.spec import ExperimentSpec, PriceSpec, RunSpec
+from dit_grid.experiments.spec import AnyRun, ExperimentSpec, PriceSpec, RunSpec
+from dit_grid.experiments.spec.any_run import columns, step_macs
 from dit_grid.experiments.store import NotAStoreError, RunState, Store
 from dit_grid.experiments.training.context import code_sha256
-from dit_grid.model import accounting
 from dit_grid.orchestrator import core
 from dit_grid.orchestrator.control.errors import RequestError
 from dit_grid.orchestrator.core.events import ClusterSeen
@@ -32,28 +31,12 @@ def record_runs(spec: ExperimentSpec, store: Store) -> None:
             store.add_run(run_row(spec, run))
 
 
-def run_row(spec: ExperimentSpec, run: RunSpec) -> dict[str, object]:
-    """Return the run's row of `records.RUNS`; costs come from `model.accounting` alone."""
-    model, network = run.model, run.network
-    return {
-        "run_id": run.id,
-        "experiment": spec.name,
-        "model": model.name,
-        **model.model_dump(include={"size", "patch", "block", "image_size", "channels", "classes"}),
-        **model.model_dump(include={"width", "depth", "heads"}),
-        "tokens": network.tokens,
-        "params": accounting.trainable_params(network),
-        "forward_macs": accounting.forward_macs(network),
-        "batch": run.train.batch,
-        "steps": run.train.steps,
-        "seed": run.seed,
-        "dataset": run.data.name,
-        "spec": json.dumps(run.identity(), sort_keys=True),
-        "code_sha256": code_sha256(),
-    }
+def run_row(spec: ExperimentSpec, run: AnyRun) -> dict[str, object]:
+    """Return the run's row of `records.RUNS`; what it is and costs is its own to say."""
+    return {"experiment": spec.name, **columns(run), "code_sha256": code_sha256()}
 
 
-def unfinished(spec: ExperimentSpec) -> list[RunSpec]:
+def unfinished(spec: ExperimentSpec) -> list[AnyRun]:
     """Return the spec's runs that its store, if there is one, does not hold to the end.
 
     After each stand the jobs that are still to measure its checkpoints, where those are jobs of their own.
@@ -69,14 +52,19 @@ def unfinished(spec: ExperimentSpec) -> list[RunSpec]:
     owed = {run.id: evaluation_steps(run) for run in apart}
     if store is not None and begun:
         owed |= lacking(store, begun)
-    return [job for run in left for job in (run, *(evaluation_job(run, step) for step in owed.get(run.id, ())))]
+    return [job for run in left for job in (run, *_jobs(run, owed.get(run.id, ())))]
+
+
+def _jobs(run: AnyRun, steps: Sequence[int]) -> list[EvaluationJob]:
+    """The jobs that measure the run's checkpoints; a trainer of one's own measures itself."""
+    return [evaluation_job(run, step) for step in steps] if isinstance(run, RunSpec) else []
 
 
 def _is_trained(states: Mapping[str, RunState], run_id: str) -> bool:
     return run_id in states and states[run_id].outcome == TRAINED
 
 
-def check_placeable(runs: list[RunSpec], cluster: ClusterSeen) -> None:
+def check_placeable(runs: list[AnyRun], cluster: ClusterSeen) -> None:
     """Raise RequestError, in a few lines, if some run cannot execute on the cluster, before anything is started.
 
     A slice that is broken or draining just now counts as there: it may come back, and the run waits for it.
@@ -99,7 +87,7 @@ def check_placeable(runs: list[RunSpec], cluster: ClusterSeen) -> None:
 
 
 def known_runs(
-    runs: Sequence[RunSpec], store: Store, price: PriceSpec, speeds: Mapping[str, float], first_steps: Mapping[str, int]
+    runs: Sequence[AnyRun], store: Store, price: PriceSpec, speeds: Mapping[str, float], first_steps: Mapping[str, int]
 ) -> list[core.Run]:
     """Return the runs and jobs as the core sees them when a launch begins.
 
@@ -119,7 +107,7 @@ def known_runs(
 
 
 def core_run(
-    run: RunSpec, price: PriceSpec, *, step: int = 0, steps_per_s: float | None = None, starts: int = 0,
+    run: AnyRun, price: PriceSpec, *, step: int = 0, steps_per_s: float | None = None, starts: int = 0,
     trained: bool = False,
 ) -> core.Run:  # fmt: skip
     """Return the run as the core sees it: what it needs, what it costs, and from where it goes on.
@@ -142,7 +130,7 @@ def core_run(
         execution.priority,
         execution.max_retries,
         steps=run.train.steps,
-        macs_per_step=accounting.training_macs(run.network, run.train.batch, steps=1),
+        macs_per_step=step_macs(run),
         report_steps=run.train.log_every,
         seconds_per_step=seconds,
         usd_per_hour=usd,

@@ -26,9 +26,9 @@ def compile_spec(spec: ExperimentSpec) -> tuple[dict[str, Compiled], list[str]]:
     Says how far it is on standard error. Raises CompilerError.
     """
     versions = check_compiler()
-    with progress("programs compiled", len(spec.runs)) as counter:
-        found, mistakes = judge_all(spec.runs, lambda: counter.add(1))
-    too_large = [run for run in spec.runs if run.id in found and not found[run.id].fits]
+    with progress("programs compiled", len(spec.networks)) as counter:
+        found, mistakes = judge_all(spec.networks, lambda: counter.add(1))
+    too_large = [run for run in spec.networks if run.id in found and not found[run.id].fits]
     for run in too_large:
         click.echo(f"{run.model.name} does not fit; trying what would", err=True)
         with progress("ways tried", 6) as counter:
@@ -53,12 +53,12 @@ def print_compiled(spec: ExperimentSpec, found: dict[str, Compiled]) -> None:
             "between": _scaled(one.between_hosts_bytes, 1 / GIB), "estimated": _scaled(one.estimated_s, 1e3),
             "roofline": _scaled(one.roofline_s, 1e3), "bound": one.bound,
         }
-        for run in spec.runs if (one := found.get(run.id))
+        for run in spec.networks if (one := found.get(run.id))
     ]  # fmt: skip
     if rows:
         print_rows(COLUMNS, rows, "one update by the TPU compiler, a core; nothing ran on a TPU")
-    if len(rows) < len(spec.runs):
-        click.echo(f"{len(spec.runs) - len(rows)} runs name no TPU slice and were not compiled")
+    if len(rows) < len(spec.networks):
+        click.echo(f"{len(spec.networks) - len(rows)} runs name no TPU slice and were not compiled")
 
 
 def end_with(mistakes: list[str], status: int) -> None:

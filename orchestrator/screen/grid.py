@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dit_grid.experiments.spec import RunSpec
+from dit_grid.experiments.spec import AnyRun
 from dit_grid.experiments.training.context import Progress
 from dit_grid.orchestrator import core
 
@@ -14,7 +14,7 @@ class Grid:
     `first_steps` says from which checkpoint each run went on when the launch began.
     """
 
-    runs: tuple[RunSpec, ...]
+    runs: tuple[AnyRun, ...]
     state: core.State
     progress: dict[str, Progress]
     first_steps: dict[str, int]

@@ -13,9 +13,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from dit_grid.experiments.spec import RunSpec
+from dit_grid.experiments.spec import AnyRun
+from dit_grid.experiments.spec.any_run import step_macs
 from dit_grid.experiments.training.context import Progress
-from dit_grid.model import accounting
 from dit_grid.orchestrator.core import FINAL, Phase, Run, why
 from dit_grid.orchestrator.screen.grid import Grid
 
@@ -98,7 +98,7 @@ def _counts(runs: Iterable[Run]) -> str:
     return ", ".join(f"{phases.count(phase)} {phase}" for phase in Phase if phase in phases)
 
 
-def _named(run: Run, spec: RunSpec) -> str:
+def _named(run: Run, spec: AnyRun) -> str:
     return f"{spec.model.name} evaluation of step {run.at_step}" if run.of else spec.model.name
 
 
@@ -109,7 +109,7 @@ def remaining_s(grid: Grid) -> float | None:
     """
     total = done = before = 0.0
     for spec in grid.runs:
-        macs = accounting.training_macs(spec.network, spec.train.batch, steps=1)
+        macs = step_macs(spec)
         start = grid.first_steps.get(spec.id, 0)
         progress = grid.progress.get(spec.id)
         final = grid.state.runs[spec.id].phase in FINAL
@@ -127,7 +127,7 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def _cells(run: Run, spec: RunSpec, progress: Progress | None, waits_for: str) -> tuple[Text | str, ...]:
+def _cells(run: Run, spec: AnyRun, progress: Progress | None, waits_for: str) -> tuple[Text | str, ...]:
     state = Text(run.phase if run.phase is not Phase.RUNNING or not progress else progress.activity)
     state.stylize(STYLES.get(run.phase, "dim"))
     if run.phase in (Phase.WAITING, Phase.PAUSED, Phase.FAILED, Phase.CANCELLED):

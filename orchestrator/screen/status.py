@@ -3,6 +3,7 @@
 A run counts as running while its process is (on this machine), or while its last row is younger than a few flushes.
 """
 
+import json
 import os
 import socket
 import sys
@@ -128,11 +129,13 @@ def _from_tables(store: Store, run_ids: list[str], states: dict[str, RunState], 
 
 def _measured(run: dict[str, Any], found: set[tuple[str, int]]) -> str:
     from dit_grid.experiments.running.owed_evaluations import evaluation_steps
-    from dit_grid.experiments.spec.run import RunSpec
+    from dit_grid.experiments.spec.any_run import run_from
 
     try:
-        steps = evaluation_steps(RunSpec.model_validate_json(run["spec"]))
+        steps = evaluation_steps(run_from(json.loads(run["spec"])))
     except ValueError:  # imported from elsewhere
+        return ""
+    if not steps:  # a trainer of one's own measures itself when it likes
         return ""
     return f"{sum((run['run_id'], step) in found for step in steps)}/{len(steps)}"
 

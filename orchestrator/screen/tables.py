@@ -121,20 +121,23 @@ def print_plan(
     In JSON each row holds what the TPU compiler said of its run, where it was asked.
     """
     expected = expected or {}
+    from dit_grid.experiments.spec.any_run import stored
     from dit_grid.experiments.spec.swept import swept_settings
 
     said = {run_id: asdict(one) for run_id, one in expected.items()}
-    swept = dict(zip((r.id for r in spec.runs), swept_settings([r.identity() for r in spec.runs]), strict=True))
+    swept = dict(zip((r.id for r in spec.runs), swept_settings([stored(r) for r in spec.runs]), strict=True))
     if as_json:
         verdicts = [{} if compiled is None else {"compiled": _record(compiled.get(row.run_id))} for row in rows]
         known = [{"swept": swept.get(row.run_id, {}), "expected": said.get(row.run_id)} for row in rows]
         print_json([asdict(row) | one | two for row, one, two in zip(rows, known, verdicts, strict=True)])
         return
-    shown = [asdict(row) | {"train_tmacs": row.train_gmacs / 1e3, "eval_tmacs": row.eval_gmacs / 1e3} for row in rows]
+    shown = [asdict(row) for row in rows]
     names = list(next(iter(swept.values()), {}))
     for row in shown:
         row |= {f"swept {name}": swept.get(row["run_id"], {}).get(name) for name in names}
-        row["params_m"] = row["params"] / 1e6
+        row["params_m"] = None if row["params"] is None else row["params"] / 1e6
+        row["train_tmacs"] = None if row["train_gmacs"] is None else row["train_gmacs"] / 1e3
+        row["eval_tmacs"] = row["eval_gmacs"] / 1e3
         row["range"] = _range(row["hours_low"], row["hours_high"])
         one = expected.get(row["run_id"])
         row["expected"] = one.to_text() if one else None
@@ -247,11 +250,13 @@ def _short(value: Any) -> str:
 
 
 def _plan_totals(spec: "ExperimentSpec", rows: "list[PlanRow]") -> list[str]:
-    train, evaluation = sum(row.train_gmacs for row in rows), sum(row.eval_gmacs for row in rows)
+    train, evaluation = sum(row.train_gmacs or 0 for row in rows), sum(row.eval_gmacs for row in rows)
     lines = [
         f"{len(rows)} runs; training {train:,.0f} and evaluation {evaluation:,.0f} GMACs "
         "(multiply-accumulates / 1e9, the paper's Gflops; FLOPs are twice that)"
     ]
+    if unknown := sum(row.train_gmacs is None for row in rows):
+        lines.append(f"of {unknown} runs the compute is not known; say it in the spec's `cost:`")
     if all(row.hours is not None for row in rows):
         hours = sum(row.hours or 0 for row in rows)
         train_hours, eval_hours = sum(row.train_hours or 0 for row in rows), sum(row.eval_hours or 0 for row in rows)

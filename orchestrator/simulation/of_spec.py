@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dit_grid.experiments.running.owed_evaluations import evaluation_job, evaluation_steps
-from dit_grid.experiments.spec import ExperimentSpec, RunSpec
+from dit_grid.experiments.spec import AnyRun, ExperimentSpec
 from dit_grid.experiments.spec.slices import slice_hosts
 from dit_grid.orchestrator import core
 from dit_grid.orchestrator.control.errors import RequestError
@@ -47,7 +47,7 @@ def campaign(
 ) -> Campaign:  # fmt: skip
     """Return the spec's campaign on so many slices of each type, and cores and GPUs (`pools`)."""
     rows = {row.run_id: row for row in plan(spec, speeds)}
-    jobs = [evaluation_job(run, s) for run in spec.runs if run.execution.evaluate_on for s in evaluation_steps(run)]
+    jobs = [evaluation_job(run, s) for run in spec.networks if run.execution.evaluate_on for s in evaluation_steps(run)]
     _check(spec.runs, jobs, rows, {**slices, **pools})
     paces = {run.id: _pace(run, rows[run.id]) for run in spec.runs}
     runs = [
@@ -65,7 +65,7 @@ def campaign(
 
 
 def _check(
-    runs: Sequence[RunSpec], jobs: Sequence[RunSpec], rows: Mapping[str, PlanRow], has: Mapping[str, int]
+    runs: Sequence[AnyRun], jobs: Sequence[AnyRun], rows: Mapping[str, PlanRow], has: Mapping[str, int]
 ) -> None:  # fmt: skip
     unknown = [run.model.name for run in runs if rows[run.id].steps_per_s is None]
     if unknown:
@@ -84,7 +84,7 @@ def _check(
         raise RequestError("\n".join([f"runs that the virtual cluster ({there}) cannot hold; add --slices:", *lines]))
 
 
-def _pace(run: RunSpec, row: PlanRow) -> Pace:
+def _pace(run: AnyRun, row: PlanRow) -> Pace:
     checkpoint = min(run.execution.checkpoint_every, run.train.steps)
     inside = run.execution.evaluate_on is None
     return Pace(

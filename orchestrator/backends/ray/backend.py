@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import ray
 
-from dit_grid.experiments.spec.run import RunSpec
+from dit_grid.experiments.spec.any_run import AnyRun
 from dit_grid.experiments.training.context import Progress
 from dit_grid.orchestrator.backends.contract import now
 from dit_grid.orchestrator.backends.ray.adoption import found
@@ -53,14 +53,14 @@ class RayBackend:
         watch = ClusterWatch(self._changed, self._events.put, probing=local is None and not client)
         self._ground = Ground(where, prefix, watch, Hands(), self._events.put, local, facts or {})
         self._gangs: dict[Gang, GangRun] = {}
-        self._specs: Mapping[str, RunSpec] = {}
+        self._specs: Mapping[str, AnyRun] = {}
         self._head = None if local or client else ray.get_runtime_context().gcs_address
         self._head_looked = self._head_heard = time.monotonic()
 
     def cluster(self) -> ClusterSeen:
         return self._ground.watch.seen
 
-    def adopt(self, specs: Mapping[str, RunSpec]) -> Sequence[GangStarted]:
+    def adopt(self, specs: Mapping[str, AnyRun]) -> Sequence[GangStarted]:
         self._specs = specs
         if self._ground.local is not None:
             return ()

@@ -16,7 +16,7 @@ from typing import Any
 import ray
 from ray.exceptions import ActorUnavailableError, RayError
 
-from dit_grid.experiments.spec.run import RunSpec
+from dit_grid.experiments.spec.any_run import AnyRun
 from dit_grid.experiments.store import Store, StoreError
 from dit_grid.experiments.training.context import Progress
 from dit_grid.orchestrator.backends.contract import has_ended, newest_checkpoint, now
@@ -92,7 +92,7 @@ class Rank:
 class GangRun:
     """A gang at work. Make one with `started` or, of processes that are there already, with `adopted`."""
 
-    def __init__(self, ground: Ground, gang: Gang, run: RunSpec, slice_name: str | None) -> None:
+    def __init__(self, ground: Ground, gang: Gang, run: AnyRun, slice_name: str | None) -> None:
         self.ground, self.gang, self.run, self.slice = ground, gang, run, slice_name
         self.progress: Progress | None = None
         self.gone = threading.Event()

@@ -43,7 +43,7 @@ def trained(tmp_path_factory):
         spec = load_spec("spec.yaml")
         store = Store.create(spec.store)
         record_runs(spec, store)
-        train(spec.runs[0], Context(store=store))
+        train(spec.networks[0], Context(store=store))
     finally:
         os.chdir(before)
     return root, store, spec.runs[0].id

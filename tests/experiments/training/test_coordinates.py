@@ -53,14 +53,14 @@ def test_only_models_that_differ_in_width_alone_are_compared(tmp_path):
     path.write_text(
         SPEC.replace("[A, C]", "[A, B, C]").replace("sizes:", "sizes:\n  B: {width: 24, depth: 2, heads: 3}")
     )
-    runs, left = comparable(load_spec(path).runs)
+    runs, left = comparable(load_spec(path).networks)
     assert ([run.model.name for run in runs], left) == (["A/8", "C/8"], ["B/8"])
     with pytest.raises(DataError, match=r"no two of the 1 runs differ in width alone"):
         comparable(runs[:1])
 
 
 def test_seeds_are_averaged(spec):
-    runs, _ = comparable(load_spec(spec).runs)
+    runs, _ = comparable(load_spec(spec).networks)
     found = coordinates(runs[:1], ["standard"], 1, seeds=2)
     alone = coordinates([runs[0].model_copy(update={"seed": 1})], ["standard"], 0)
     assert [(c.layer, c.step) for c in found] == [

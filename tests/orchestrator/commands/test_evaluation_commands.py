@@ -86,7 +86,7 @@ def store(tmp_path_factory, miniature_spec):
     spec = load_spec(str(miniature_spec(tmp_path_factory.mktemp("store"))))
     store = Store.create(spec.store)
     record_runs(spec, store)
-    for run in spec.runs:
+    for run in spec.networks:
         attempt, checkpoints = store.begin_attempt(run.id, 0), Checkpoints(store, run.id)
         state = Program(run).init()
         if run.model.name == "B/4":

@@ -47,7 +47,7 @@ def spec(tmp_path, monkeypatch):
         monkeypatch.setattr(module, "check_compiler", lambda: VERSIONS)
     path = tmp_path / "large.yaml"
     path.write_text(SPEC.format(store=tmp_path / "store"))
-    run = load_spec(path).runs[0]
+    run = load_spec(path).networks[0]
     keep(run, 30.3)
     ways = {said: changed for series in alternatives._ways(run) for said, changed in series}
     for said, gib in NEEDED_GIB.items():

@@ -91,7 +91,7 @@ evaluate: {every: 40, settings: [{metrics: [heldout_loss], samples: 32}]}
 execution: {checkpoint_every: 10, steps_per_call: 10}
 """
     spec = load_spec(small_spec(tmp_path / "small.yaml", tmp_path / "store", how))
-    store, run, asked = Store.create(spec.store), spec.runs[0], itertools.count()
+    store, run, asked = Store.create(spec.store), spec.networks[0], itertools.count()
     record_runs(spec, store)
     train(run, Context(store, stop_requested=lambda: next(asked) > 0))
     (mark,) = (tmp_path / "store").glob("checkpoints/*/whole.a000001.s000000020.json")

@@ -173,7 +173,8 @@ def test_the_journal_of_a_launch_told_to_the_core_again_gives_the_same_decisions
     assert [run.phase for run in state.in_order()] == [Phase.DONE, Phase.DONE]
     assert state.compute.wasted == 0
     assert state.compute.total == sum(
-        accounting.training_macs(run.network, run.train.batch, run.train.steps) for run in load_spec(untouched[0]).runs
+        accounting.training_macs(run.network, run.train.batch, run.train.steps)
+        for run in load_spec(untouched[0]).networks
     )
 
 
