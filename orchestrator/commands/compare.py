@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dit_grid.orchestrator.commands.options import JSON, WHERE
+
 if TYPE_CHECKING:
     from dit_grid.analysis import Results
-
-WHERE = click.argument("where", required=False)
 
 
 @click.command()
@@ -22,7 +22,7 @@ WHERE = click.argument("where", required=False)
 @click.option("--objectives", is_flag=True, help="Compare the objectives of one store: a law each, where laws cross.")
 @click.option("--figure", metavar="FILE", help="With --objectives: draw the laws as SVG, PNG or PDF.")
 @click.option("--anyway", is_flag=True, help="Compare two stores although they were measured under different settings.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for a program instead of a table.")
+@JSON
 def compare(
     where: str | None, other: str | None, metric: str | None, objectives: bool, figure: str | None, anyway: bool,
     as_json: bool,

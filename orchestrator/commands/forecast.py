@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dit_grid.orchestrator.commands.options import JSON, WHERE
 from dit_grid.orchestrator.control.errors import RequestError
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from dit_grid.experiments.spec import ExperimentSpec
     from dit_grid.orchestrator.advice.suggest import Suggestion
 
-WHERE = click.argument("where", required=False)
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program instead of a table.")
 SPEC = click.option(
     "--spec", "spec_file", type=click.Path(dir_okay=False), help="Spec with runs and prices, where WHERE is a store."
 )

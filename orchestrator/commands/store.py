@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-WHERE = click.argument("where", required=False)
+from dit_grid.orchestrator.commands.options import WHERE
 
 
 @click.group("store")

@@ -1,0 +1,115 @@
+"""`dit-grid launch`: run a spec to its end, and the exit status that says how it ended."""
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dit_grid.orchestrator.commands.options import DONE, GROUPS, INTERRUPTED, SOME_FAILED, SPEC
+from dit_grid.orchestrator.commands.results import print_results
+
+if TYPE_CHECKING:
+    from dit_grid.orchestrator.driving.drivers import Finish
+
+MANY_RUNS = 200
+"""Launching a finished grid of more runs than this says so at once; reading all its rows takes longer."""
+
+
+@click.command()
+@SPEC
+@GROUPS
+@click.option("--address", help="A running Ray cluster, e.g. ray://head:10001 or auto; without it Ray starts here.")
+@click.option("--store", "store_path", help="Use this store instead of the spec's.")
+@click.option("--until", metavar="TARGET", help="Stop once this is known: 'exponent ±0.05', 'forecast:XL/2 ±10%'.")
+@click.option(
+    "--until-metric", metavar="NAME", help="Metric of the target (default: fid, fd_conv, fd or heldout_loss)."
+)
+@click.option("--when-met", type=click.Choice(["finish", "stop"]), default="finish", help="What runs do then.")
+def launch(
+    spec: str, groups: tuple[str, ...], address: str | None, store_path: str | None, until: str | None,
+    until_metric: str | None, when_met: str,
+) -> None:  # fmt: skip
+    """Run a spec to its end: resumes what is unfinished, skips what is done, ends with the scaling law.
+
+    \b
+    dit-grid launch experiments/digits.yaml
+    dit-grid launch experiments/grid.yaml --address auto
+    dit-grid launch experiments/digits.yaml --until "exponent ±0.3"
+
+    With --until the law is refitted as results arrive, the runs that narrow it most for their cost come first, and none
+    is started once the target is met. Launched again without it, the rest is run.
+
+    Ctrl-C writes checkpoints and stops; the same command goes on from there.
+    """
+    from dit_grid.experiments.running.needed_files import check_runs
+    from dit_grid.experiments.running.owed_evaluations import jobs_of, trainings_of
+    from dit_grid.orchestrator.advice.until import asked_until
+    from dit_grid.orchestrator.commands.asked_spec import asked_spec
+    from dit_grid.orchestrator.driving.drivers import launch_here, launch_on_cluster
+    from dit_grid.orchestrator.planning.work import unfinished
+    from dit_grid.orchestrator.screen.live_grid import display
+    from dit_grid.orchestrator.screen.notices import plain_warnings
+
+    loaded = asked_spec(spec, groups)
+    if store_path:
+        loaded = loaded.model_copy(update={"store": store_path})
+    loaded = asked_until(loaded, until, until_metric, when_met)
+    todo = unfinished(loaded)
+    if not todo:
+        click.echo(f"All {len(loaded.runs)} runs of {loaded.name} are done.")
+        if len(loaded.runs) > MANY_RUNS:
+            click.echo(f"`dit-grid analyze {spec}` fits the law, `dit-grid results {spec}` has the table.")
+        else:
+            print_results(loaded.store, figures=False)
+        return
+    runs, measuring = trainings_of(todo), len(jobs_of(todo))
+    check_runs(runs, spec, here=address is None)
+    also = f", {measuring} evaluations as jobs of their own" if measuring else ""
+    click.echo(f"{loaded.name}: {len(runs)} of {len(loaded.runs)} runs to do{also}, in {loaded.store}")
+    with plain_warnings():
+        finish = launch_here(loaded, display) if address is None else launch_on_cluster(loaded, address)
+    print_results(loaded.store, figures=True)
+    sys.exit(_exit_status(finish))
+
+
+def _exit_status(finish: "Finish") -> int:
+    from dit_grid.orchestrator.core import Phase, why
+
+    if finish.state is None:
+        return _others_exit_status(finish.other.detail if finish.other else {})
+    state = finish.state
+    phases = {run.phase for run in state.in_order()}
+    for run in state.in_order():
+        if run.phase is Phase.FAILED:
+            click.echo(f"{run.id} {run.phase}: {run.reason}; see `dit-grid logs {run.id}`", err=True)
+        elif run.phase in (Phase.WAITING, Phase.CANCELLED, Phase.PAUSED) and not (state.stopping or state.enough):
+            click.echo(f"{run.id} {run.phase}: {why(state, run.id) or run.reason}", err=True)
+    if state.stopping:
+        click.echo("Stopped. The same command goes on from the last checkpoints.", err=True)
+        return INTERRUPTED
+    if state.enough:
+        click.echo(state.enough + "; " + _left_waiting(sum(run.phase is Phase.WAITING for run in state.in_order())))
+        phases.discard(Phase.WAITING)
+    return DONE if phases <= {Phase.DONE} else SOME_FAILED
+
+
+def _left_waiting(runs: int) -> str:
+    return f"{runs} runs were not started or not finished. Launched without --until they are run."
+
+
+def _others_exit_status(said: "dict[str, Any]") -> int:
+    """Return the exit status for what another driver left behind."""
+    if said.get("outcome") != "ended":
+        message = said.get("message", "launch again to go on")
+        click.echo(f"the driver {said.get('outcome', 'ended')}: {message}", err=True)
+        return SOME_FAILED
+    if said.get("enough"):
+        click.echo(said["enough"])
+    fine = {"done", "waiting"} if said.get("enough") else {"done"}
+    for run_id, phase in said["phases"].items():
+        if phase not in fine:
+            click.echo(f"{run_id} {phase}; see `dit-grid logs {run_id}`", err=True)
+    return DONE if set(said["phases"].values()) <= fine else SOME_FAILED
+
+
+COMMANDS = (launch,)

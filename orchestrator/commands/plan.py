@@ -1,0 +1,129 @@
+"""`dit-grid plan`: what a spec would run and cost, and with --calibrate or --compile how fast and whether it fits."""
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from dit_grid.orchestrator.commands.options import GROUPS, JSON, SPEC, WRONG_REQUEST
+
+if TYPE_CHECKING:
+    from dit_grid.experiments.spec import ExperimentSpec
+
+
+@click.command()
+@SPEC
+@GROUPS
+@JSON
+@click.option("--parameters", metavar="MODEL", help="Print every parameter array of one model, e.g. XL/2, instead.")
+@click.option("--calibrate", is_flag=True, help="First measure: train each model for a few steps on its resources.")
+@click.option("--address", help="With --calibrate: the Ray cluster to measure on; without it this machine.")
+@click.option(
+    "--compile",
+    "compiling",
+    is_flag=True,
+    help="Compile each model's update for its TPU slice: memory, traffic, communication, time. Needs no TPU.",
+)
+def plan(
+    spec: str, groups: tuple[str, ...], as_json: bool, parameters: str | None, calibrate: bool, address: str | None,
+    compiling: bool,
+) -> None:  # fmt: skip
+    """Show what a spec would run: parameters, compute, time and cost.
+
+    \b
+    dit-grid plan experiments/grid.yaml
+    dit-grid plan experiments/grid.yaml --group long --json
+    dit-grid plan experiments/grid.yaml --parameters XL/2
+    dit-grid plan experiments/digits.yaml --calibrate
+    dit-grid plan experiments/grid.yaml --group 512 --compile
+
+    Hours come from measured speeds where a store or an earlier --calibrate has them, else with --compile from each
+    program's roofline and plan.efficiency in the spec, else from plan.mfu.
+
+    What a launch would refuse is refused here; files on this disk that are not there yet are named below the table.
+    With --compile a run that does not fit its slice is a mistake in the spec, and exits with status 2.
+    """
+    from dit_grid.experiments.running.needed_files import spec_mistakes
+    from dit_grid.experiments.spec import SpecError
+    from dit_grid.orchestrator.advice.expectations import expectations
+    from dit_grid.orchestrator.commands.asked_spec import asked_spec
+    from dit_grid.orchestrator.planning.calibrate import measured_speeds
+    from dit_grid.orchestrator.planning.plan import plan as planned
+    from dit_grid.orchestrator.screen.tables import print_plan
+
+    loaded = asked_spec(spec, groups)
+    if parameters:
+        click.echo(_parameter_table(loaded, parameters))
+        return
+    if mistakes := spec_mistakes(loaded.runs, spec, remote=False):
+        raise SpecError(mistakes)
+    if calibrate:
+        _calibrate(loaded, address)
+    if not compiling:
+        print_plan(loaded, planned(loaded, measured_speeds(loaded)), as_json, expectations(loaded))
+        _say_folders(loaded)
+        _say_missing(loaded, spec)
+        return
+    from dit_grid.orchestrator.screen.compiled import compile_spec, end_with, print_compiled, rooflines
+
+    found, unfit = compile_spec(loaded)
+    rows = planned(loaded, measured_speeds(loaded), rooflines(found))
+    print_plan(loaded, rows, as_json, expectations(loaded), found)
+    if not as_json:
+        print_compiled(loaded, found)
+    _say_folders(loaded)
+    _say_missing(loaded, spec)
+    end_with(unfit, WRONG_REQUEST)
+
+
+def _say_folders(spec: "ExperimentSpec") -> None:
+    """Say of every folder of images that is trained on which classes it has, and what in it is left out."""
+    from dit_grid.experiments.data.dataset import DataError
+    from dit_grid.experiments.data.registry import folder_notes
+
+    for path in sorted({run.data.path for run in spec.networks if run.data.path}):
+        with contextlib.suppress(DataError, OSError):  # what is wrong with data is said where it is checked
+            for line in folder_notes(path):
+                click.echo(line, err=True)
+
+
+def _say_missing(spec: "ExperimentSpec", file: str) -> None:
+    """Name the files on this disk that a launch would need and that are not there yet."""
+    from dit_grid.experiments.running.needed_files import missing_files
+
+    for problem in missing_files(spec.runs, file, remote=False):
+        click.echo(f"a launch needs: {problem}", err=True)
+
+
+def _calibrate(spec: "ExperimentSpec", address: str | None) -> None:
+    """Measure what was not measured yet; what it says goes to standard error, so that --json stays readable."""
+    from dit_grid.orchestrator.driving.drivers import launch_here, launch_on_cluster
+    from dit_grid.orchestrator.planning.calibrate import calibration
+    from dit_grid.orchestrator.planning.work import unfinished
+    from dit_grid.orchestrator.screen.live_grid import display
+
+    short = calibration(spec)
+    todo = unfinished(short)
+    if todo:
+        click.echo(f"measuring {len(todo)} of {len(short.runs)} models, kept in {short.store}", err=True)
+        with contextlib.redirect_stdout(sys.stderr):
+            launch_here(short, display) if address is None else launch_on_cluster(short, address)
+
+
+def _parameter_table(spec: "ExperimentSpec", model: str) -> str:
+    from clu.parameter_overview import get_parameter_overview
+    from flax import nnx
+
+    from dit_grid.model import DiT
+    from dit_grid.orchestrator.control.errors import RequestError
+
+    networks = {run.model.name: run.network for run in spec.networks}
+    if model not in networks:
+        there = ", ".join(networks) or "trainers of its own alone, whose parameters only they know"
+        raise RequestError(f"{spec.file} has no model {model!r}; it has {there}")
+    shapes = nnx.eval_shape(lambda: nnx.state(DiT(networks[model], nnx.Rngs(0)), nnx.Param))
+    return get_parameter_overview(nnx.to_pure_dict(shapes), include_stats=False)
+
+
+COMMANDS = (plan,)

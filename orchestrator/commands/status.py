@@ -1,0 +1,68 @@
+"""`dit-grid status` and `logs`: how runs stand, and what they printed, read from the store alone."""
+
+import time
+
+import click
+
+from dit_grid.orchestrator.commands.options import JSON, WHERE, store_named
+
+
+@click.command()
+@WHERE
+@JSON
+@click.option("--watch", is_flag=True, help="Look again every two seconds until interrupted.")
+def status(where: str | None, as_json: bool, watch: bool) -> None:
+    """Show how every run stands: state, step, speed, loss, metrics, time to go.
+
+    \b
+    dit-grid status
+    dit-grid status experiments/digits.yaml --watch
+    dit-grid status results/digits --json
+    """
+    from dit_grid.experiments.store import Store
+    from dit_grid.orchestrator.screen.notices import plain_warnings
+    from dit_grid.orchestrator.screen.status import driver_line, read_status, without_pandas
+    from dit_grid.orchestrator.screen.tables import print_status
+
+    without_pandas()
+    store = Store.open(store_named(where))
+    while True:
+        if watch and not as_json:
+            click.clear()
+        with plain_warnings():
+            rows = read_status(store)
+        print_status(rows, as_json)
+        if not as_json:
+            click.echo(driver_line(store))
+        if not watch:
+            return
+        time.sleep(2.0)
+
+
+@click.command()
+@click.argument("run")
+@WHERE
+@click.option("-f", "--follow", is_flag=True, help="Go on printing what is added.")
+@click.option("--rank", type=click.IntRange(0), default=0, help="Of a run on several hosts, which process's log.")
+@click.option("--attempt", type=click.IntRange(1), help="An earlier attempt's log instead of the newest's.")
+def logs(run: str, where: str | None, follow: bool, rank: int, attempt: int | None) -> None:
+    """Print a run's log, or the traceback that ended it.
+
+    RUN is a run id, the beginning of one, or a model such as XL/2.
+
+    \b
+    dit-grid logs XL/2
+    dit-grid logs xl-2-3f9c results/digits -f
+    dit-grid logs XL/2 --rank 3 --attempt 1
+    """
+    from dit_grid.experiments.store import Store
+    from dit_grid.orchestrator.screen.logs import follow_log, print_log
+
+    store = Store.open(store_named(where))
+    (follow_log if follow else print_log)(store, run, attempt, rank)
+
+
+COMMANDS = (
+    status,
+    logs,
+)
