@@ -23,7 +23,10 @@ if TYPE_CHECKING:
         drop_contexts as drop_contexts,
         drop_labels as drop_labels,
     )
+    from dit_grid.model.flow import Flow as Flow
+    from dit_grid.model.flow_samplers import sample_flow as sample_flow
     from dit_grid.model.samplers import sample as sample, sample_chunks as sample_chunks
     from dit_grid.model.schedules import Schedule as Schedule
+    from dit_grid.model.spaces import LogitNormal as LogitNormal
 
 __getattr__, __dir__ = on_first_use(__name__)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dit_grid.model.schedules import Schedule
+from dit_grid.model.spaces import Gains, LogitNormal, Space, carried
 
 Network = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -45,19 +46,41 @@ class Diffusion:
     `prediction` is what the first C channels are. With variance "learned-range" the last C channels interpolate the
     log-variance between its bounds (Nichol & Dhariwal 2021, equation 15); "fixed-small" is the posterior's, and
     "fixed-large" is beta. `loss` "mse" adds the bound to the squared error as it is, as the reference implementation
-    does by default; "rescaled-mse" adds steps / 1000 of it; "rescaled-kl" is steps times the bound alone.
+    does by default; "rescaled-mse" adds steps / 1000 of it; "rescaled-kl" is steps times the bound alone. With `space`
+    the squared error is counted there instead of in the prediction's own. Steps are drawn uniformly unless `times` says
+    otherwise. The velocity is that of Salimans & Ho (2022): sqrt(a) * noise - sqrt(1 - a) * image.
     """
 
     schedule: Schedule
-    prediction: Literal["epsilon", "x0"] = "epsilon"
+    prediction: Literal["epsilon", "x0", "velocity"] = "epsilon"
     variance: Literal["learned-range", "fixed-small", "fixed-large"] = "learned-range"
     loss: Literal["mse", "rescaled-mse", "rescaled-kl"] = "mse"
+    space: Space | None = None
+    times: LogitNormal | None = None
 
     def __post_init__(self) -> None:
         for name in ("prediction", "variance", "loss"):
             value, allowed = getattr(self, name), _allowed(name)
             if value not in allowed:
                 raise ValueError(f"{name} {value!r} is not one of {', '.join(allowed)}")
+        if self.space not in (None, *_allowed("prediction")):
+            raise ValueError(f"space {self.space!r} is not one of {', '.join(_allowed('prediction'))}")
+
+    def draw_times(self, key: jax.Array, count: int) -> jax.Array:
+        """Step indices (count,) to train on."""
+        if self.times is not None:
+            left = 1 - self.times.draw(key, count)
+            return jnp.minimum((left * self.schedule.steps).astype(jnp.int32), self.schedule.steps - 1)
+        # 32 random bits modulo the steps: one draw where `randint` makes two, and off uniform by less than 1e-6.
+        return (jax.random.bits(key, (count,)) % self.schedule.steps).astype(jnp.int32)
+
+    def even_times(self, places: jax.Array, count: int) -> jax.Array:
+        """Of `count` step indices spread evenly over all, those at `places`, the least noisy first."""
+        return places * (self.schedule.steps - 1) // (count - 1)
+
+    def bins(self, t_B: jax.Array, count: int) -> jax.Array:
+        """Which of `count` equal parts of the steps each t falls in, the least noisy first."""
+        return t_B * count // self.schedule.steps
 
     def respace(self, spacing: int | str) -> "Diffusion":
         """The same over fewer steps; see `Schedule.respace`."""
@@ -81,7 +104,7 @@ class Diffusion:
     def p_mean_variance(self, output: jax.Array, x_t: jax.Array, t_B: jax.Array, *, clip: bool = False) -> Step:
         """What the network's output says about x_{t-1}; `clip` limits the clean image to [-1, 1]."""
         C = x_t.shape[-1]
-        x0 = output[..., :C] if self.prediction == "x0" else self.x0_from_epsilon(output[..., :C], x_t, t_B)
+        x0 = self.x0_of(output[..., :C], x_t, t_B)
         if clip:
             x0 = jnp.clip(x0, -1, 1)
         mean, log_variance = self.q_posterior(x0, x_t, t_B)
@@ -93,6 +116,15 @@ class Diffusion:
             first = s.posterior_variance[1:2] if s.steps > 1 else s.betas
             log_variance = _at(np.log(np.concatenate([first, s.betas[1:]])), t_B)
         return Step(mean, jnp.broadcast_to(log_variance, mean.shape), x0)
+
+    def x0_of(self, predicted: jax.Array, x_t: jax.Array, t_B: jax.Array) -> jax.Array:
+        """The clean image that a prediction means."""
+        if self.prediction == "x0":
+            return predicted
+        if self.prediction == "epsilon":
+            return self.x0_from_epsilon(predicted, x_t, t_B)
+        s = self.schedule
+        return _at(s.sqrt_alphas_cumprod, t_B) * x_t - _at(s.sqrt_one_minus_alphas_cumprod, t_B) * predicted
 
     def x0_from_epsilon(self, epsilon: jax.Array, x_t: jax.Array, t_B: jax.Array) -> jax.Array:
         """The clean image of which x_t is noised by epsilon."""
@@ -148,8 +180,10 @@ class Diffusion:
         output = model_fn(x_t, self.timesteps(t_B))
         _check_output(output, x_t, learned=self.variance == "learned-range")
         C = x0.shape[-1]
-        target = x0 if self.prediction == "x0" else noise
-        mse = _mean(jnp.square(target - output[..., :C]))
+        error = self._target(x0, t_B, noise) - output[..., :C]
+        if self.space is not None:
+            error = carried(error, self.prediction, self.space, self._gains(t_B))
+        mse = _mean(jnp.square(error))
         if self.variance != "learned-range" and self.loss != "rescaled-kl":
             return {"loss": mse, "mse": mse}
         frozen = output if self.loss == "rescaled-kl" else _stop_gradient_of_mean(output, C)
@@ -157,6 +191,18 @@ class Diffusion:
         steps = self.schedule.steps
         loss = {"mse": mse + vb, "rescaled-mse": mse + vb * (steps / 1000), "rescaled-kl": vb * steps}[self.loss]
         return {"loss": loss, "mse": mse, "vb": vb}
+
+    def _target(self, x0: jax.Array, t_B: jax.Array, noise: jax.Array) -> jax.Array:
+        if self.prediction == "velocity":
+            s = self.schedule
+            return _at(s.sqrt_alphas_cumprod, t_B) * noise - _at(s.sqrt_one_minus_alphas_cumprod, t_B) * x0
+        return x0 if self.prediction == "x0" else noise
+
+    def _gains(self, t_B: jax.Array) -> Gains:
+        """An error e of the noise is one of sigma / alpha * e of the image, and of e / alpha of the velocity."""
+        s = self.schedule
+        alpha, sigma = _at(s.sqrt_alphas_cumprod, t_B), _at(s.sqrt_one_minus_alphas_cumprod, t_B)
+        return Gains(epsilon=alpha, x0=sigma, velocity=jnp.ones_like(alpha))
 
     def variational_bound(self, output: jax.Array, x0: jax.Array, x_t: jax.Array, t_B: jax.Array) -> jax.Array:
         """The step's term of the variational bound (B,), bits a dimension (Ho et al. 2020, equation 5).

@@ -115,11 +115,24 @@ class DiT(nnx.Module):
         class), or a `Context` for a network with `context_width`. Raises ValueError for shapes, dtypes or labels that
         do not fit; a label out of range that tracing hides gives NaN.
         """
+        x_BTD, condition = self._enter(x_BHWC, t_B, y)
+        return self._leave(self._run_blocks(x_BTD, condition), condition)
+
+    def activations(self, x_BHWC: jax.Array, t_B: jax.Array, y: jax.Array | Context) -> dict[str, jax.Array]:
+        """What `model(x, t, y)` passes through: tokens (B, T, D) before the blocks and after each, and the output."""
+        x_BTD, condition = self._enter(x_BHWC, t_B, y)
+        last_BTD, after = self._scan_blocks(x_BTD, condition, keep=True)
+        blocks = {f"block {number + 1}": after[number] for number in range(self.config.depth)}
+        return {"patches": x_BTD, **blocks, "output": self._leave(last_BTD, condition)}
+
+    def _enter(self, x_BHWC: jax.Array, t_B: jax.Array, y: jax.Array | Context) -> tuple[jax.Array, Condition]:
         _check_inputs(self.config, x_BHWC, t_B, y)
         x_BTD = self.patches(patchify(x_BHWC, self.config.patch))
         x_BTD = x_BTD + position_table(self.config.width, x_BHWC.shape[1] // self.config.patch).astype(self.dtype)
-        x_BTD, condition = self._condition(x_BTD, t_B, y)
-        x_BTD = self._run_blocks(x_BTD, condition)[:, : self.config.tokens]
+        return self._condition(x_BTD, t_B, y)
+
+    def _leave(self, x_BTD: jax.Array, condition: Condition) -> jax.Array:
+        x_BTD = x_BTD[:, : self.config.tokens]
         if condition.activated is None:
             x_BTD = self.norm(x_BTD)
         else:
@@ -145,17 +158,22 @@ class DiT(nnx.Module):
         return jnp.concatenate([x_BTD, tokens_BLD], axis=1), Condition(mask=mask_BL)
 
     def _run_blocks(self, x_BTD: jax.Array, condition: Condition) -> jax.Array:
+        return self._scan_blocks(x_BTD, condition, keep=False)[0]
+
+    def _scan_blocks(self, x_BTD: jax.Array, condition: Condition, keep: bool) -> tuple[jax.Array, Any]:
+        """Tokens after all blocks, and with `keep` after each (depth, B, T, D)."""
         graph, stacked = nnx.split(self.blocks)
 
-        def body(x_BTD: jax.Array, layer: nnx.State) -> tuple[jax.Array, None]:
-            return nnx.merge(graph, layer)(self._in_rows(x_BTD), condition), None
+        def body(x_BTD: jax.Array, layer: nnx.State) -> tuple[jax.Array, Any]:
+            x_BTD = nnx.merge(graph, layer)(self._in_rows(x_BTD), condition)
+            return x_BTD, x_BTD if keep else None
 
         if self.remat == "block":
             body = jax.checkpoint(body, prevent_cse=False)
         elif self.remat == "dots":
             policy = jax.checkpoint_policies.dots_with_no_batch_dims_saveable
             body = jax.checkpoint(body, prevent_cse=False, policy=policy)
-        return jax.lax.scan(body, x_BTD, stacked, unroll=self.unroll)[0]
+        return jax.lax.scan(body, x_BTD, stacked, unroll=self.unroll)
 
     def _in_rows(self, x_BTD: jax.Array) -> jax.Array:
         if self.rows is None or x_BTD.shape[0] % self.rows.num_devices:

@@ -1,10 +1,9 @@
-"""Sampling loops, each one compiled program: DDPM, DDIM and DPM-Solver++, with classifier-free guidance.
+"""Sampling loops, each one compiled program: DDPM, DDIM and DPM-Solver++, and any number of samples in chunks.
 
-A network is any function of noised images, timesteps and labels. Single steps are `dit_grid.model.diffusion`; decoding
-latents and writing images are not here.
+A network is any function of noised images, timesteps and labels. Single steps are `dit_grid.model.diffusion`, loops
+along a flow `flow_samplers`; decoding latents and writing images are not here.
 """
 
-import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
@@ -17,52 +16,18 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from dit_grid.model.diffusion import Diffusion
 from dit_grid.model.dit import DiT
+from dit_grid.model.flow import Flow, Process
+from dit_grid.model.flow_samplers import sample_flow
+from dit_grid.model.guidance import (
+    PAPER_GUIDANCE_CHANNELS as PAPER_GUIDANCE_CHANNELS,
+    ConditionalNetwork,
+    Guidance,
+    guided,
+    normal,
+    sample_keys,
+)
 
 Sampler = Literal["ddpm", "ddim", "dpmpp-2m"]
-ConditionalNetwork = Callable[[jax.Array, jax.Array, Any], jax.Array]
-
-PAPER_GUIDANCE_CHANNELS = 3
-"""Leading latent channels that the paper's guidance acts on, of four (facebookresearch/DiT, issue 41)."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Guidance:
-    """Classifier-free guidance: null + scale * (conditional - null); scale 1 is none and costs nothing.
-
-    It acts on the leading `channels` of the noise, or on all for None; the rest, and the variance, stay conditional.
-    With `interval` it acts only while the timestep is in [low, high] of the full schedule, outside which the network
-    runs once (Kynkäänniemi et al. 2024, with timesteps for noise levels).
-    """
-
-    scale: float = 1.0
-    channels: int | None = PAPER_GUIDANCE_CHANNELS
-    interval: tuple[float, float] | None = None
-
-
-def guided(model_fn: ConditionalNetwork, guidance: Guidance, null: Any) -> ConditionalNetwork:
-    """The network with guidance, conditional and null halves in one batch. `null` is one null label, or a row of them.
-
-    Raises ValueError if guidance is asked for without `null`.
-    """
-    if guidance.scale == 1.0:
-        return model_fn
-    if null is None:
-        raise ValueError(f"guidance {guidance.scale} needs null_label: the label that stands for no class")
-
-    def both(x: jax.Array, t_B: jax.Array, y: Any) -> jax.Array:
-        null_y = jax.tree.map(lambda leaf, value: jnp.broadcast_to(jnp.asarray(value, leaf.dtype), leaf.shape), y, null)
-        twice = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), (x, t_B, y), (x, t_B, null_y))
-        conditional, without = jnp.split(model_fn(*twice), 2)
-        C = x.shape[-1] if guidance.channels is None else min(guidance.channels, x.shape[-1])
-        noise = without[..., :C] + guidance.scale * (conditional[..., :C] - without[..., :C])
-        return jnp.concatenate([noise, conditional[..., C:]], axis=-1)
-
-    def within_interval(x: jax.Array, t_B: jax.Array, y: Any) -> jax.Array:
-        low, high = guidance.interval or (0, 0)
-        inside = (t_B[0] >= low) & (t_B[0] <= high)
-        return jax.lax.cond(inside, both, model_fn, x, t_B, y)
-
-    return both if guidance.interval is None else within_interval
 
 
 def sample(
@@ -91,8 +56,8 @@ def sample(
     update = _updates(diffusion, eta, clip).get(sampler)
     if update is None:
         raise ValueError(f"sampler {sampler!r} is not one of ddpm, ddim, dpmpp-2m")
-    keys_B = _sample_keys(key, x_T.shape[0])
-    draw = noise_fn or (lambda k: _normal(keys_B, k + 1, x_T.shape[1:]))
+    keys_B = sample_keys(key, x_T.shape[0])
+    draw = noise_fn or (lambda k: normal(keys_B, k + 1, x_T.shape[1:]))
     deterministic = sampler == "dpmpp-2m" or (sampler == "ddim" and eta == 0)
 
     def body(carry: tuple[jax.Array, jax.Array], k: jax.Array) -> tuple[tuple[jax.Array, jax.Array], None]:
@@ -108,7 +73,7 @@ def sample(
 
 def sample_chunks(
     model: DiT,
-    diffusion: Diffusion,
+    diffusion: Process,
     labels: Any,
     key: jax.Array,
     *,
@@ -158,13 +123,15 @@ def _chunk_program(compiler_options: tuple, mesh: Mesh | None) -> Callable[..., 
 
 
 def _sample_chunk(
-    graph: nnx.GraphDef, diffusion: Diffusion, options: tuple, state: nnx.State, labels: Any, key: jax.Array,
+    graph: nnx.GraphDef, diffusion: Process, options: tuple, state: nnx.State, labels: Any, key: jax.Array,
     rows: jax.Array,
 ) -> jax.Array:  # fmt: skip
     model = nnx.merge(graph, state)
     config = model.config
     keys_B = jax.vmap(jax.random.fold_in, (None, 0))(key, rows)
-    x_T = _normal(keys_B, 0, (config.image_size, config.image_size, config.channels))
+    x_T = normal(keys_B, 0, (config.image_size, config.image_size, config.channels))
+    if isinstance(diffusion, Flow):
+        return sample_flow(model, diffusion, x_T, labels, keys_B, **dict(options))
     return sample(model, diffusion, x_T, labels, keys_B, **dict(options))
 
 
@@ -203,14 +170,3 @@ def dpmpp_2m_coefficients(diffusion: Diffusion) -> tuple[np.ndarray, np.ndarray,
     extrapolation = np.zeros(s.steps)
     extrapolation[1:-1] = np.minimum(h[1:-1] / h[2:], 1) / 2
     return of_x, of_x0, extrapolation
-
-
-def _sample_keys(key: jax.Array, batch: int) -> jax.Array:
-    one = (jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.ndim == 0) or (
-        key.dtype == jnp.uint32 and key.ndim == 1
-    )
-    return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(batch)) if one else key
-
-
-def _normal(keys_B: jax.Array, step: jax.Array | int, shape: tuple[int, ...]) -> jax.Array:
-    return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, step), shape))(keys_B)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dit_grid.analysis.figures.compute import metric_against_compute as metric_against_compute
     from dit_grid.analysis.figures.folder import figures_folder as figures_folder, write_figures as write_figures
     from dit_grid.analysis.figures.losses import training_loss as training_loss
+    from dit_grid.analysis.figures.objectives import objectives_against_compute as objectives_against_compute
     from dit_grid.analysis.figures.panels import metrics_against_compute as metrics_against_compute
     from dit_grid.analysis.figures.paper_folder import (
         analyze_paper as analyze_paper,

@@ -3,6 +3,9 @@
 What is left out is never dropped in silence: `described` says how many values, of which kinds, and where the first is.
 """
 
+from collections.abc import Hashable, Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -20,12 +23,17 @@ def is_usable(values: pd.Series, positive: bool = False) -> "pd.Series[bool]":
 def described(rows: pd.DataFrame, column: str, name: str, positive: bool = False) -> str:
     """How many of the rows have no usable value, e.g. `3 of 48 values of fid (nan 2, inf 1; first S/4 at step 500)`.
 
-    `rows` has columns model and step; nothing where all are usable.
+    `rows` has columns run_id, model and step; nothing where all are usable.
     """
     bad = rows[~is_usable(rows[column], positive)]
     if bad.empty:
         return ""
     kinds = bad[column].map(lambda value: f"{value:.3g}").value_counts()
     most = ", ".join(f"{kind} {count}" for kind, count in kinds.head(3).items()) + (" …" if len(kinds) > 3 else "")
-    first = bad.iloc[0]
-    return f"{len(bad)} of {len(rows)} values of {name} ({most}; first {first['model']} at step {first['step']:,})"
+    first = bad.to_dict("records")[0]
+    return f"{len(bad)} of {len(rows)} values of {name} ({most}; first {called(first)} at step {first['step']:,})"
+
+
+def called(row: Mapping[Hashable, Any]) -> str:
+    """What a row is named by: its model, or where nobody said which that is, its run."""
+    return str(row["run_id"] if pd.isna(row["model"]) else row["model"])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dit_grid.model.lazy import on_first_use
 
 if TYPE_CHECKING:
+    from dit_grid.analysis.laws.objectives import compare_objectives as compare_objectives
     from dit_grid.analysis.laws.sample_size import without_bias as without_bias
     from dit_grid.analysis.laws.scaling import ScalingLaw as ScalingLaw, law as law
 

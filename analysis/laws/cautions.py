@@ -92,7 +92,9 @@ def _is_at_chance(metric: str, row: Mapping[Hashable, Any], specs: Mapping[str, 
         return value <= 0.1 + 2 * np.sqrt(0.1 * 0.9 / samples)
     if metric == "heldout_loss":  # the noise has variance 1, and an untrained network's output is 0
         diffusion = _spec(specs, str(row["run_id"])).get("diffusion")
-        return isinstance(diffusion, dict) and diffusion.get("prediction") == "epsilon" and value >= 0.95
+        if not isinstance(diffusion, dict) or {"loss", "weight"} & diffusion.keys():
+            return False
+        return diffusion.get("prediction") == "epsilon" and value >= 0.95
     chance = _CHANCE.get(metric)
     return chance is not None and value <= chance + 0.05 * chance + 1e-3
 

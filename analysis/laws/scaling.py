@@ -22,7 +22,7 @@ from dit_grid.analysis.fits import (
     points_noise,
     seed_noise,
 )
-from dit_grid.analysis.fits.usable import described, is_usable
+from dit_grid.analysis.fits.usable import called, described, is_usable
 from dit_grid.analysis.laws.cautions import cautions
 from dit_grid.analysis.laws.sample_size import sample_size_warning
 from dit_grid.analysis.results.families import FAMILY as FAMILY, family_ties, largest_family, specs_of
@@ -195,7 +195,7 @@ def _missing(runs: pd.DataFrame, usable: pd.DataFrame, final: pd.DataFrame) -> t
     absent = runs[~runs["run_id"].isin(usable["run_id"])]
     values = {row["run_id"]: f"{row['metric']} is {row['value']:.3g}" for row in final.to_dict("records")}
     return tuple(
-        f"{row['model']}{_seed(row['run_seed'])} ({values.get(row['run_id'], row['state'])})"
+        f"{called(row)}{_seed(row['run_seed'])} ({values.get(row['run_id'], row['state'])})"
         for row in absent.to_dict("records")
     )
 

@@ -45,7 +45,7 @@ def _known(rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
     lacking = what_is_lacking(rows)
     out = rows.assign(lacking=lacking)[lacking != ""].drop_duplicates("run_id")
     named = tuple(f"{run} ({what} unknown)" for run, what in zip(out["run_id"], out["lacking"], strict=True))
-    return (whole_numbers(rows[lacking == ""]) if len(out) else rows), named
+    return whole_numbers(rows[lacking == ""]), named
 
 
 def main_family(results: Results) -> tuple[Results, tuple[str, ...]]:

@@ -120,6 +120,24 @@ def _spec(text: object) -> dict[str, Any] | None:
     return spec if isinstance(spec, dict) else None
 
 
+def objective_of(spec: object) -> str:
+    """The words of the objective of a spec given as JSON; empty of imported runs and own trainers, which have none."""
+    held = _spec(spec)
+    if held is None or not {"imported_from", "trainer"}.isdisjoint(held):
+        return ""
+    from dit_grid.experiments.spec.objective import DiffusionSpec  # pydantic; frames made elsewhere need none
+
+    try:
+        return DiffusionSpec.model_validate(held.get("diffusion", {})).words
+    except ValueError:  # another program's spec
+        return ""
+
+
+def has_several_objectives(runs: pd.DataFrame) -> bool:
+    """Whether runs that say so were trained on more than one objective."""
+    return len({objective_of(spec) for spec in runs["spec"]} - {""}) > 1
+
+
 def _recipe(spec: dict[str, Any] | None, seeded: bool) -> str:
     """A short hash of a spec without the parts of _NOT_RECIPE; empty where there is no spec.
 
@@ -200,11 +218,15 @@ def results_table(results: Results) -> pd.DataFrame:
 
     Settings that the runs were swept over follow the seed, under their names in the spec. A metric's column holds the
     value at the run's latest evaluated step (`evaluated_at`) under the main protocol: NaN where it was NaN, or where
-    this metric was not measured then. `loss` and `steps_per_s` are those of `step`, likewise.
+    this metric was not measured then. `loss` and `steps_per_s` are those of `step`, likewise. Where the grid has
+    several objectives, `objective` says which, in words.
     """
     what = ["run_id", "model", "size", "patch", "block", "run_seed", *swept_columns(results.runs)]
+    runs = results.runs.assign(objective=[objective_of(spec) for spec in results.runs["spec"]])
+    if has_several_objectives(runs):
+        what.insert(what.index("run_seed"), "objective")
     table = (
-        results.runs[[*what, "params", "tokens", "gmacs", "batch", "state", "steps"]]
+        runs[[*what, "params", "tokens", "gmacs", "batch", "state", "steps"]]
         .rename(columns={"run_seed": "seed"})
         .set_index("run_id")
     )

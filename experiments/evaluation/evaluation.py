@@ -49,7 +49,7 @@ class Evaluation:
 
     def __init__(self, run: RunSpec, program: Program, dataset: Dataset) -> None:
         self.run, self.program, self.dataset = run, program, dataset
-        self._diffusions = {s.steps: program.diffusion.respace(s.steps) for s in run.evaluate.settings}
+        self._diffusions = {s.steps: program.diffusion.respace(s.steps) for s in run.evaluate.settings if s.draws}
         whole = NamedSharding(program.mesh, PartitionSpec())
         self._loss = jax.jit(self._heldout_losses, out_shardings=whole, compiler_options=quick_compile())
         self.sheet: np.ndarray | None = None
@@ -115,10 +115,7 @@ class Evaluation:
             jax.tree.map(lambda leaf: leaf[start:], condition), jax.random.key(setting.seed),
             numbers=np.arange(start, setting.samples),
             chunk=min(CHUNK * mesh.size, even), mesh=mesh if mesh.size > 1 else None,
-            sampler=setting.sampler, eta=setting.eta, clip=setting.clip,
-            guidance=setting.guidance, guidance_channels=setting.guidance_channels,
-            guidance_interval=setting.guidance_interval, null_label=null_condition(self.run),
-            compiler_options=quick_compile(),
+            null_label=null_condition(self.run), compiler_options=quick_compile(), **setting.options,
         )  # fmt: skip
 
     def _image_rows(self, step: int, params: Any, setting: EvalSetting, partial: PartialEvaluation) -> Iterator[Row]:
@@ -171,14 +168,14 @@ class Evaluation:
         })  # fmt: skip
 
     def _heldout_losses(self, params: Any, images: jax.Array, condition: Any, key: jax.Array) -> jax.Array:
-        """Training losses (draws, N) at timesteps spread evenly over the schedule, the same for every model."""
-        network, count, last = self.program.network(params), len(images), self.run.diffusion.timesteps - 1
+        """Training losses (draws, N) at times spread evenly over the process, the same for every model."""
+        network, count, process = self.program.network(params), len(images), self.program.diffusion
 
         def draw(_: None, d: jax.Array) -> tuple[None, jax.Array]:
             places = jnp.arange(count) * HELDOUT_DRAWS + d
-            t = places * last // (count * HELDOUT_DRAWS - 1)
+            t = process.even_times(places, count * HELDOUT_DRAWS)
             noise = jax.random.normal(jax.random.fold_in(key, d), images.shape)
-            terms = self.program.diffusion.training_losses(lambda x, t: network(x, t, condition), images, t, noise)
+            terms = process.training_losses(lambda x, t: network(x, t, condition), images, t, noise)
             return None, terms["loss"]
 
         return jax.lax.scan(draw, None, jnp.arange(HELDOUT_DRAWS))[1]
@@ -208,7 +205,7 @@ class Evaluation:
         """The columns that say how samples were drawn."""
         drawn = {
             "sampler": setting.sampler_name,
-            "sampler_steps": setting.steps,
+            "sampler_steps": setting.evaluations,
             "guidance": setting.guidance,
             "guidance_channels": setting.guidance_channels,
             "decoder": setting.decoder or "",

@@ -6,7 +6,7 @@ Every key and shape is checked before anything is written. Running the networks 
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,17 +16,26 @@ from flax import nnx
 from dit_grid.experiments.networks import inception_weights
 from dit_grid.experiments.networks.autoencoder_weights import config_of, network_tensors, vae_of
 from dit_grid.experiments.networks.inception_weights import inception_of
-from dit_grid.experiments.networks.objectives import Objective, objective_beside, objective_of, other_than_noise
+from dit_grid.experiments.networks.objectives import (
+    Objective,
+    asked_objective,
+    decided,
+    objective_beside,
+    objective_of,
+    objective_words,
+    process_of,
+)  # fmt: skip
 from dit_grid.experiments.networks.transformer_config import transformer_beside
 from dit_grid.experiments.networks.weight_files import Header, Kind, read_header, write_weights
 from dit_grid.experiments.networks.weight_places import content_sha256, read_contents, weight_place
+from dit_grid.experiments.spec.objective import DiffusionSpec
 from dit_grid.model import DiT, DiTConfig
 from dit_grid.model.config import SIZES, ConfigError
 from dit_grid.model.weights import WeightsError, from_tensors, guess_layout
 
 WHERE = {
-    "dit": "DiT-XL-2-256x256.pt or DiT-XL-2-512x512.pt of facebookresearch/DiT, or the transformer folder of "
-    "facebook/DiT-XL-2-256 in diffusers' form",
+    "dit": "DiT-XL-2-256x256.pt or DiT-XL-2-512x512.pt of facebookresearch/DiT, the transformer folder of "
+    "facebook/DiT-XL-2-256 in diffusers' form, or SiT-XL-2-256x256.pt of willisma/SiT",
     "vae": "diffusion_pytorch_model.safetensors of stabilityai/sd-vae-ft-ema or sd-vae-ft-mse",
     "inception": inception_weights.WHERE,
 }
@@ -38,7 +47,8 @@ MAX_SIZE = 2**20
 
 UNSAID = (
     "{file} does not say what its network predicts: it is taken for a DiT's, noise at 1,000 timesteps; weights trained "
-    "by flow matching (SiT) have the same names and shapes, and sampled so they give no pictures"
+    "by flow matching (SiT) have the same names and shapes, and sampled so they give no pictures: for those add --path "
+    "and --prediction"
 )
 """Said wherever a DiT file is used or imported that does not say how it was trained."""
 
@@ -70,10 +80,15 @@ class Found:
     tensors: dict[str, np.ndarray]
     objective: Objective
     header: Header | None
+    called: tuple[str, ...] = ()  # names that file and network go by
 
 
-def import_weights(path: Path, folder: Path, weights: Literal["ema", "raw"] = "ema", **dit: Any) -> Imported:
-    """Copy a published file into `folder` in the project's format; `dit` is what a DiT file may not say of itself.
+def import_weights(
+    path: Path, folder: Path, weights: Literal["ema", "raw"] = "ema", objective: Mapping[str, Any] | None = None,
+    **dit: Any,
+) -> Imported:  # fmt: skip
+    """Copy a published file into `folder` in the project's format; `dit` is what a DiT file may not say of itself, and
+    `objective` what a SiT file may not, as for `asked_objective`. A network that is not sampled here is kept.
 
     Raises WeightsError and its like for a file that is missing, unreadable, none of the three networks, or lacks
     tensors, has others, or other shapes; nothing is written then.
@@ -84,10 +99,12 @@ def import_weights(path: Path, folder: Path, weights: Literal["ema", "raw"] = "e
     kind, sha256 = kind_of(tensors, str(path)), content_sha256(path)
     if said and said.kind != kind:
         raise WeightsError(f"{path}: its header says {said.kind}, its tensors are the {kind} network: damaged")
+    trained_on: Objective = {}
     if kind == "dit":
         network = dit_config(tensors, path, **dit)
         from_tensors(network, tensors, guess_layout(tensors), source=str(path))
-        name, words = f"dit-{_dit_name(network).lower().replace('/', '-')}", _dit_words(network)
+        trained_on = _decided(found, objective)
+        name, words = _family_name(network, trained_on).lower().replace("/", "-"), _dit_words(network, trained_on)
         config = asdict(network)
     elif kind == "vae":
         vae = config_of(path, tensors)
@@ -99,15 +116,14 @@ def import_weights(path: Path, folder: Path, weights: Literal["ema", "raw"] = "e
         tensors = {name: array for name, array in tensors.items() if not name.endswith("num_batches_tracked")}
         inception_of(tensors, source=str(path))
         name, words, config = "inception", "Inception-v3 of FID, 2015-12-05", {}
-    objective = found.objective if kind == "dit" else {}
-    header = said or Header(kind, config, path.name, sha256, objective)
+    header = replace(said, objective=trained_on) if said else Header(kind, config, path.name, sha256, trained_on)
     written = folder / f"{name}-{sha256[:8]}.safetensors"
     write_weights(written, tensors, header)
     parameters = sum(int(array.size) for array in tensors.values())
     known = sha256.startswith(inception_weights.PUBLISHED_SHA256) if kind == "inception" else None
     claims = f"{said.source}, SHA-256 {said.source_sha256}" if said else ""
     return Imported(
-        str(path), kind, words, len(tensors), parameters, sha256, known, str(written), objective, claims
+        str(path), kind, words, len(tensors), parameters, sha256, known, str(written), trained_on, claims
     )  # fmt: skip
 
 
@@ -125,7 +141,8 @@ def read_published(path: Path, weights: Literal["ema", "raw"] = "ema") -> Found:
         return Found(path, inception_weights.read_graph(path), {}, header)
     contents = read_contents(path, weights)
     said = objective_of(header.objective) if header else objective_of(contents.arguments) or objective_beside(path)
-    return Found(path, contents.tensors, said, header)
+    called = (header.source,) if header else (str(contents.arguments.get("model", "")), path.name)
+    return Found(path, contents.tensors, said, header, called)
 
 
 def kind_of(tensors: Mapping[str, np.ndarray], source: str) -> Kind:
@@ -142,26 +159,44 @@ def kind_of(tensors: Mapping[str, np.ndarray], source: str) -> Kind:
     )
 
 
-def load_dit(path: Path, weights: Literal["ema", "raw"] = "ema", **asked: Any) -> DiT:
-    """The network of a published or imported file. Raises WeightsError, ConfigError; `asked` as for `dit_config`."""
+def load_dit(
+    path: Path, weights: Literal["ema", "raw"] = "ema", objective: Mapping[str, Any] | None = None, **asked: Any
+) -> tuple[DiT, DiffusionSpec]:
+    """The network of a published or imported file, and what it was trained on, by which it is to be sampled.
+
+    `objective` is what the file may not say of itself, as for `asked_objective`, and `asked` as for `dit_config`.
+    Raises WeightsError, ConfigError.
+    """
     found = read_published(path, weights)
     path, tensors = found.path, found.tensors
     if (kind := kind_of(tensors, str(path))) != "dit":
         raise WeightsError(f"{path}: holds the {kind} network, not a DiT; a DiT is {WHERE['dit']}")
-    check_objective(found.objective, path)
+    trained_on = _decided(found, objective)
+    check_objective(trained_on, path)
     _check_finite(tensors, path)
     config = dit_config(tensors, path, **asked)
+    process = process_of(trained_on, config.learn_sigma)
     definition, _ = nnx.split(nnx.eval_shape(lambda: DiT(config, nnx.Rngs(0))), nnx.Param)
-    return nnx.merge(definition, from_tensors(config, tensors, guess_layout(tensors), source=str(path)))
+    network = nnx.merge(definition, from_tensors(config, tensors, guess_layout(tensors), source=str(path)))
+    assert process is not None  # checked above
+    return network, process
+
+
+def _decided(found: Found, asked: Mapping[str, Any] | None) -> Objective:
+    try:
+        return decided(found.objective, asked_objective(**(asked or {})), found.called)
+    except WeightsError as error:
+        raise WeightsError(f"{found.path}: {error}") from error
 
 
 def check_objective(objective: Objective, path: Path) -> None:
-    """Raise WeightsError, with what the file says, unless its network predicts noise as DiT's do; warn where it is
-    silent."""
-    if other := other_than_noise(objective):
+    """Raise WeightsError, with what the file says, unless its network is sampled here: DiT's noise, or SiT's on a path;
+    warn where it is silent."""
+    if process_of(objective) is None:
         raise WeightsError(
-            f"{path}: not trained as a DiT, it says: {', '.join(other)}; sampled as one (noise, linear schedule "
-            "of 1,000 timesteps) it would give no pictures, so it is not"
+            f"{path}: not trained as a DiT, it says: {objective_words(objective)}; sampled as one (noise, linear "
+            "schedule of 1,000 timesteps) it would give no pictures, and as SiT, known are path_type Linear, GVP and "
+            "VP with prediction velocity, score or noise; so it is not"
         )
     if not objective:
         warnings.warn(UNSAID.format(file=path), stacklevel=3)
@@ -256,6 +291,12 @@ def _dit_name(config: DiTConfig) -> str:
     return f"{size}/{config.patch}"
 
 
-def _dit_words(config: DiTConfig) -> str:
-    side = config.image_size
-    return f"DiT-{_dit_name(config)}, {side} x {side} x {config.channels} latents, {config.classes} classes"
+def _family_name(config: DiTConfig, objective: Objective) -> str:
+    process = process_of(objective)
+    return f"{'SiT' if process and process.path else 'DiT'}-{_dit_name(config)}"
+
+
+def _dit_words(config: DiTConfig, objective: Objective) -> str:
+    side, name, process = config.image_size, _family_name(config, objective), process_of(objective)
+    family = f"{name} ({process.words})" if process and process.path else name
+    return f"{family}, {side} x {side} x {config.channels} latents, {config.classes} classes"

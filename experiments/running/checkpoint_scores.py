@@ -10,7 +10,7 @@ from typing import Any
 from dit_grid.experiments.data.conditions import dataset_of
 from dit_grid.experiments.evaluation.evaluation import Evaluation
 from dit_grid.experiments.evaluation.partial_state import Measured, PartialEvaluation
-from dit_grid.experiments.sampling.pictures import chosen_checkpoint, respaced, restored, run_spec
+from dit_grid.experiments.sampling.pictures import chosen_checkpoint, process_for, restored, run_spec
 from dit_grid.experiments.spec.run import EvalSetting, EvaluateSpec, RunSpec
 from dit_grid.experiments.store import Store, StoreError
 from dit_grid.experiments.training.checkpoints import Checkpoints
@@ -37,7 +37,8 @@ def measure(
         asked = with_settings(run, settings, files)
         program = Program(asked)
         for setting in asked.evaluate.settings:
-            respaced(program.diffusion, setting.steps)
+            if setting.draws:
+                process_for(run.diffusion, setting)
         evaluation = Evaluation(asked, program, dataset_of(run))
         state = restored(checkpoints, attempt, step, program)
     finally:

@@ -132,7 +132,7 @@ def _asked(run: AnyRun, step: int) -> Counter[tuple[Any, ...]]:
 
 def _columns(setting: EvalSetting) -> dict[str, Any]:
     """What the setting's rows hold."""
-    own = {"sampler": setting.sampler_name, "sampler_steps": setting.steps}
+    own = {"sampler": setting.sampler_name, "sampler_steps": setting.evaluations}
     return setting.model_dump() | own | {"labels": None if setting.labels == "data" else setting.labels}
 
 

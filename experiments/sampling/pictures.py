@@ -5,7 +5,7 @@ by `sheets`, files of many samples written by `sample_files`.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -21,15 +21,16 @@ from dit_grid.experiments.data.image_arrays import to_uint8
 from dit_grid.experiments.data.latents import LatentFolder
 from dit_grid.experiments.evaluation.image_metrics import Decoder, check_scaling, load_decoder
 from dit_grid.experiments.evaluation.sample_labels import sample_labels
-from dit_grid.experiments.metrics.names import HELDOUT_LOSS
 from dit_grid.experiments.metrics.registry import SampleError
 from dit_grid.experiments.networks.published import load_dit
 from dit_grid.experiments.networks.weight_places import weights_sha256
+from dit_grid.experiments.spec.objective import sampling_mistake
 from dit_grid.experiments.spec.run import DiffusionSpec, EvalSetting, RunSpec
 from dit_grid.experiments.store import Store, StoreError
 from dit_grid.experiments.training.checkpoints import BadCheckpointError, Checkpoints
 from dit_grid.experiments.training.update import Program, make_diffusion, quick_compile
-from dit_grid.model import Diffusion, DiT, DiTConfig, sample_chunks
+from dit_grid.model import DiT, DiTConfig, sample_chunks
+from dit_grid.model.flow import Process
 from dit_grid.model.samplers import PAPER_GUIDANCE_CHANNELS
 
 PUBLISHED = EvalSetting(metrics=("fid",), guidance_channels=PAPER_GUIDANCE_CHANNELS, labels="uniform")
@@ -48,7 +49,7 @@ class Source:
 
     title: str
     network: DiT
-    diffusion: Diffusion
+    objective: DiffusionSpec
     condition: Callable[[NDArray[np.int32]], Any]
     null: Any
     classes: int
@@ -112,7 +113,7 @@ def source_of_run(
     source = Source(
         title=f"{run.model.name}, step {step:,} ({setting.weights})",
         network=program.network(params),
-        diffusion=program.diffusion,
+        objective=run.diffusion,
         condition=lambda labels: labels,
         null=null_condition(run),
         classes=run.model.classes,
@@ -130,34 +131,40 @@ def source_of_run(
 
 def source_of_file(
     path: Path, vae: str | None, weights: Literal["ema", "raw"] = "ema", model: str | None = None,
-    image_size: int | None = None,
+    image_size: int | None = None, objective: Mapping[str, Any] | None = None,
 ) -> Source:  # fmt: skip
-    """The network of a published or imported weight file, sampled as the paper does; `image_size` is in latents.
+    """The network of a published or imported weight file, sampled as its paper does; `image_size` is in latents.
 
-    Raises WeightsError and its like for a file that does not hold the network, DataError for latents without a VAE.
+    `objective` is what a SiT file may not say of itself, as for `load_dit`. Raises WeightsError and its like for a
+    file that does not hold the network, DataError for latents without a VAE.
     """
-    network = load_dit(path, weights, model=model, image_size=image_size)
+    network, process = load_dit(path, weights, objective, model=model, image_size=image_size)
     config = network.config
     decoder = load_decoder(vae) if vae else None
     _check_images(config.channels, decoder, str(path))
     return Source(
         title=f"{path.stem} ({config.image_size} x {config.image_size} latents)",
         network=network,
-        diffusion=make_diffusion(DiffusionSpec() if config.learn_sigma else DiffusionSpec(variance="fixed-small")),
+        objective=process,
         condition=lambda labels: labels,
         null=config.classes,
         classes=config.classes,
         decoder=decoder,
-        setting=PUBLISHED,
+        setting=PUBLISHED.model_copy(update={"sampler": own_sampler(process)}),
         made_of={"weights_file": path.name, "weights_sha256": weights_sha256(path), "weights": weights},
         mesh=Mesh(np.array(jax.local_devices()), ("samples",)),
     )
 
 
 def default_setting(run: RunSpec) -> EvalSetting:
-    """The first setting by which the run's spec draws samples; the paper's sampler if it draws none."""
-    drawing = [s for s in run.evaluate.settings if set(s.metrics) != {HELDOUT_LOSS}]
-    return drawing[0] if drawing else EvalSetting(metrics=("fid",))
+    """The first setting by which the run's spec draws samples; if it draws none, its objective's own sampler."""
+    drawing = [setting for setting in run.evaluate.settings if setting.draws]
+    return drawing[0] if drawing else EvalSetting(metrics=("fid",), sampler=own_sampler(run.diffusion))
+
+
+def own_sampler(objective: DiffusionSpec) -> Any:
+    """The sampler of 250 steps that published numbers are by: DiT's ancestral one, SiT's stochastic one on a path."""
+    return "sde-euler" if objective.path else "ddpm"
 
 
 def asked_labels(source: Source, setting: EvalSetting, count: int) -> NDArray[np.int32]:
@@ -181,11 +188,9 @@ def draw(
     mesh = source.mesh
     chunk = min(chunk_size(source.config) * mesh.size, -(-len(labels) // mesh.size) * mesh.size)
     for samples in sample_chunks(
-        source.network, respaced(source.diffusion, setting.steps), source.condition(labels),
+        source.network, process_for(source.objective, setting), source.condition(labels),
         jax.random.key(setting.seed), chunk=chunk, numbers=numbers, mesh=mesh if mesh.size > 1 else None,
-        sampler=setting.sampler, eta=setting.eta, clip=setting.clip, guidance=setting.guidance,
-        guidance_channels=setting.guidance_channels, guidance_interval=setting.guidance_interval,
-        null_label=source.null, compiler_options=quick_compile(),
+        null_label=source.null, compiler_options=quick_compile(), **setting.options,
     ):  # fmt: skip
         _check_finite(samples, source.title)
         images = source.decoder.decode(samples) if source.decoder else samples
@@ -193,12 +198,16 @@ def draw(
         yield to_uint8(images)
 
 
-def respaced(diffusion: Diffusion, steps: int) -> Diffusion:
-    """The diffusion over so many of its steps. Raises SampleError when it has fewer."""
+def process_for(objective: DiffusionSpec, setting: EvalSetting) -> Process:
+    """The process over the setting's steps. Raises SampleError when its sampler does not go with the objective, or it
+    has fewer steps."""
+    if mistake := sampling_mistake(objective, setting):
+        field, value, why = mistake
+        raise SampleError(f"{'sampler steps' if field == 'steps' else field} {value}: {why}")
     try:
-        return diffusion.respace(steps)
+        return make_diffusion(objective).respace(setting.steps)
     except ValueError as error:
-        raise SampleError(f"sampler steps {steps}: {error}") from error
+        raise SampleError(f"sampler steps {setting.steps}: {error}") from error
 
 
 def restored(checkpoints: Checkpoints, attempt: int, step: int, program: Program) -> Any:
@@ -219,7 +228,7 @@ def described(source: Source, setting: EvalSetting) -> dict[str, Any]:
     decoder = {"decoder_sha256": source.decoder.sha256} if source.decoder else {}
     interval = setting.guidance_interval
     return source.made_of | decoder | {
-        "sampler": setting.sampler_name, "sampler_steps": setting.steps, "guidance": setting.guidance,
+        "sampler": setting.sampler_name, "sampler_steps": setting.evaluations, "guidance": setting.guidance,
         "guidance_channels": setting.guidance_channels, "guidance_interval": list(interval) if interval else None,
         "seed": setting.seed,
     }  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
-from dit_grid.experiments.spec.run import Record
+from dit_grid.experiments.spec.record import Record
 
 Seconds = Annotated[float, Field(ge=0, le=1e9)]
 Patience = Annotated[float, Field(gt=0, le=1e9)]

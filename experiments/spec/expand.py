@@ -16,7 +16,8 @@ from dit_grid.experiments.spec.any_run import AnyRun
 from dit_grid.experiments.spec.cluster import ClusterSpec
 from dit_grid.experiments.spec.notes import average_notes, size_notes
 from dit_grid.experiments.spec.own_costs import priced
-from dit_grid.experiments.spec.run import NAME, Record, RunSpec, Side
+from dit_grid.experiments.spec.record import Record, Side
+from dit_grid.experiments.spec.run import NAME, RunSpec
 from dit_grid.experiments.spec.source import Located, Problem, SpecError, read_yaml, shown
 from dit_grid.experiments.spec.trainer import TrainerRun, flat, on_a_line
 from dit_grid.experiments.spec.validate import nearest, validated
@@ -27,7 +28,10 @@ RUN_SECTIONS = tuple(dict.fromkeys((*RunSpec.model_fields, *TrainerRun.model_fie
 MOST_RUNS = 100_000
 """Runs of the largest grid that is expanded: ten times what was tried. More is a mistake that fills the memory."""
 
-GRID_SECTIONS = ("grid", "sizes", "overrides", "include", "exclude", "runs", "groups")
+GRID_SECTIONS = ("grid", "sizes", "objectives", "overrides", "include", "exclude", "runs", "groups")
+
+OBJECTIVE = "objective"
+"""The axis of a grid whose values are names of `objectives`: settings of any section that go together."""
 
 
 class SizeSpec(Record):
@@ -123,6 +127,9 @@ class _Expansion:
             self._problem(self.tree, "", "asks for no run: `grid` and `runs` are empty or everything is excluded")
         if self.problems or head is None:
             raise SpecError(self.problems)
+        self._check_transfer(runs)
+        if self.problems:
+            raise SpecError(self.problems)
         available = tuple(self._section("groups", dict))
         asked = {"runs": tuple(runs), "file": self.tree.file, "groups": available, "notes": self._notes(runs)}
         return head.model_copy(update=asked)
@@ -200,10 +207,31 @@ class _Expansion:
             )
         elif axes:
             for choice in itertools.product(*axes.values()):
-                yield self._sized(_laid(base, zip(axes, choice, strict=True)))
+                yield self._sized(self._laid(base, dict(zip(axes, choice, strict=True))))
         for extra in [*self._section("runs", list), *self._group_runs()]:
             if self._is_mapping(extra, "runs"):
-                yield self._sized(base.merged(extra))
+                name, rest = _parted(extra)
+                yield self._sized(self._with_objective(base, name).merged(rest))
+
+    def _laid(self, base: Located, choice: dict[str, Located]) -> Located:
+        base = self._with_objective(base, choice.get(OBJECTIVE))
+        for dotted, value in choice.items():
+            base = base if dotted == OBJECTIVE else base.merged(value.nested(dotted))
+        return base
+
+    def _with_objective(self, base: Located, name: Located | None) -> Located:
+        """Lay what `objectives` has under the name over what all runs share."""
+        if name is None:
+            return base
+        known = self._section("objectives", dict)
+        if not isinstance(name.value, str) or name.value not in known:
+            names = ", ".join(known) or "none; give each under `objectives`"
+            got = shown(name.plain())
+            self._problem(name, OBJECTIVE, f"got {got}{nearest(str(name.value), known)}; the file has: {names}")
+            return base
+        if not self._is_mapping(known[name.value], f"objectives.{name.value}"):
+            return base
+        return base.merged(known[name.value])
 
     def _axis(self, key: str, item: Located) -> list[Located]:
         if not isinstance(item.value, list) or not item.value:
@@ -298,6 +326,18 @@ class _Expansion:
             self._problem(item, path, f"got {shown(item.plain())}; must be settings, such as {{train: {{batch: 64}}}}")
         return isinstance(item.value, dict)
 
+    def _check_transfer(self, runs: list[AnyRun]) -> None:
+        """Under mup all widths have heads of one width: with other heads attention's scale, and the optimum, moves."""
+        heads: dict[int, str] = {}
+        for run in runs:
+            if isinstance(run, RunSpec) and run.train.parametrization == "mup":
+                heads.setdefault(run.network.head_width, f"{run.model.name} {run.network.head_width}")
+        if len(heads) > 1:
+            said = f"mup with heads of different widths ({', '.join(heads.values())})"
+            self._problem(
+                self.tree, "train.parametrization", f"{said}: give each size as many heads as keep one width for all"
+            )
+
     def _section(self, key: str, kind: type) -> Any:
         item = self.tree.value.get(key)
         if item is None or item.value is None:
@@ -312,10 +352,11 @@ class _Expansion:
         self.problems.append(Problem(item.file, item.line, path, message))
 
 
-def _laid(base: Located, choice: Iterable[tuple[str, Located]]) -> Located:
-    for dotted, value in choice:
-        base = base.merged(value.nested(dotted))
-    return base
+def _parted(run: Located) -> tuple[Located | None, Located]:
+    """The objective that a run of its own names, and the rest of it."""
+    if not isinstance(run.value, dict) or OBJECTIVE not in run.value:
+        return None, run
+    return run.value[OBJECTIVE], Located({k: v for k, v in run.value.items() if k != OBJECTIVE}, run.file, run.line)
 
 
 def _own_name(config: dict[str, Any], varied: Iterable[str]) -> str:

@@ -10,23 +10,14 @@ import math
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, field_validator, model_validator
+from pydantic import Field, PositiveFloat, field_validator, model_validator
 
+from dit_grid.experiments.spec.objective import FLOW_SAMPLERS, DiffusionSpec, sampling_mistake
+from dit_grid.experiments.spec.record import Count, Record, Seed, Side, Steps, UnitInterval, later
 from dit_grid.experiments.spec.slices import slice_mistake
 from dit_grid.experiments.spec.source import LARGEST
 from dit_grid.model.accounting import forward_macs, trainable_params
 from dit_grid.model.config import DiTConfig
-
-UnitInterval = Annotated[float, Field(ge=0, lt=1)]
-
-# Bounds of whole numbers. They are far above what any network or run can be, and low enough that everything made of
-# them (a list of steps, a schedule, a product of sizes) is made in an instant and fits the store's 64 bits.
-Side = Annotated[int, Field(gt=0, le=2**20)]
-"""A width, depth, side or number of heads or channels."""
-Count = Annotated[int, Field(gt=0, lt=2**31)]
-"""A number of images, classes, samples or devices."""
-Steps = Annotated[int, Field(gt=0, lt=10**9)]
-"""Updates; the names of checkpoints have nine digits for them."""
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 """Names that become a part of file names: no `..`, no hidden file, no option of a command."""
@@ -34,19 +25,11 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 MOST_EVALUATIONS = 100_000
 """Times that one run is measured or checkpointed, at most."""
 
+HELDOUT_LOSS = "heldout_loss"
+"""The metric for which nothing is sampled."""
 
-def later(default: Any, **limits: Any) -> Any:
-    """A field that came after the first stores: at its default it is left out of what is written and hashed.
-
-    So ids of specs which do not use it stay as they are.
-    """
-    return Field(default, exclude_if=lambda value: value == default, **limits)
-
-
-class Record(BaseModel):
-    """A frozen group of settings; a field that is not declared is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+BASE_WIDTH = 288
+"""Four heads of 72, those of DiT-XL: the proxy of Zheng et al. (2025), arXiv 2505.15270."""
 
 
 class ModelSpec(Record):
@@ -95,23 +78,6 @@ class DataSpec(Record):
     heldout: int = later(0, ge=0, lt=2**31)
 
 
-class DiffusionSpec(Record):
-    """The forward process and what the network predicts (dit_grid.model.diffusion)."""
-
-    schedule: Literal["linear", "cosine"] = "linear"
-    timesteps: Annotated[int, Field(ge=2, le=1_000_000)] = 1000
-    variance: Literal["learned-range", "fixed-small", "fixed-large"] = "learned-range"
-    prediction: Literal["epsilon", "x0"] = "epsilon"
-
-    @model_validator(mode="after")
-    def _has_a_schedule(self) -> "DiffusionSpec":
-        if self.schedule == "linear" and self.timesteps <= 20:
-            raise ValueError(
-                f"timesteps {self.timesteps}: the linear schedule needs more than 20; use cosine for fewer"
-            )
-        return self
-
-
 class OptimizerSpec(Record):
     """An optax optimizer and its learning-rate schedule; the defaults are the paper's (section 4 and its code)."""
 
@@ -146,6 +112,8 @@ class TrainSpec(Record):
     """How the weights are found.
 
     `log_every` left out is 100 where that divides the steps and `evaluate.every`, else the divisor nearest to it.
+    `parametrization: mup` scales initial weights and rates with width from a network of `base_width`, so that a rate
+    found at one width holds at others (dit_grid.model.width_transfer).
     """
 
     steps: Steps = 400_000
@@ -156,6 +124,8 @@ class TrainSpec(Record):
     class_dropout: UnitInterval = 0.1
     dtype: Literal["float32", "bfloat16"] = "float32"
     log_every: Steps = LOG_EVERY
+    parametrization: Literal["standard", "mup"] = later("standard")
+    base_width: Side = later(BASE_WIDTH)
 
     @model_validator(mode="after")
     def _divides(self) -> "TrainSpec":
@@ -165,19 +135,31 @@ class TrainSpec(Record):
             raise ValueError(f"steps {self.steps} is not a multiple of log_every {self.log_every}")
         return self
 
+    @model_validator(mode="after")
+    def _transfers(self) -> "TrainSpec":
+        if self.parametrization == "mup" and self.optimizer.name == "sgd":
+            raise ValueError("parametrization mup with optimizer sgd: its rules are Adam's; use adamw, adam or lion")
+        if self.parametrization == "standard" and self.base_width != BASE_WIDTH:
+            raise ValueError(f"base_width {self.base_width} with parametrization standard: it is of mup; leave it out")
+        return self
+
 
 class EvalSetting(Record):
     """One way to measure a checkpoint; every field can change the value and is stored beside it.
 
     `decoder`, `features` and `reference` are names; `EvaluateSpec.files` says where each lies. `labels` is what samples
     are asked to show: the data's own mix of classes, or every class alike at random, as published FIDs have it. With
-    `guidance_interval` guidance acts at timesteps from the one to the other alone, of the full schedule. With
-    `when: end` only the last step is measured.
+    `guidance_interval` guidance acts at timesteps from the one to the other alone, of the full schedule or of a path's
+    0 to 1. With `when: end` only the last step is measured.
+
+    `steps` of a path's samplers (ode-, sde-) is how many times their grid has, ends included, as SiT counts. What a
+    stochastic one adds is `sde_form` times `sde_norm`, and its last step, without noise, begins `last_step_size` before
+    the image.
     """
 
     metrics: Annotated[tuple[str, ...], Field(min_length=1)]
     samples: Count = 50_000
-    sampler: Literal["ddpm", "ddim", "dpmpp-2m"] = "ddpm"
+    sampler: Literal["ddpm", "ddim", "dpmpp-2m", "ode-euler", "ode-heun", "sde-euler", "sde-heun"] = "ddpm"
     steps: Count = 250
     eta: Annotated[float, Field(ge=0, le=1)] = 0.0
     clip: bool = False
@@ -185,12 +167,34 @@ class EvalSetting(Record):
     guidance_channels: Side | None = None
     weights: Literal["ema", "raw"] = "ema"
     decoder: str | None = None
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     features: str | None = later(None)
     reference: str | None = later(None)
     labels: Literal["data", "uniform"] = later("data")
     guidance_interval: tuple[float, float] | None = later(None)
     when: Literal["every", "end"] = later("every")
+    sde_form: Literal["constant", "sbdm", "sigma", "linear", "decreasing", "increasing-decreasing"] = later("sigma")
+    sde_norm: PositiveFloat = later(1.0)
+    last_step: Literal["none", "mean", "euler", "tweedie"] = later("mean")
+    last_step_size: float = later(0.04, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _fits_its_sampler(self) -> "EvalSetting":
+        if self.sampler in FLOW_SAMPLERS and (self.eta or self.clip or self.steps < 2):
+            given = "eta" if self.eta else "clip" if self.clip else f"steps {self.steps}"
+            raise ValueError(
+                f"{given} with sampler {self.sampler}: eta and clip are of the discrete samplers, and a grid of times "
+                "has its 2 ends; leave it out" + (", or take more steps" if given.startswith("steps") else "")
+            )
+        of_sde = [name for name in SDE_FIELDS if getattr(self, name) != type(self).model_fields[name].default]
+        if of_sde and not self.sampler.startswith("sde"):
+            raise ValueError(f"{', '.join(of_sde)} with sampler {self.sampler}: of sde-euler and sde-heun alone")
+        if self.sampler in FLOW_SAMPLERS and self.guidance_interval and self.guidance_interval[1] > 1:
+            raise ValueError(
+                f"guidance_interval up to {self.guidance_interval[1]:g} with sampler {self.sampler}: the times of a "
+                "path are 0 (noise) to 1 (image)"
+            )
+        return self
 
     @field_validator("guidance_interval")
     @classmethod
@@ -206,7 +210,39 @@ class EvalSetting(Record):
         changes += ["clip"] if self.clip else []
         if self.guidance_interval and self.guidance != 1:
             changes.append("guided at {:g}-{:g}".format(*self.guidance_interval))
+        changes += [f"{name}={getattr(self, name)}" for name in SDE_FIELDS
+                    if getattr(self, name) != type(self).model_fields[name].default]  # fmt: skip
         return f"{self.sampler}({', '.join(changes)})" if changes else self.sampler
+
+    @property
+    def draws(self) -> bool:
+        """Whether any of the metrics is of samples."""
+        return set(self.metrics) != {HELDOUT_LOSS}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the sampler's loop is called with (dit_grid.model.samplers, .flow_samplers)."""
+        guidance = ("guidance", "guidance_channels", "guidance_interval")
+        chosen = {name: getattr(self, name) for name in ("sampler", *guidance)}
+        if self.sampler not in FLOW_SAMPLERS:
+            return chosen | {"eta": self.eta, "clip": self.clip}
+        if self.sampler.startswith("ode"):
+            return chosen
+        return chosen | {name.removeprefix("sde_"): getattr(self, name) for name in SDE_FIELDS}
+
+    @property
+    def evaluations(self) -> int:
+        """Network evaluations of the sampler per image, guidance not counted: what sampling costs.
+
+        A grid of N times is N - 1 updates, of which Heun's take two each; a stochastic sampler's last step is one more.
+        """
+        if self.sampler not in FLOW_SAMPLERS:
+            return self.steps
+        each = 2 if self.sampler.endswith("heun") else 1
+        return each * (self.steps - 1) + (self.sampler.startswith("sde") and self.last_step != "none")
+
+
+SDE_FIELDS = ("sde_form", "sde_norm", "last_step", "last_step_size")
 
 
 class EvaluateSpec(Record):
@@ -307,7 +343,7 @@ class RunSpec(Record):
     train: TrainSpec = TrainSpec()
     evaluate: EvaluateSpec
     execution: ExecutionSpec = ExecutionSpec()
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _logs_in_step(self) -> "RunSpec":
@@ -338,11 +374,8 @@ class RunSpec(Record):
         if log % chunk:
             raise ValueError(f"train.log_every {log} is not a multiple of execution.steps_per_call {chunk}")
         for number, setting in enumerate(self.evaluate.settings):
-            if setting.steps > self.diffusion.timesteps:
-                raise ValueError(
-                    f"evaluate.settings[{number}].steps {setting.steps} is more than diffusion.timesteps "
-                    f"{self.diffusion.timesteps}"
-                )
+            if setting.draws and (mistake := sampling_mistake(self.diffusion, setting)):
+                raise ValueError("evaluate.settings[{}].{} {} {}".format(number, *mistake))
         return self
 
     @model_validator(mode="after")

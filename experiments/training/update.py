@@ -3,8 +3,8 @@
 Noise, timesteps and dropped labels are functions of (seed, step), never of history, so a resumed run repeats them.
 """
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -18,8 +18,9 @@ from dit_grid.experiments.data.conditions import drop_conditions
 from dit_grid.experiments.spec.run import DiffusionSpec, RunSpec
 from dit_grid.experiments.training.optimizer import make_optimizer
 from dit_grid.experiments.training.sharding import batch_sharding, device_mesh, put_batch, rows_sharding, state_sharding
-from dit_grid.model import Context, Diffusion, DiT, Schedule, accounting
+from dit_grid.model import Context, Diffusion, DiT, Flow, LogitNormal, Schedule, accounting, width_transfer
 from dit_grid.model.ema import ema_decay, ema_update
+from dit_grid.model.flow import Process
 
 QUICK_OPTIONS: dict[str, bool | int] = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
 
@@ -70,7 +71,8 @@ class Program:
         self.run = run
         self.key = jax.random.key(run.seed)
         self.diffusion = make_diffusion(run.diffusion)
-        self.optimizer = make_optimizer(run.train.optimizer, run.train.steps)
+        self.base_width = run.train.base_width if run.train.parametrization == "mup" else None
+        self.optimizer = make_optimizer(run.train.optimizer, run.train.steps, self._rated())
         self.mesh = device_mesh(run.train.batch // run.train.accumulate, run.execution, devices)
         self.graph, _ = nnx.split(nnx.eval_shape(self._network), nnx.Param)
         self._shapes = jax.eval_shape(self._init)
@@ -126,8 +128,15 @@ class Program:
             self.run.network, rngs, dtype=train.dtype, remat=execution.remat, attention=execution.attention, rows=rows
         )
 
+    def _rated(self) -> Callable[[Any], Any] | None:
+        if self.base_width is None:
+            return None
+        return partial(width_transfer.rated, width=self.run.model.width, base=self.base_width)
+
     def _init(self) -> TrainState:
         params = nnx.state(self._network(), nnx.Param)
+        if self.base_width is not None:
+            params = width_transfer.initial(params, self.run.network, self.base_width)
         return TrainState(jnp.zeros((), jnp.int32), params, params, self.optimizer.init(params))
 
     def _advance(self, state: TrainState, images: jax.Array, conditions: Any) -> tuple[TrainState, Losses]:
@@ -167,8 +176,7 @@ class Program:
     def _noised(self, key: jax.Array, images: jax.Array, conditions: Any) -> tuple[Any, ...]:
         """Draw timesteps, noise and dropped conditions for the whole batch, however it is divided."""
         t_key, noise_key, drop_key = jax.random.split(key, 3)
-        # 32 random bits modulo the timesteps: one draw where `randint` makes two, and off uniform by less than 1e-6.
-        t = (jax.random.bits(t_key, images.shape[:1]) % self.run.diffusion.timesteps).astype(jnp.int32)
+        t = self.diffusion.draw_times(t_key, len(images))
         noise = jax.random.normal(noise_key, images.shape)
         return images, t, noise, drop_conditions(self.run, drop_key, conditions)
 
@@ -184,14 +192,18 @@ class Program:
 
     def _by_timestep(self, t: jax.Array, losses: jax.Array) -> dict[str, jax.Array]:
         """Return the sum of the losses in each timestep bin, and how many there are."""
-        member = jax.nn.one_hot(t * TIMESTEP_BINS // self.run.diffusion.timesteps, TIMESTEP_BINS, axis=0)
+        member = jax.nn.one_hot(self.diffusion.bins(t, TIMESTEP_BINS), TIMESTEP_BINS, axis=0)
         return {"bin_sums": (member * losses).sum(axis=1), "bin_counts": member.sum(axis=1)}
 
 
-def make_diffusion(spec: DiffusionSpec) -> Diffusion:
-    """Return the diffusion that the spec names, over its full schedule."""
+def make_diffusion(spec: DiffusionSpec) -> Process:
+    """Return the process that the spec names: a flow on its path, or the diffusion over its full schedule."""
+    times = None if spec.times == "uniform" else LogitNormal(spec.times_mean, spec.times_spread)
+    if spec.path:
+        return Flow(spec.path, spec.prediction, space=spec.loss, weight=spec.weight, times=times)
+    assert spec.prediction != "score", "refused where the spec is read"
     schedule = {"linear": Schedule.linear, "cosine": Schedule.cosine}[spec.schedule](spec.timesteps)
-    return Diffusion(schedule, prediction=spec.prediction, variance=spec.variance)
+    return Diffusion(schedule, spec.prediction, spec.variance, space=spec.loss, times=times)
 
 
 @cache

@@ -15,6 +15,7 @@ import click
 from dit_grid.orchestrator.commands.cluster import COMMANDS as CLUSTER_COMMANDS
 from dit_grid.orchestrator.commands.compare import COMMANDS as COMPARE_COMMANDS
 from dit_grid.orchestrator.commands.control import COMMANDS as CONTROL_COMMANDS
+from dit_grid.orchestrator.commands.coordinates import COMMANDS as COORDINATES_COMMANDS
 from dit_grid.orchestrator.commands.encode import COMMANDS as ENCODE_COMMANDS
 from dit_grid.orchestrator.commands.evaluate import COMMANDS as EVALUATE_COMMANDS
 from dit_grid.orchestrator.commands.forecast import COMMANDS as FORECAST_COMMANDS
@@ -302,6 +303,7 @@ for commands in (
     CLUSTER_COMMANDS,
     COMPARE_COMMANDS,
     CONTROL_COMMANDS,
+    COORDINATES_COMMANDS,
     ENCODE_COMMANDS,
     EVALUATE_COMMANDS,
     FORECAST_COMMANDS,
@@ -410,20 +412,23 @@ def _parameter_table(spec: "ExperimentSpec", model: str) -> str:
 def _print_results(where: str, figures: bool, out: str | None = None, table: bool = True) -> None:
     """Print the results table, the law of the main metric, and where the figures are."""
     from dit_grid.analysis import law, load, remarks, results_table
+    from dit_grid.analysis.laws.objectives import in_words
     from dit_grid.analysis.results.metric_names import main_metric
     from dit_grid.orchestrator.commands.where import figures_folder
     from dit_grid.orchestrator.screen.tables import print_text, write_frame
 
     found = load(where)
+    metric = main_metric(set(found.evals["metric"]))
+    fitted = law(found, metric) if metric else None
     if table:
         write_frame(results_table(found), "table", None)
         for line in remarks(found):
-            print_text(line)
-    metric = main_metric(set(found.evals["metric"]))
-    if metric is None:
+            if fitted is None or line not in fitted.choices:  # which the law says itself
+                print_text(line)
+    if fitted is None:
         click.echo("Nothing was measured yet, so there is no law to fit.")
         return
-    print_text(f"\n{law(found, metric)}")
+    print_text(f"\n{in_words(found, fitted)}")
     folder = out or figures_folder(where)
     if figures:
         from dit_grid.analysis import write_figures  # matplotlib; a finished launch answers sooner without

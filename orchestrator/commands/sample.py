@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dit_grid.orchestrator.commands.import_weights import objective_options
 from dit_grid.orchestrator.control.errors import RequestError
 
 if TYPE_CHECKING:
@@ -29,19 +30,28 @@ LATENT_PIXELS = 8
 """Pixels a side of one latent of the VAE that every published DiT uses."""
 
 
+SAMPLERS = ["ddpm", "ddim", "dpmpp-2m", "ode-euler", "ode-heun", "sde-euler", "sde-heun"]
+SDE_FORMS = ["constant", "sbdm", "sigma", "linear", "decreasing", "increasing-decreasing"]
+LAST_STEPS = ["none", "mean", "euler", "tweedie"]
+
+
 def sampling_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that say how samples are drawn; without one, as the run's spec does, or for weights the paper."""
     for option in reversed((
-        click.option("--sampler", type=click.Choice(["ddpm", "ddim", "dpmpp-2m"]), help="How noise becomes an image."),
-        click.option("--steps", type=click.IntRange(min=1), help="Steps of the sampler."),
+        click.option("--sampler", type=click.Choice(SAMPLERS), help="How noise becomes an image."),
+        click.option("--steps", type=click.IntRange(min=1), help="Steps of the sampler, or times of a path's grid."),
         click.option("--eta", type=click.FloatRange(0, 1), help="Noise that DDIM adds again, 0 to 1."),
         click.option("--clip/--no-clip", default=None, help="Keep each estimate of the image within [-1, 1]."),
+        click.option("--sde-form", type=click.Choice(SDE_FORMS), help="What sde- samplers add, over time."),
+        click.option("--sde-norm", type=float, help="Times this."),
+        click.option("--last-step", type=click.Choice(LAST_STEPS), help="How sde- samplers end."),
+        click.option("--last-step-size", type=float, help="How far from the image that begins."),
         click.option("--guidance", type=click.FloatRange(min=0), help="Classifier-free guidance; 1 is none."),
         click.option("--guidance-channels", metavar="N|all", help="Leading channels that guidance acts on."),
         click.option(
             "--guidance-interval", nargs=2, type=float, metavar="LOW HIGH", help="Guide at these timesteps alone."
         ),
-        click.option("--seed", type=click.IntRange(min=0), help="Seed of noise and labels."),
+        click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Seed of noise and labels."),
         click.option("--vae", metavar="FILE", help="Weights that decode latents."),
     )):  # fmt: skip
         command = option(command)
@@ -56,12 +66,13 @@ def sampling_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--weights", type=click.Path(path_type=Path), help="A published or imported DiT file or folder.")
 @click.option("--model", help="With --weights: what the file should hold, as XL/2.")
 @click.option("--image-size", type=int, help="With --weights: pixels a side, where no config.json says it.")
+@objective_options
 @sampling_options
 @click.option("--classes", help="Rows of the sheet, e.g. 207,360 or 0-9.")
 @click.option("--seeds", default=8, show_default=True, type=click.IntRange(1, 1000), help="Columns of the sheet.")
 @click.option("-o", "--out", metavar="PATH", help="The sheet's name, or a folder for several; may be at gs://.")
 @click.option("--npz", metavar="FILE", help="Write ADM's form here, not a sheet; may be at gs://.")
-@click.option("--count", type=click.IntRange(min=1), help="With --npz: how many samples (default 50,000).")
+@click.option("--count", type=click.IntRange(1, 2**31 - 1), help="With --npz: how many samples (default 50,000).")
 @click.option("--labels", type=click.Choice(["data", "uniform"]), help="With --npz: the data's mix, or at random.")
 @click.option("--data", metavar="PLACE", help="Where a RUN's data lie now, if not where it was trained.")
 @click.option("--host", metavar="I/N", help="With --npz: draw share I of N; default as the launcher says, or all.")
@@ -69,7 +80,8 @@ def sampling_options(command: Callable[..., None]) -> Callable[..., None]:
 def sample(
     runs: tuple[str, ...], where: str | None, step: int | None, raw: bool, weights: Path | None, model: str | None,
     image_size: int | None, classes: str | None, seeds: int, out: str | None, npz: str | None, count: int | None,
-    labels: str | None, data: str | None, host: str | None, as_json: bool, vae: str | None, **asked: Any,
+    labels: str | None, data: str | None, host: str | None, as_json: bool, vae: str | None, path: str | None,
+    prediction: str | None, **asked: Any,
 ) -> None:  # fmt: skip
     """Draw pictures: a sheet (rows are classes, columns noises), or with --npz many samples for any FID program.
 
@@ -80,6 +92,7 @@ def sample(
     dit-grid sample 'S/*' 'XL/*' --classes 0-4 --guidance 4 -o sheets
     dit-grid sample XL/2 --npz samples.npz --count 50000
     dit-grid sample --weights DiT-XL-2-256x256.pt --vae vae.safetensors --guidance 4 --classes 207,360
+    dit-grid sample --weights SiT-XL-2-256x256.pt --path linear --prediction velocity --vae vae.safetensors
 
     Interrupted, a --npz goes on where it was; hosts that share a disk share the work.
     """
@@ -89,10 +102,13 @@ def sample(
         raise RequestError("name a RUN of the store, e.g. XL/2, or give a file of weights with --weights; not both")
     if npz is None and (count or labels or host):
         raise RequestError("--count, --labels and --host are of --npz FILE; a sheet has --classes and --seeds")
+    if runs and (path or prediction):
+        raise RequestError("--path and --prediction are of --weights FILE; a run's spec says what it was trained on")
     with plain_warnings():
         if weights:
             size = None if image_size is None else _latents(image_size)
-            named = {weights.stem: lambda: _of_file(weights, vae, raw, model, size)}
+            objective = {"path": path, "prediction": prediction}
+            named = {weights.stem: lambda: _of_file(weights, vae, raw, model, size, objective)}
         else:
             named = _of_runs(runs, where, step, raw, vae, data)
         if npz is not None:
@@ -106,22 +122,29 @@ def sample(
 
 def changed(setting: "EvalSetting", asked: dict[str, Any]) -> "EvalSetting":
     """The setting with what was asked for on the command line; raises RequestError for values that are not allowed."""
+    from dit_grid.experiments.spec.run import SDE_FIELDS
+
     changes = {name: value for name, value in asked.items() if value is not None and name != "guidance_channels"}
+    own = setting.model_dump()
+    if not changes.get("sampler", setting.sampler).startswith("sde"):
+        own = {name: value for name, value in own.items() if name not in SDE_FIELDS}
     channels = asked.get("guidance_channels")
     if channels is not None:
         if channels != "all" and not re.fullmatch(r"[1-9]\d{0,5}", channels, re.ASCII):
             raise RequestError(f"--guidance-channels {channels[:60]}: a number of at least 1, or all")
         changes["guidance_channels"] = None if channels == "all" else int(channels)
     try:
-        return type(setting).model_validate(setting.model_dump() | changes)
+        return type(setting).model_validate(own | changes)
     except ValueError as error:
         raise RequestError(f"the settings asked for do not fit: {' '.join(str(error).split())}") from error
 
 
-def _of_file(path: Path, vae: str | None, raw: bool, model: str | None, latents: int | None) -> "Source":
+def _of_file(
+    path: Path, vae: str | None, raw: bool, model: str | None, latents: int | None, objective: dict[str, str | None]
+) -> "Source":
     from dit_grid.experiments.sampling.pictures import source_of_file
 
-    return source_of_file(path, vae, "raw" if raw else "ema", model, latents)
+    return source_of_file(path, vae, "raw" if raw else "ema", model, latents, objective)
 
 
 def _of_runs(

@@ -68,6 +68,8 @@ class PlanRow:
     """What evaluations hold: the run's own resources, or others where they are jobs of their own."""
     eval_usd: float | None
     """What of `usd` they cost."""
+    objective: str
+    """What the network is trained on, in words; empty of a trainer of one's own."""
 
 
 def plan(
@@ -95,8 +97,8 @@ def evaluation_macs(run: AnyRun) -> int:
 def evaluation_macs_at(run: RunSpec, step: int) -> int:
     """Return the multiply-accumulates of drawing the samples that measure the run at one step."""
     return sum(
-        setting.samples * accounting.sampling_macs(run.network, setting.steps, guided=setting.guidance != 1.0)
-        for setting in settings_due(run, step) if set(setting.metrics) - {"heldout_loss"}
+        setting.samples * accounting.sampling_macs(run.network, setting.evaluations, guided=setting.guidance != 1.0)
+        for setting in settings_due(run, step) if setting.draws
     )  # fmt: skip
 
 
@@ -188,6 +190,7 @@ def _row(run: AnyRun, price: PriceSpec, measured: float | Speed | None, roofline
         usd,
         eval_resources.slice or f"{eval_resources.count} {eval_resources.kind}",
         eval_usd,
+        run.diffusion.words if isinstance(run, RunSpec) else "",
     )
 
 

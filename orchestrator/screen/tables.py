@@ -148,6 +148,8 @@ def print_plan(
         "it/s": "steps_per_s", "from": "speed_from", "train h": "train_hours", "eval h": "eval_hours",
         "hours": "hours", "range": "range", "usd": "usd", "run": "run_id",
     }  # fmt: skip
+    if len({row["objective"] for row in shown}) > 1:
+        columns = {"model": "model", "objective": "objective"} | columns
     if any(row["eval_on"] != row["on"] for row in shown):
         columns |= {"evaluates on": "eval_on", "eval usd": "eval_usd"}
     if expected:

@@ -9,16 +9,24 @@ from dit_grid.analysis.report.words import headline
 from dit_grid.analysis.results.frames import assemble
 
 
-def results(planted, value, metric="heldout_loss", decay=0.5, steps=2000, **row):
+def results(planted, value, metric="heldout_loss", decay=0.5, steps=2000, weighed=None, **row):
     """Twelve models whose final value is `value(gmacs)`."""
     runs, train, evals, events, states = planted.tables()
     ema = {"decay": decay, "warmup": False}
-    spec = {"train": {"steps": steps, "ema": ema}, "diffusion": {"prediction": "epsilon"}}
+    spec = {"train": {"steps": steps, "ema": ema}, "diffusion": {"prediction": "epsilon"} | (weighed or {})}
     runs["spec"] = json.dumps(spec)
     evals = evals[evals["metric"] == "fd_conv"].assign(metric=metric, **row)
     gmacs = dict(zip(runs["run_id"], runs["forward_macs"] / 1e9, strict=True))
     evals["value"] = [value(gmacs[run]) for run in evals["run_id"]]
     return assemble(runs, train, evals, events, states)
+
+
+@pytest.mark.parametrize(
+    ("weighed", "chance"), [({}, True), ({"weight": "likelihood"}, False), ({"loss": "x0"}, False)]
+)
+def test_a_loss_in_other_units_is_not_held_against_that_of_the_noise(planted, weighed, chance):
+    found = law(results(planted, lambda g: 1.5 * g**-0.05, weighed=weighed), "heldout_loss")
+    assert any("learned nothing" in caution for caution in found.cautions) == chance
 
 
 def test_a_law_of_initial_weights_says_so(planted):

@@ -52,7 +52,7 @@ def test_the_printed_report_says_how_it_was_fitted(runs):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--y", "fid"], "no column fid; it has params, flops, loss"),
+        (["--y", "fid"], "no column 'fid'; it has params, flops, loss"),
         (["--form", "power"], "form power takes 1 column; got params, tokens"),
         (["--form", "interaction", "--delta", "1"], "--delta is for powers"),
     ],

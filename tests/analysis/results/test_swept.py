@@ -58,6 +58,20 @@ def test_the_law_of_a_tie_takes_the_lowest_value_and_says_so(swept):
     assert len(found.left_out) == 6
 
 
+def test_a_law_says_ties_cautions_and_what_is_no_number_together(planted):
+    runs, train, evals, events, states = swept_tables(planted)
+    forever = {"steps": 60, "ema": {"decay": 0.9999, "warmup": False}}
+    specs = [json.loads(spec) for spec in runs["spec"]]
+    runs["spec"] = [json.dumps(spec | {"train": spec["train"] | forever}) for spec in specs]
+    gone = (evals["run_id"] == "l-4-000000") & (evals["metric"] == "fd_conv")
+    evals.loc[gone, "value"] = float("nan")
+    found = analysis.law(assemble(runs, train, evals, events, states))
+    assert found.choices[0].startswith("2 recipes have 3 models each")
+    assert found.unusable.startswith(f"{gone.sum()} of {(evals['metric'] == 'fd_conv').sum()} values of fd_conv (nan")
+    assert "are the initial weights" in found.cautions[0]
+    assert all(said in found.to_text() for said in (*found.choices, found.unusable, *found.cautions))
+
+
 def test_where_one_recipe_leads_nothing_is_a_tie(planted, swept):
     runs, train, evals, events, states = swept_tables(planted)
     fewer = evals[evals["run_id"].isin(runs["run_id"][~runs["run_id"].isin(["l-4-000000", "l-4-000001"])])]

@@ -81,9 +81,9 @@ def test_an_imported_dit_is_the_same_network_and_needs_nothing_beside_its_file(t
     assert (imported.kind, imported.network) == ("dit", "DiT-2x48/2, 8 x 8 x 4 latents, 5 classes")
     assert imported.sha256 == file_sha256(file) == weights_sha256(Path(imported.written))
     assert imported.written.endswith(f"dit-2x48-2-{imported.sha256[:8]}.safetensors")
-    ours = load_dit(Path(imported.written))
+    ours, _ = load_dit(Path(imported.written))
     assert ours.config == SMALL
-    theirs = load_dit(file, heads=3)
+    theirs, _ = load_dit(file, heads=3)
     assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), nnx.state(ours), nnx.state(theirs)))
     again = import_weights(Path(imported.written), tmp_path / "again")
     assert again.sha256 == file_sha256(Path(imported.written))
@@ -147,9 +147,9 @@ def checkpoint(**arguments):
 
 
 @pytest.mark.parametrize("arguments", [
-    {"prediction": "velocity", "path_type": "Linear"},  # SiT
+    {"prediction": "velocity"},  # on which path, it does not say
     {"prediction": "v", "path_type": "linear"},  # REPA
-    {"prediction": "noise", "path_type": "GVP"},  # noise of an interpolant is not DiT's
+    {"prediction": "velocity", "path_type": "Linear", "diffusion_steps": 500},
     {"prediction_type": "v_prediction"},
     {"predict_xstart": True},
     {"noise_schedule": "cosine"},
@@ -159,8 +159,8 @@ def test_a_checkpoint_that_says_it_is_no_dit_is_kept_and_never_sampled_as_one(
     tmp_path, torch_writing, arguments, stream
 ):
     path = tmp_path / "0400000.pt"
-    path.write_bytes(torch_writing.torch_bytes(checkpoint(model="SiT-XL/2", **arguments), stream))
-    said = ", ".join(f"{name} {value}" for name, value in arguments.items() if value != "noise")
+    path.write_bytes(torch_writing.torch_bytes(checkpoint(model="mine", **arguments), stream))
+    said = ", ".join(f"{name} {value}" for name, value in arguments.items())
     with pytest.raises(WeightsError, match=f"not trained as a DiT, it says: .*{said}"):
         load_dit(path, heads=3)
     imported = import_weights(path, tmp_path / "weights", heads=3)
@@ -191,7 +191,7 @@ def test_the_scheduler_of_a_pipeline_says_what_its_transformer_predicts(tmp_path
     (tmp_path / "transformer" / "config.json").write_text(json.dumps(said))
     scheduler = tmp_path / "scheduler" / "scheduler_config.json"
     scheduler.write_text(json.dumps({"_class_name": "DDIMScheduler", "prediction_type": "epsilon"}))
-    assert load_dit(tmp_path / "transformer").config == config  # image size and heads from the configuration
+    assert load_dit(tmp_path / "transformer")[0].config == config  # image size and heads from the configuration
     with pytest.raises(WeightsError, match=r"a whole pipeline; give one of its folders, .*transformer"):
         load_dit(tmp_path)
     scheduler.write_text(json.dumps({"_class_name": "FlowMatchEulerDiscreteScheduler"}))
@@ -210,9 +210,10 @@ def test_shards_are_read_together_and_an_index_names_no_file_elsewhere(tmp_path,
         save_file({name: tensors[name] for name in names[part::2]}, tmp_path / shard)
     index = tmp_path / "x.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {name: halves[i % 2] for i, name in enumerate(names)}}))
-    whole = nnx.state(load_dit(file, heads=3))
+    whole = nnx.state(load_dit(file, heads=3)[0])
     for given in (index, tmp_path / halves[1]):
-        assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), nnx.state(load_dit(given, heads=3)), whole))
+        found = nnx.state(load_dit(given, heads=3)[0])
+        assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), found, whole))
     imported = import_weights(tmp_path / halves[0], tmp_path / "weights", heads=3)
     assert imported.sha256 == weights_sha256(index)
     for other in ("../secret-00001-of-00002.safetensors", "/etc/passwd", 3):
@@ -232,7 +233,7 @@ def test_half_precision_files_keep_their_own_rounding(tmp_path, torch_writing, d
     half = {n: torch_writing.bfloat16_bits(a) if bits else a.astype(dtype) for n, a in tensors.items()}
     path.write_bytes(torch_writing.torch_bytes(half))
     rounded = half if not bits else {n: (a.astype(np.uint32) << 16).view(np.float32) for n, a in half.items()}
-    found = to_tensors(SMALL, nnx.state(load_dit(path, heads=3), nnx.Param))
+    found = to_tensors(SMALL, nnx.state(load_dit(path, heads=3)[0], nnx.Param))
     for name in set(tensors) - {"pos_embed"}:
         assert np.array_equal(found[name], rounded[name].astype(np.float32)), name
     other = tensors["pos_embed"].copy()

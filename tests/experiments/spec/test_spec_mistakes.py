@@ -62,6 +62,11 @@ def problems(tmp_path, text):
         ),
         ("steps: 40", "steps: 1000000000", "spec.yaml:10: train.steps: got 1000000000; must be less than 1000000000"),
         ("steps: 40", "steps: 1.0e+23", "spec.yaml:10: train.steps: got 1e+23; "),
+        (
+            "samples: 10",
+            "samples: 10, seed: 4294967296",
+            "evaluate.settings[0].seed: got 4294967296; must be less than 2147483648",
+        ),
         ("width: 16", "width: 40000000000000000001", "a whole number must be at most"),
         ("width: 16", "width: 4000000001", "sizes.S.width: got 4000000001; must be less than or equal to 1048576"),
         ("name: test", "name: '..'", "spec.yaml:1: name: got '..'; must match"),

@@ -131,6 +131,7 @@ def test_without_where_the_newest_store_under_results_is_meant(store, tmp_path):
         (["logs", "S/4", "{store}"], "left no log"),
         (["plan", "{digits}", "--parameters", "S/3"], "has no model 'S/3'; it has XL/2"),
         (["plan", "{digits}", "--group", "x"], "groups: got 'x'; the file has: none"),
+        (["sample", "S/4", "--seed", "4294967296"], "4294967296 is not in the range 0<=x<=2147483647"),
         (["analyze", "s3://bucket/x"], "only a local path or a gs:// URL"),
     ],
 )

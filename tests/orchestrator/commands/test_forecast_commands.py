@@ -70,7 +70,7 @@ def ask(*arguments):
         assert "\n" not in str(found.exception)
         return str(found.exception)
     assert found.exit_code == 0, found.output
-    return found.output
+    return found.stdout if "--json" in arguments else found.output  # notes beside it go to standard error
 
 
 def as_json(*arguments):

@@ -62,6 +62,18 @@ def test_runs_of_a_log_make_a_law_and_unknown_ones_are_named(tmp_path):
     assert "nan" not in forecast.output
 
 
+def test_an_unknown_run_without_a_number_leaves_the_law_of_the_others(tmp_path):
+    rows = ["r0,S/4,200,0.5,60", "r1,B/4,200,0.4,50", "r2,L/4,200,0.3,20", "r3,,200,nan,nan"]
+    log = "\n".join(["name,model,_step,train/loss,fid50k", *rows, ""])
+    store = imported(tmp_path, log, MAPPING.replace("model: B/4, params: 130_000_000", "model: {column: model}"))
+    law = run("analyze", store)
+    assert law.exit_code == 0, law.output
+    assert "Better with every size at patch 4." in law.output
+    assert "No number to draw or fit: 1 of 4 values of fid (nan 1; first r3 at step 200)" in law.output
+    assert "Missing: r3 (fid is nan)" in law.output
+    assert run("report", store).exit_code == 0
+
+
 def test_a_store_of_nothing_but_unknown_runs_says_so(tmp_path):
     store = imported(tmp_path, mapping=MAPPING.replace("model: B/4, params: 130_000_000", "model: mine"))
     for arguments in (("report", store), ("analyze", store), ("results", store)):
