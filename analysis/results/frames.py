@@ -121,9 +121,9 @@ def _spec(text: object) -> dict[str, Any] | None:
 
 
 def objective_of(spec: object) -> str:
-    """The words of the objective of a spec given as JSON; empty where there is none, as in imported results."""
+    """The words of the objective of a spec given as JSON; empty of imported runs and own trainers, which have none."""
     held = _spec(spec)
-    if held is None or "imported_from" in held:
+    if held is None or not {"imported_from", "trainer"}.isdisjoint(held):
         return ""
     from dit_grid.experiments.spec.objective import DiffusionSpec  # pydantic; frames made elsewhere need none
 

@@ -1,5 +1,6 @@
 """Wraps a program that prints its numbers, perceptron.py, without a change to it: reads its lines, keeps its files."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -11,6 +12,15 @@ from dit_grid.experiments import current_run as run
 
 TRAINED = re.compile(r"update (\d+): training error ([\d.]+)")
 SAVED = re.compile(r"update (\d+): saved, test error ([\d.]+)")
+
+
+def holds(file: Path, step: int) -> bool:
+    """Whether the copy is of that update: the program does not wait, and may have written the next one meanwhile."""
+    try:
+        return json.loads(file.read_text())["update"] == step
+    except ValueError:
+        return False
+
 
 saved = Path(tempfile.mkdtemp()) / "perceptron.json"
 command = [
@@ -28,7 +38,9 @@ with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
         elif found := SAVED.match(line):
             step = int(found[1])
             run.evaluate(step, test_error=float(found[2]), samples=297)
-            shutil.copy(saved, run.checkpoint_folder(step))
+            copy = shutil.copy(saved, run.checkpoint_folder(step) / saved.name)
+            if not holds(copy, step):
+                continue  # the next one will do
             run.commit(step)
             if run.stop_requested:
                 program.terminate()

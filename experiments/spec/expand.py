@@ -326,11 +326,11 @@ class _Expansion:
             self._problem(item, path, f"got {shown(item.plain())}; must be settings, such as {{train: {{batch: 64}}}}")
         return isinstance(item.value, dict)
 
-    def _check_transfer(self, runs: list[RunSpec]) -> None:
+    def _check_transfer(self, runs: list[AnyRun]) -> None:
         """Under mup all widths have heads of one width: with other heads attention's scale, and the optimum, moves."""
         heads: dict[int, str] = {}
         for run in runs:
-            if run.train.parametrization == "mup":
+            if isinstance(run, RunSpec) and run.train.parametrization == "mup":
                 heads.setdefault(run.network.head_width, f"{run.model.name} {run.network.head_width}")
         if len(heads) > 1:
             said = f"mup with heads of different widths ({', '.join(heads.values())})"

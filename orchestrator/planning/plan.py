@@ -69,7 +69,7 @@ class PlanRow:
     eval_usd: float | None
     """What of `usd` they cost."""
     objective: str
-    """What the network is trained on, in words."""
+    """What the network is trained on, in words; empty of a trainer of one's own."""
 
 
 def plan(
