@@ -127,7 +127,7 @@ class _Expansion:
             self._problem(self.tree, "", "asks for no run: `grid` and `runs` are empty or everything is excluded")
         if self.problems or head is None:
             raise SpecError(self.problems)
-        self._check_transfer([run for run in runs if isinstance(run, RunSpec)])
+        self._check_transfer(runs)
         if self.problems:
             raise SpecError(self.problems)
         available = tuple(self._section("groups", dict))

@@ -17,7 +17,7 @@ from dit_grid.experiments.spec import AnyRun
 from dit_grid.experiments.spec.any_run import step_macs
 from dit_grid.experiments.training.context import Progress
 from dit_grid.orchestrator.core import FINAL, Phase, Run, why
-from dit_grid.orchestrator.screen.grid import Grid
+from dit_grid.orchestrator.screen.grid import Grid, names_of
 
 STYLES = {Phase.RUNNING: "bold cyan", Phase.DONE: "green", Phase.FAILED: "bold red", Phase.CANCELLED: "red"}
 
@@ -47,17 +47,17 @@ class Lines:
 
     def show(self, grid: Grid) -> None:
         """Print what is new."""
-        specs = {run.id: run for run in grid.runs}
+        specs, names = {run.id: run for run in grid.runs}, names_of(grid.runs)
         for run in grid.state.in_order():
             spec = specs[run.of or run.id]
             if self._phases.get(run.id) != run.phase and not (run.phase is Phase.WAITING and not run.attempts):
-                self._print(grid, f"{_named(run, spec)} {run.phase} {run.reason}".rstrip())
+                self._print(grid, f"{_named(run, names)} {run.phase} {run.reason}".rstrip())
             self._phases[run.id] = run.phase
             progress = grid.progress.get(run.id)
             if progress and progress.metrics and progress.metrics != self._metrics.get(run.id):
                 self._metrics[run.id] = progress.metrics
                 step = f"{run.at_step if run.of else progress.step}/{spec.train.steps}"
-                self._print(grid, f"{spec.model.name} step {step} {_metrics_text(progress)}")
+                self._print(grid, f"{names[spec.id]} step {step} {_metrics_text(progress)}")
         if time.monotonic() - self._said > LINE_EVERY_S:
             self._print(grid, summary(grid))
 
@@ -71,15 +71,15 @@ def table(grid: Grid) -> Table:
     drawn = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("run", "state", "step", "it/s", "loss", "metrics", "ETA"):
         drawn.add_column(name, justify="right" if name in ("it/s", "loss", "ETA") else "left", no_wrap=True)
+    names = names_of(grid.runs)
     for spec in grid.runs:
         run, progress = grid.state.runs[spec.id], grid.progress.get(spec.id)
-        drawn.add_row(spec.model.name, *_cells(run, spec, progress, why(grid.state, run.id)))
-    specs = {spec.id: spec for spec in grid.runs}
+        drawn.add_row(names[spec.id], *_cells(run, spec, progress, why(grid.state, run.id)))
     for run in grid.state.in_order():
         if run.of and run.phase in (Phase.RUNNING, Phase.FAILED):
             activity = Text(str(run.phase) if run.attempt is None else run.attempt.activity, STYLES[run.phase])
             said = Text(run.reason, overflow="ellipsis")
-            drawn.add_row(_named(run, specs[run.of]), activity, said, "", "", "", "")
+            drawn.add_row(_named(run, names), activity, said, "", "", "", "")
     return drawn
 
 
@@ -98,8 +98,8 @@ def _counts(runs: Iterable[Run]) -> str:
     return ", ".join(f"{phases.count(phase)} {phase}" for phase in Phase if phase in phases)
 
 
-def _named(run: Run, spec: AnyRun) -> str:
-    return f"{spec.model.name} evaluation of step {run.at_step}" if run.of else spec.model.name
+def _named(run: Run, names: dict[str, str]) -> str:
+    return f"{names[run.of]} evaluation of step {run.at_step}" if run.of else names[run.id]
 
 
 def remaining_s(grid: Grid) -> float | None:

@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.abc import MetaPathFinder
 from statistics import median
 from typing import Any, TypeGuard
@@ -21,6 +21,9 @@ from dit_grid.orchestrator.control.requests import CANCEL, PAUSE, asked, standin
 
 TRAIN_COLUMNS = ("run_id", "step", "steps_per_s", "mfu", "loss", "wall_unix_s")
 """What status reads of the train table."""
+
+MOST_TOLD_APART = 200
+"""Of more runs the specs are not read to tell runs of one model apart; a status is to be quick."""
 
 SILENCE_S = 120.0
 """A run on another machine that wrote nothing for so long is taken to be gone."""
@@ -47,6 +50,8 @@ class RunStatus:
     """Why it, or a job that measures it, waits, by the last word of the driver; empty if it does not, or none said."""
     measured: str = ""
     """Of a run that is not done: how many of its evaluations are in the store, of how many."""
+    swept: dict[str, Any] = field(default_factory=dict)
+    """What tells it from other runs of its model: settings that the store's runs were swept over, by dotted name."""
 
 
 def read_status(store: Store, now: float | None = None) -> list[RunStatus]:
@@ -62,7 +67,27 @@ def read_status(store: Store, now: float | None = None) -> list[RunStatus]:
     for row in _from_tables(store, others, states, now):
         row = _as_asked(row, asked_for.get(row.run_id))
         found[row.run_id] = row if row.state == "done" else replace(row, waits_for=waits.get(row.run_id, ""))
-    return [found[run_id] for run_id in sorted(found)]
+    return _told_apart(store, [found[run_id] for run_id in sorted(found)])
+
+
+def _told_apart(store: Store, rows: list[RunStatus]) -> list[RunStatus]:
+    """Return the rows with their swept settings, where a few runs have one model; of thousands a table shows none."""
+    if len(rows) > MOST_TOLD_APART or len({row.model for row in rows}) == len(rows):
+        return rows
+    from dit_grid.experiments.spec.swept import swept_settings  # specs take a while to import
+
+    specs = {run["run_id"]: _spec(run["spec"]) for run in store.runs(columns=["run_id", "spec"]).to_pylist()}
+    settings = swept_settings([specs.get(row.run_id, {}) for row in rows])
+    return [replace(row, swept=swept) for row, swept in zip(rows, settings, strict=True)]
+
+
+def _spec(text: Any) -> dict[str, Any]:
+    """Return the spec of a run; nothing of an imported one that has none."""
+    try:
+        held = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return held if isinstance(held, dict) else {}
 
 
 def _waits(note: dict[str, Any]) -> dict[str, str]:

@@ -188,10 +188,17 @@ def status_table(rows: "list[RunStatus]") -> Table:
     drawn = rows
     if len(rows) > MANY_ROWS:
         drawn = [row for row in rows if row.state not in ("done", "waiting")][:MANY_ROWS]
-    shown = [asdict(row) | {f"metric {name}": row.metrics.get(name) for name in names} for row in drawn]
+    swept = list(dict.fromkeys(name for row in rows for name in row.swept))
+    shown = [
+        asdict(row)
+        | {f"metric {name}": row.metrics.get(name) for name in names}
+        | {f"swept {name}": row.swept.get(name) for name in swept}
+        for row in drawn
+    ]
     columns = {
         "run": "run_id",
         "model": "model",
+        **{name: f"swept {name}" for name in swept},
         "state": "state",
         "step": "step",
         "of": "steps",

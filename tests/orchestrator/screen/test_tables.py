@@ -6,7 +6,12 @@ import sys
 
 import pytest
 
-from dit_grid.orchestrator.screen.tables import print_json, print_rows, print_text
+from dit_grid.experiments.spec import load_spec
+from dit_grid.experiments.store import Store
+from dit_grid.orchestrator.planning.work import record_runs
+from dit_grid.orchestrator.screen.grid import names_of
+from dit_grid.orchestrator.screen.status import read_status
+from dit_grid.orchestrator.screen.tables import print_json, print_rows, print_text, status_table
 
 COLUMNS = {"model": "model", "size": "size", "tokens": "tokens", "fd_conv": "fd_conv"}
 ROWS = [{"model": "XL/2", "size": "XL", "tokens": 256, "fd_conv": 6.125}]
@@ -58,3 +63,27 @@ def test_numbers_that_json_has_no_word_for_are_null(capsys):
     print_json([{"loss": float("nan"), "metrics": {"fid": float("inf")}, "steps": (1, 2)}, {"loss": 0.5}])
     found = json.loads(capsys.readouterr().out)
     assert found == [{"loss": None, "metrics": {"fid": None}, "steps": [1, 2]}, {"loss": 0.5}]
+
+
+def test_runs_of_one_model_are_told_apart_by_what_they_were_swept_over(tmp_path, small_spec):
+    """Three rows "S/4" say nothing; each carries the rate that it was trained at, in status and while it trains."""
+    how = (
+        "train: {steps: 200, batch: 16}\nevaluate: {every: 100, settings: [{metrics: [heldout_loss], samples: 297}]}\n"
+    )
+    path = small_spec(tmp_path / "swept.yaml", tmp_path / "store", how)
+    text = path.read_text().replace(
+        "model.patch: [4]}", "model.patch: [4], train.optimizer.learning_rate: [1e-3, 1e-2]}"
+    )
+    path.write_text(text)
+    spec = load_spec(str(path))
+    store = Store.create(spec.store)
+    record_runs(spec, store)
+    rows = read_status(store)
+    assert sorted((row.model, row.swept["train.optimizer.learning_rate"]) for row in rows) == [
+        ("B/4", 0.001), ("B/4", 0.01), ("S/4", 0.001), ("S/4", 0.01),
+    ]  # fmt: skip
+    assert "train.optimizer.learning_rate" in [column.header for column in status_table(rows).columns]
+    assert set(names_of(spec.runs).values()) == {
+        f"{model} learning_rate={rate}" for model in ("S/4", "B/4") for rate in (0.001, 0.01)
+    }
+    assert set(names_of(spec.runs[:1]).values()) == {spec.runs[0].model.name}
