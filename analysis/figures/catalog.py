@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from dit_grid.analysis.figures.blocks import blocks_against_steps
 from dit_grid.analysis.figures.bubbles import compute_bubbles
 from dit_grid.analysis.figures.chart import Chart
-from dit_grid.analysis.figures.compute import metric_against_compute
 from dit_grid.analysis.figures.curves import without_a_line
+from dit_grid.analysis.figures.forward_compute import metric_against_compute
 from dit_grid.analysis.figures.losses import training_loss
-from dit_grid.analysis.figures.panels import metrics_against_compute
+from dit_grid.analysis.figures.metric_panels import metrics_against_compute
 from dit_grid.analysis.figures.published import (
     methods_beside,
     of_the_papers_kind,

@@ -11,7 +11,7 @@ from dit_grid.analysis.figures.blocks import blocks_against_steps
 from dit_grid.analysis.figures.bubbles import compute_bubbles
 from dit_grid.analysis.figures.catalog import Entry, Material
 from dit_grid.analysis.figures.folder import GALLERY, gallery
-from dit_grid.analysis.figures.panels import metrics_against_compute
+from dit_grid.analysis.figures.metric_panels import metrics_against_compute
 from dit_grid.analysis.figures.sampling_compute import metric_against_sampling_compute
 from dit_grid.analysis.figures.training_compute import metrics_against_training_compute
 from dit_grid.analysis.laws.scaling import law

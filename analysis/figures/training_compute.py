@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from dit_grid.analysis.figures.axes import TRAIN_GMACS, log_x, plain_ticks
 from dit_grid.analysis.figures.chart import Chart, drawing, headline, new_chart, x_title
 from dit_grid.analysis.figures.curves import curves, draw_curve, draw_published, lines_of, without_a_line
-from dit_grid.analysis.figures.panels import panel_grid
+from dit_grid.analysis.figures.metric_panels import panel_grid
 from dit_grid.analysis.figures.style import legends, patch_handles, size_colours, size_handles
 from dit_grid.analysis.results.frames import Results, metric_rows
 from dit_grid.analysis.results.metric_names import metric_named

@@ -1,6 +1,6 @@
 """One self-contained HTML page about a store: the law, plots to look into, tables, samples, and what a refit needs.
 
-What is here puts the page together. Numbers come from `scaling` and `fits`, pictures from the samples in the store.
+What is here puts the page together. Numbers come from `laws` and `fits`, pictures from the samples in the store.
 """
 
 from dit_grid.analysis.report.page import report_html, write_report

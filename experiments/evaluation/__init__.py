@@ -9,8 +9,7 @@ from dit_grid.model.lazy import on_first_use
 
 if TYPE_CHECKING:
     from dit_grid.experiments.evaluation.evaluation import Evaluation as Evaluation
-    from dit_grid.experiments.evaluation.image_metrics import ImageEvaluation as ImageEvaluation
-    from dit_grid.experiments.evaluation.image_set_scores import (
+    from dit_grid.experiments.evaluation.foreign_images import (
         make_reference as make_reference,
         score_images as score_images,
     )
@@ -18,5 +17,6 @@ if TYPE_CHECKING:
         PartialEvaluation as PartialEvaluation,
         StoppedError as StoppedError,
     )
+    from dit_grid.experiments.evaluation.sample_scoring import ImageEvaluation as ImageEvaluation
 
 __getattr__, __dir__ = on_first_use(__name__)

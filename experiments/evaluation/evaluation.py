@@ -17,13 +17,13 @@ from dit_grid.experiments.data.conditions import conditions, null_condition
 from dit_grid.experiments.data.dataset import DataError, Dataset
 from dit_grid.experiments.data.latent_shards import LATENT_SCALE
 from dit_grid.experiments.data.latents import LatentFolder
-from dit_grid.experiments.evaluation.image_metrics import ImageEvaluation, image_metrics
 from dit_grid.experiments.evaluation.partial_state import Accumulated, PartialEvaluation, Row, State
 from dit_grid.experiments.evaluation.sample_labels import sample_labels
+from dit_grid.experiments.evaluation.sample_scoring import ImageEvaluation, image_metrics
 from dit_grid.experiments.evaluation.seen_samples import Samples
-from dit_grid.experiments.metrics.asked import mistakes
+from dit_grid.experiments.metrics.dataset_metrics import Metric, metrics_for
+from dit_grid.experiments.metrics.mistakes import mistakes
 from dit_grid.experiments.metrics.names import HELDOUT_LOSS, IMAGES
-from dit_grid.experiments.metrics.registry import Metric, metrics_for
 from dit_grid.experiments.metrics.stopwatch import Stopwatch
 from dit_grid.experiments.spec.run import EvalSetting, RunSpec
 from dit_grid.experiments.store.provenance import protocol

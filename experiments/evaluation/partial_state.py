@@ -21,7 +21,7 @@ import numpy as np
 from dit_grid.experiments.metrics.stopwatch import Stopwatch
 from dit_grid.experiments.store import StorageError, Store, StorePaths
 from dit_grid.experiments.store.partials import Partial, partials_of
-from dit_grid.experiments.training import gang
+from dit_grid.experiments.training import process_group
 from dit_grid.experiments.training.context import code_sha256, versions
 
 SAVE_EVERY_S = 300.0
@@ -98,19 +98,19 @@ class PartialEvaluation:
         if self._of is None:
             return
         self._asked, self._made_by = _canonical(asked), _canonical(_made_by())
-        here = gang.by_all(self._partials)
+        here = process_group.by_all(self._partials)
         self.is_kept = bool(here)
         own = {p.chunks: p.name for p in here if p.made_by == _short(self._made_by) and p.rank == jax.process_index()}
-        if here and not own and gang.leads():
+        if here and not own and process_group.leads():
             warnings.warn(
                 f"{here[0].name}: part of this evaluation, made by other code, devices or number of processes; it is "
                 "not used, the evaluation starts over",
                 stacklevel=2,
             )
         self._names = [own[chunks] for chunks in sorted(own)]
-        for chunks in sorted(set.intersection(*map(set, gang.exchange(sorted(own)[-KEPT:]))), reverse=True):
-            found = gang.by_all(partial(self._read, own[chunks]))
-            if not gang.anywhere(found is None):
+        for chunks in sorted(set.intersection(*map(set, process_group.exchange(sorted(own)[-KEPT:]))), reverse=True):
+            found = process_group.by_all(partial(self._read, own[chunks]))
+            if not process_group.anywhere(found is None):
                 assert found is not None, "agreed on"
                 self._go_on(chunks, found)
                 return
@@ -154,7 +154,7 @@ class PartialEvaluation:
         if self._of is None:
             return
         self._chunks += 1
-        said = gang.exchange([self._stop_requested(), time.monotonic() - self._saved_at >= self._every_s])
+        said = process_group.exchange([self._stop_requested(), time.monotonic() - self._saved_at >= self._every_s])
         stop = any(stop for stop, _ in said)
         if stop or any(due for _, due in said):
             self._save(self._of, place, so_far.state(), watch)

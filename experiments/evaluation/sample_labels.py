@@ -1,6 +1,6 @@
 """Which class each sample of an evaluation is asked to show.
 
-How samples are drawn from labels is `evaluate`.
+How samples are drawn from labels is `evaluation`.
 """
 
 import numpy as np

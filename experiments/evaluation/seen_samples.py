@@ -1,6 +1,6 @@
 """What is kept of a setting's samples while they are drawn, on one process: images seen, their features, the first few.
 
-Which network and decoder a setting wants, and the scores, are `image_evaluation`.
+Which network and decoder a setting wants, and the scores, are `sample_scoring`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from dit_grid.experiments.data.image_arrays import to_uint8
 from dit_grid.experiments.data.latent_shards import LATENT_SCALE
+from dit_grid.experiments.metrics.dataset_metrics import SampleError
 from dit_grid.experiments.metrics.image_scores import Collected, Features
 from dit_grid.experiments.metrics.moments import Moments
-from dit_grid.experiments.metrics.registry import SampleError
 from dit_grid.experiments.metrics.stopwatch import Stopwatch
 from dit_grid.experiments.networks.features import FeatureNetwork
 from dit_grid.experiments.networks.local_devices import batch_size

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dit_grid.model.lazy import on_first_use
 
 if TYPE_CHECKING:
+    from dit_grid.experiments.metrics.dataset_metrics import METRICS_OF as METRICS_OF, metrics_for as metrics_for
     from dit_grid.experiments.metrics.frechet import frechet_distance as frechet_distance
     from dit_grid.experiments.metrics.image_scores import collect as collect, scores as scores
     from dit_grid.experiments.metrics.moments import Moments as Moments
@@ -17,6 +18,5 @@ if TYPE_CHECKING:
         read_reference as read_reference,
         write_reference as write_reference,
     )
-    from dit_grid.experiments.metrics.registry import METRICS_OF as METRICS_OF, metrics_for as metrics_for
 
 __getattr__, __dir__ = on_first_use(__name__)

@@ -39,6 +39,6 @@ IMAGES = {
 """Metrics of images over a feature network. `is` and `inception_score` are one score under two names; `fd` is FID's
 formula over any features, `cmmd` and `kid` are unbiased."""
 OWN = {"digits": DIGITS, "captioned-digits": DIGITS}
-"""Metrics that a dataset defines for itself, by its name; `registry` makes them."""
+"""Metrics that a dataset defines for itself, by its name; `dataset_metrics` makes them."""
 
 KNOWN = (HELDOUT_LOSS, *DIGITS, *IMAGES)

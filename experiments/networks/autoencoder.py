@@ -1,4 +1,4 @@
-"""Stable Diffusion's AutoencoderKL: images to latents and back. Reading weights is `vae.weights`.
+"""Stable Diffusion's AutoencoderKL: images to latents and back. Reading weights is `autoencoder_weights`.
 
 Dimension key: N images, H and W pixels or latents, C channels, T = H·W tokens. The scale that diffusion works at,
 0.18215 unless a file says otherwise, is outside the network (`VAEConfig.scaling`). Source: Rombach et al. 2022;

@@ -14,7 +14,7 @@ from dit_grid.experiments.evaluation.partial_state import Measured, PartialEvalu
 from dit_grid.experiments.running.owed_evaluations import TRAINED, EvaluationJob, lacking
 from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.store import Attempt, Store, StorePaths
-from dit_grid.experiments.training import gang
+from dit_grid.experiments.training import process_group
 from dit_grid.experiments.training.checkpoints import Checkpoints, LostCheckpointError
 from dit_grid.experiments.training.context import Context, Progress
 from dit_grid.experiments.training.failures import NonFiniteLossError
@@ -35,8 +35,8 @@ def evaluate_checkpoint(job: EvaluationJob, context: Context) -> str:
     store, run, step = context.store, job.run, job.measures
     checkpoints = Checkpoints(store, run.id)
     try:
-        if gang.by_leader(lambda: _is_measured(store, run, step)):
-            return gang.by_leader(lambda: _settled(store, run))
+        if process_group.by_leader(lambda: _is_measured(store, run, step)):
+            return process_group.by_leader(lambda: _settled(store, run))
         return _Measuring(job, context, checkpoints).done()
     finally:
         checkpoints.close()
@@ -69,8 +69,8 @@ class _Measuring:
         self.attempt = 0
 
     def done(self) -> str:
-        dataset = gang.by_all(lambda: dataset_of(self.run))
-        self.attempt = gang.by_leader(self._attempt)
+        dataset = process_group.by_all(lambda: dataset_of(self.run))
+        self.attempt = process_group.by_leader(self._attempt)
         self._report("starting")
         program = Program(self.run)
         evaluation = Evaluation(self.run, program, dataset)
@@ -87,7 +87,7 @@ class _Measuring:
                 rows.append(row)
         except StoppedError:
             return "interrupted"
-        return gang.by_leader(lambda: self._recorded(rows, evaluation, partial))
+        return process_group.by_leader(lambda: self._recorded(rows, evaluation, partial))
 
     def _attempt(self) -> int:
         """Return the attempt whose checkpoint at the step counts."""
@@ -112,7 +112,7 @@ class _Measuring:
         return _settled(self.store, self.run)
 
     def _report(self, activity: str, metrics: dict[str, float] | None = None) -> None:
-        if gang.leads():
+        if process_group.leads():
             self.context.report(Progress(self.job.id, self.attempt, 0, 1, activity, metrics=metrics or {}))
 
 

@@ -12,7 +12,7 @@ from dit_grid.experiments.data.fit import check_fit
 from dit_grid.experiments.data.latents import LatentFolder
 from dit_grid.experiments.data.registry import NEEDS_A_DEVICE, dataset_named
 from dit_grid.experiments.data.remote import exists, is_remote
-from dit_grid.experiments.metrics.asked import mistakes
+from dit_grid.experiments.metrics.mistakes import mistakes
 from dit_grid.experiments.metrics.names import IMAGES, INCEPTION
 from dit_grid.experiments.spec.any_run import AnyRun
 from dit_grid.experiments.spec.run import EvalSetting, RunSpec

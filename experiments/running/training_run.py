@@ -26,7 +26,7 @@ from dit_grid.experiments.running.evaluation_job import settle
 from dit_grid.experiments.running.owed_evaluations import TRAINED, lacking, settings_due
 from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.store import Attempt, RowWriter, StorePaths, SupersededError
-from dit_grid.experiments.training import gang
+from dit_grid.experiments.training import process_group
 from dit_grid.experiments.training.checkpoints import Checkpoints, Restored
 from dit_grid.experiments.training.context import Context, Progress, code_sha256, versions
 from dit_grid.experiments.training.failures import SUPERSEDED, GangError, NonFiniteLossError, classify, failure_detail
@@ -67,7 +67,7 @@ def train(run: RunSpec, context: Context) -> Outcome:
     checkpoints = Checkpoints(context.store, run.id)
     attempt = None
     try:
-        dataset = gang.by_all(lambda: dataset_of(run))
+        dataset = process_group.by_all(lambda: dataset_of(run))
         program = Program(run)
         restored = checkpoints.restore_newest(program.init())
         attempt = _begin(context, run, dataset, restored)
@@ -86,7 +86,7 @@ def _record_failure(
 
     The process that failed has most to say, so it speaks for a gang; process 0 alone may give out numbers.
     """
-    if classify(error) == SUPERSEDED or (attempt is None and not gang.leads()):
+    if classify(error) == SUPERSEDED or (attempt is None and not process_group.leads()):
         return
     if attempt is not None and isinstance(error, GangError):
         return
@@ -130,7 +130,7 @@ class _Training:
         step, state, kind = self.restored.step, self.restored.state, "done"
         with self._writer() as writer:
             self._report(step, "starting")
-            if step and not self.apart and gang.by_leader(lambda: self._lacks_evaluation(step)):
+            if step and not self.apart and process_group.by_leader(lambda: self._lacks_evaluation(step)):
                 # its checkpoint was written, and then the attempt ended
                 kind = self._evaluate(step, state, writer, self.restored.attempt)
             while step < last and kind == "done":
@@ -139,7 +139,7 @@ class _Training:
                 writer.train(row)
                 self.newest = {name: row[name] for name in SUMMED_UP}
                 self._report(step, "training", row)
-                stopping = step < last and gang.anywhere(self.context.stop_requested())
+                stopping = step < last and process_group.anywhere(self.context.stop_requested())
                 measured = bool(settings_due(run, step))
                 due = step % run.execution.checkpoint_every == 0 or (self.apart and measured)
                 if due or step == last or stopping:
@@ -151,7 +151,7 @@ class _Training:
                     kept = due or step == last
                     kind = self._evaluate(step, state, writer, self.attempt.number if kept else None)
         self.checkpoints.wait()
-        gang.by_leader(lambda: self._end(kind, step))
+        process_group.by_leader(lambda: self._end(kind, step))
         self._report(step, kind)
         return Outcome(kind, self.attempt.number, step)
 
@@ -164,7 +164,7 @@ class _Training:
         return lacking(self.context.store, [self.run])[self.run.id] if self.apart else []
 
     def _writer(self) -> contextlib.AbstractContextManager[Any]:
-        if gang.leads():
+        if process_group.leads():
             return self.context.store.writer(self.attempt, flush_s=self.run.execution.flush_s)
         return contextlib.nullcontext(_NoRows())
 
@@ -186,7 +186,7 @@ class _Training:
             state, losses = self.program.advance(state, images, condition)
             reports.append(losses)
         losses = jax.device_get(reports)
-        gang.nowhere(self.failure)
+        process_group.nowhere(self.failure)
         elapsed = time.perf_counter() - started
         means = {name: float(np.mean([getattr(part, name) for part in losses], dtype=np.float64)) for name in MEANS}
         means["param_norm"] = float(losses[-1].param_norm)
@@ -215,7 +215,7 @@ class _Training:
             try:
                 images, labels = self.feed.stacked(first)
             except Exception as error:
-                if gang.alone():
+                if process_group.alone():
                     raise
                 self.failure = self.failure or error
                 images, labels = self._blank(chunk)
@@ -243,7 +243,7 @@ class _Training:
                 self.metrics[str(row["metric"])] = value
         except StoppedError:
             return "interrupted"
-        gang.by_leader(lambda: self._keep_evaluation(step, writer, partial))
+        process_group.by_leader(lambda: self._keep_evaluation(step, writer, partial))
         self._report(step, "training")
         return "done"
 
@@ -260,10 +260,10 @@ class _Training:
 
     def _checkpoint(self, step: int, state: TrainState, writer: RowWriter) -> None:
         """Rows first, then the checkpoint that covers them: after any crash no row below a checkpoint is missing."""
-        gang.by_leader(lambda: self._keep_rows(writer))
+        process_group.by_leader(lambda: self._keep_rows(writer))
         self.checkpoints.save(self.attempt, step, state)
         keep = self.run.execution.keep_checkpoints + 1
-        gang.by_leader(lambda: self.checkpoints.keep_newest(keep, self._owed()))
+        process_group.by_leader(lambda: self.checkpoints.keep_newest(keep, self._owed()))
 
     def _keep_rows(self, writer: RowWriter) -> None:
         if self.context.store.superseded(self.attempt):
@@ -285,7 +285,7 @@ class _Training:
         return accounting.model_flops_utilization(macs * steps_per_s, peak)
 
     def _report(self, step: int, activity: str, row: dict[str, float | None] | None = None) -> None:
-        if not gang.leads():
+        if not process_group.leads():
             return
         known = {"loss": row["loss"], "steps_per_s": row["steps_per_s"]} if row else {}
         self.context.report(
@@ -312,7 +312,7 @@ def _begin(context: Context, run: RunSpec, dataset: Dataset, restored: Restored)
         facts = {**_facts(dataset, restored.unreadable), **_places(run), **context.facts}
         return context.store.begin_attempt(run.id, restored.step, facts, resumed_attempt=restored.attempt).number
 
-    return Attempt(run.id, gang.by_leader(number), restored.step)
+    return Attempt(run.id, process_group.by_leader(number), restored.step)
 
 
 def _places(run: RunSpec) -> dict[str, object]:

@@ -19,9 +19,9 @@ from dit_grid.experiments.data.conditions import conditions, dataset_of, null_co
 from dit_grid.experiments.data.dataset import DataError, Dataset
 from dit_grid.experiments.data.image_arrays import to_uint8
 from dit_grid.experiments.data.latents import LatentFolder
-from dit_grid.experiments.evaluation.image_metrics import Decoder, check_scaling, load_decoder
 from dit_grid.experiments.evaluation.sample_labels import sample_labels
-from dit_grid.experiments.metrics.registry import SampleError
+from dit_grid.experiments.evaluation.sample_scoring import Decoder, check_scaling, load_decoder
+from dit_grid.experiments.metrics.dataset_metrics import SampleError
 from dit_grid.experiments.networks.published import load_dit
 from dit_grid.experiments.networks.weight_places import weights_sha256
 from dit_grid.experiments.spec.objective import sampling_mistake

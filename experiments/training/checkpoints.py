@@ -16,7 +16,7 @@ import orbax.checkpoint as ocp
 from dit_grid.experiments.store import Attempt, StorageError, Store, StorePaths
 from dit_grid.experiments.store.checkpoint_marks import damage, delete_checkpoint, mark_whole, unmarked_folders
 from dit_grid.experiments.store.held_folder import HeldFolder
-from dit_grid.experiments.training import gang
+from dit_grid.experiments.training import process_group
 from dit_grid.experiments.training.checkpoint_list import checkpoint_folder, live_checkpoints, written_checkpoints
 from dit_grid.experiments.training.failures import STORAGE, GangError
 
@@ -71,10 +71,10 @@ class Checkpoints:
         """Make the attempt's folder. Where orbax cannot, its threads would wait minutes for it and hold up the exit."""
         if self._attempt != attempt:
             name = StorePaths.checkpoints_begun(self.run_id, attempt.number)
-            gang.by_leader(lambda: self.store.files.create(name, b"{}"))
+            process_group.by_leader(lambda: self.store.files.create(name, b"{}"))
             self._held.close()
             self._held = HeldFolder(self.store.paths.full(name).rpartition("/")[0])
-            if len(set(gang.exchange(self._held.number))) > 1:
+            if len(set(process_group.exchange(self._held.number))) > 1:
                 self._held.close()  # the processes agree with each other by the path
             self._attempt = attempt
 
@@ -88,7 +88,7 @@ class Checkpoints:
         with self._reported(attempt.number, step):
             self._orbax.wait_until_finished()
         # A later attempt may have cleaned up behind this one: what a replaced attempt wrote is not to be trusted.
-        if gang.leads() and not self.store.superseded(attempt):
+        if process_group.leads() and not self.store.superseded(attempt):
             facts = {"format": "orbax", "processes": jax.process_count(), "orbax": ocp.__version__}
             mark_whole(self.store.files, self.run_id, attempt.number, step, facts)
 
@@ -97,7 +97,7 @@ class Checkpoints:
 
         Raises StorageError if it could not be written, GangError where only another process has learnt of it.
         """
-        gang.by_all(self._settle)
+        process_group.by_all(self._settle)
 
     def _settle(self) -> None:
         pending, self._pending = self._pending, None
@@ -114,8 +114,8 @@ class Checkpoints:
 
     def restore_by_all(self, attempt: int, step: int, like: Any) -> Any:
         """As `restore`, called by every process of a gang; one of them alone looks whether the files are sound."""
-        self._refuse(attempt, step, gang.by_leader(lambda: self._damage(attempt, step)))
-        return gang.by_all(functools.partial(self._read, attempt, step, like))
+        self._refuse(attempt, step, process_group.by_leader(lambda: self._damage(attempt, step)))
+        return process_group.by_all(functools.partial(self._read, attempt, step, like))
 
     def _damage(self, attempt: int, step: int) -> str | None:
         return damage(self.store.files, self.run_id, attempt, step)
@@ -139,7 +139,7 @@ class Checkpoints:
         """
         unreadable: list[str] = []
         all_lost = True
-        candidates = gang.by_leader(lambda: list(reversed(self.live()))[:NEWEST])
+        candidates = process_group.by_leader(lambda: list(reversed(self.live()))[:NEWEST])
         for step, attempt in candidates:
             try:
                 return Restored(step, self.restore_by_all(attempt, step, like), attempt, tuple(unreadable))

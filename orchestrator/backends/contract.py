@@ -1,6 +1,6 @@
 """What the launch loop asks of the place where runs execute: one contract for a test, a laptop and a cluster.
 
-Here is the contract and the simplest keeper of it, one run at a time in this very process; Ray's is `ray_backend`.
+Here is the contract and the simplest keeper of it, one run at a time in this very process; Ray's is `backends.ray`.
 """
 
 import time

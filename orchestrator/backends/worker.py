@@ -1,7 +1,7 @@
 """The process a run, or one host's part of it, executes in: told its environment before JAX is imported, watched while
 it trains.
 
-It knows nothing of scheduling; `ray_backend` makes it a Ray actor. Everything it prints goes to the run's log.
+It knows nothing of scheduling; `backends.ray` makes it a Ray actor. Everything it prints goes to the run's log.
 """
 
 import contextlib

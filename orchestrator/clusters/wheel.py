@@ -1,6 +1,6 @@
 """This program as a wheel, made from what runs here with no build tool, for hosts that lack it or have another version.
 
-Shipping it to workers is `ray_backend.shipping`'s, writing it beside a cluster's files `cluster_files`'.
+Shipping it to workers is `backends.ray.shipping`'s, writing it beside a cluster's files `files`'.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""The command that writes the files for a cluster with TPU slices; what they hold is in `cluster_files`."""
+"""The command that writes the files for a cluster with TPU slices; what they hold is in `clusters.files`."""
 
 from pathlib import Path
 

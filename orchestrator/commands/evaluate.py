@@ -78,7 +78,7 @@ def _make_reference(
     path: Path, features: str | None, image_size: int | None, out: str | None, as_json: bool
 ) -> None:  # fmt: skip
     from dit_grid.experiments.data.remote import saved
-    from dit_grid.experiments.evaluation.image_set_scores import make_reference, summary
+    from dit_grid.experiments.evaluation.foreign_images import make_reference, summary
     from dit_grid.experiments.evaluation.image_sets import image_set
     from dit_grid.orchestrator.screen.notices import progress
     from dit_grid.orchestrator.screen.tables import print_json
@@ -101,7 +101,7 @@ def _score_file(
     as_json: bool,
 ) -> None:  # fmt: skip
     from dit_grid.experiments.data.remote import local_copy
-    from dit_grid.experiments.evaluation.image_set_scores import score_digits, score_images
+    from dit_grid.experiments.evaluation.foreign_images import score_digits, score_images
     from dit_grid.experiments.evaluation.image_sets import image_set
     from dit_grid.orchestrator.screen.notices import progress
 
@@ -162,7 +162,7 @@ def _score_run(
     **sampling: Any,
 ) -> None:  # fmt: skip
     from dit_grid.experiments.evaluation.partial_state import StoppedError
-    from dit_grid.experiments.running.checkpoint_scores import check_recordable, measure, record as record_rows
+    from dit_grid.experiments.running.later_evaluation import check_recordable, measure, record as record_rows
     from dit_grid.experiments.sampling.pictures import run_spec
     from dit_grid.experiments.store import Store
     from dit_grid.orchestrator.commands.where import runs_matching, store_of

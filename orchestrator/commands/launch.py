@@ -9,7 +9,7 @@ from dit_grid.orchestrator.commands.options import DONE, GROUPS, INTERRUPTED, SO
 from dit_grid.orchestrator.commands.results import print_results
 
 if TYPE_CHECKING:
-    from dit_grid.orchestrator.driving.drivers import Finish
+    from dit_grid.orchestrator.driving.who_drives import Finish
 
 MANY_RUNS = 200
 """Launching a finished grid of more runs than this says so at once; reading all its rows takes longer."""
@@ -45,7 +45,7 @@ def launch(
     from dit_grid.experiments.running.owed_evaluations import jobs_of, trainings_of
     from dit_grid.orchestrator.advice.until import asked_until
     from dit_grid.orchestrator.commands.asked_spec import asked_spec
-    from dit_grid.orchestrator.driving.drivers import launch_here, launch_on_cluster
+    from dit_grid.orchestrator.driving.who_drives import launch_here, launch_on_cluster
     from dit_grid.orchestrator.planning.work import unfinished
     from dit_grid.orchestrator.screen.live_grid import display
     from dit_grid.orchestrator.screen.notices import plain_warnings

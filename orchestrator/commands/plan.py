@@ -98,7 +98,7 @@ def _say_missing(spec: "ExperimentSpec", file: str) -> None:
 
 def _calibrate(spec: "ExperimentSpec", address: str | None) -> None:
     """Measure what was not measured yet; what it says goes to standard error, so that --json stays readable."""
-    from dit_grid.orchestrator.driving.drivers import launch_here, launch_on_cluster
+    from dit_grid.orchestrator.driving.who_drives import launch_here, launch_on_cluster
     from dit_grid.orchestrator.planning.calibrate import calibration
     from dit_grid.orchestrator.planning.work import unfinished
     from dit_grid.orchestrator.screen.live_grid import display

@@ -1,4 +1,4 @@
-"""The command that runs the preemption sentinel on a host; what it does is in `sentinel`."""
+"""The command that runs the preemption sentinel on a host; what it does is in `clusters.sentinel`."""
 
 import logging
 

@@ -1,11 +1,12 @@
 """The scheduler's core: what it knows, and what it decides, with no clock, no Ray and no file.
 
-`advance` is the whole of it; the records that it works on are in `state`, what may be set is in the spec's `cluster`.
+`advance` is the whole of it, on the records of `state`. `slices`: who holds what, and which slices are broken or left
+alone; `endings`: why a gang ended, and what is done about it; `placement`: which run starts next, and where.
 """
 
 from dit_grid.orchestrator.core.advance import advance
 from dit_grid.orchestrator.core.budget import Spending
-from dit_grid.orchestrator.core.judging import LOST, POLICIES, PREEMPTED
+from dit_grid.orchestrator.core.endings import LOST, POLICIES, PREEMPTED
 from dit_grid.orchestrator.core.placement import why
 from dit_grid.orchestrator.core.state import FINAL, Attempt, GangPhase, Phase, Run, State, initial
 

@@ -23,8 +23,8 @@ from dit_grid.orchestrator.core.events import (
     StartFailed,
     Tick,
 )
-from dit_grid.orchestrator.core.ledger import FALSE_ALARM_S
 from dit_grid.orchestrator.core.placement import place
+from dit_grid.orchestrator.core.slices import FALSE_ALARM_S
 from dit_grid.orchestrator.core.state import FINAL, Phase, Run, State, reordered, without_checkpoint
 
 

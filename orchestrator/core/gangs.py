@@ -6,17 +6,7 @@ News of a gang that is not its run's present one changes nothing but the books o
 from dataclasses import replace
 
 from dit_grid.orchestrator.core.draft import Draft
-from dit_grid.orchestrator.core.events import (
-    Gang,
-    GangGone,
-    GangStarted,
-    Kill,
-    Progressed,
-    RankEnded,
-    RankLost,
-    StartFailed,
-)
-from dit_grid.orchestrator.core.judging import (
+from dit_grid.orchestrator.core.endings import (
     DONE,
     PERMANENT,
     POLICIES,
@@ -27,6 +17,16 @@ from dit_grid.orchestrator.core.judging import (
     ends_a_run,
     judge,
     watchdog_due,
+)
+from dit_grid.orchestrator.core.events import (
+    Gang,
+    GangGone,
+    GangStarted,
+    Kill,
+    Progressed,
+    RankEnded,
+    RankLost,
+    StartFailed,
 )
 from dit_grid.orchestrator.core.state import Attempt, Evidence, GangPhase, Phase, Run, without_checkpoint
 

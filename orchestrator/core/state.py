@@ -14,7 +14,7 @@ from immutables import Map
 from dit_grid.experiments.spec.cluster import ClusterSpec
 from dit_grid.orchestrator.core.budget import Spending
 from dit_grid.orchestrator.core.events import Gang
-from dit_grid.orchestrator.core.ledger import Ledger
+from dit_grid.orchestrator.core.slices import Ledger
 
 
 class Phase(StrEnum):

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 from dit_grid.model.lazy import on_first_use
 
 if TYPE_CHECKING:
-    from dit_grid.orchestrator.driving.drivers import launch_here as launch_here, launch_on_cluster as launch_on_cluster
     from dit_grid.orchestrator.driving.loop import drive as drive
+    from dit_grid.orchestrator.driving.who_drives import (
+        launch_here as launch_here,
+        launch_on_cluster as launch_on_cluster,
+    )
 
 __getattr__, __dir__ = on_first_use(__name__)

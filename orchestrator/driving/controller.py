@@ -16,7 +16,7 @@ from dit_grid.experiments.spec import ExperimentSpec
 from dit_grid.experiments.store import Store
 from dit_grid.orchestrator.backends.ray import RayBackend
 from dit_grid.orchestrator.control.lease import Held, Lease, Watcher
-from dit_grid.orchestrator.driving.driver import absolute, drive_under
+from dit_grid.orchestrator.driving.under_lease import absolute, drive_under
 
 NAME = "controller"
 """How the actor's name begins, in the namespace of its store; the number of its first lease follows."""

@@ -22,7 +22,7 @@ def test_equal_to_what_scikit_learn_loads():
 def test_loading_and_scoring_import_neither_scikit_learn_nor_jax():
     code = (
         "import sys; from dit_grid.experiments.data.registry import dataset_named as d;"
-        "from dit_grid.experiments.metrics.registry import metrics_for as m; m(d('digits'));"
+        "from dit_grid.experiments.metrics.dataset_metrics import metrics_for as m; m(d('digits'));"
         "print(sorted({'sklearn', 'jax', 'ray'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from dit_grid.experiments.data.dataset import DataError
-from dit_grid.experiments.evaluation.image_metrics import check_scaling
+from dit_grid.experiments.evaluation.sample_scoring import check_scaling
 from dit_grid.experiments.evaluation.seen_samples import Decoder
-from dit_grid.experiments.running.checkpoint_scores import measure
+from dit_grid.experiments.running.later_evaluation import measure
 from dit_grid.experiments.running.training_run import train
 from dit_grid.experiments.sampling.pictures import asked_labels, draw, run_spec, source_of_run
 from dit_grid.experiments.spec import load_spec

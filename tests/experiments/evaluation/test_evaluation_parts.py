@@ -40,8 +40,8 @@ if len(sys.argv) > 3:
     jax.distributed.initialize(sys.argv[3], num_processes=2, process_id=int(sys.argv[4]))
 import numpy as np
 from dit_grid.experiments.evaluation.evaluation import own_part
-from dit_grid.experiments.training.gang import by_all
-from dit_grid.experiments.evaluation.image_metrics import ImageEvaluation
+from dit_grid.experiments.training.process_group import by_all
+from dit_grid.experiments.evaluation.sample_scoring import ImageEvaluation
 from dit_grid.experiments.evaluation.partial_state import Measured, PartialEvaluation, StoppedError
 from dit_grid.experiments.training.sharding import device_mesh, own_rows
 from dit_grid.experiments.spec.run import EvalSetting

@@ -12,7 +12,7 @@ import pytest
 from flax import nnx
 from safetensors.numpy import save_file
 
-from dit_grid.experiments.metrics.registry import SampleError
+from dit_grid.experiments.metrics.dataset_metrics import SampleError
 from dit_grid.experiments.networks.objectives import process_of
 from dit_grid.experiments.networks.published import import_weights, load_dit, read_published
 from dit_grid.experiments.networks.weight_files import Header, read_header, write_weights

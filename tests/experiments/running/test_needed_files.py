@@ -149,8 +149,8 @@ def test_a_plan_names_what_is_not_there_yet_and_is_a_plan_all_the_same(mistaken)
 def test_names_of_metrics_that_datasets_define_are_those_that_they_make():
     from dit_grid.experiments.data.captioned_digits import captioned_digits
     from dit_grid.experiments.data.digits import digits
+    from dit_grid.experiments.metrics.dataset_metrics import METRICS_OF, metrics_for
     from dit_grid.experiments.metrics.names import OWN
-    from dit_grid.experiments.metrics.registry import METRICS_OF, metrics_for
 
     made = {data.name: tuple(metric.name for metric in metrics_for(data)) for data in (digits(), captioned_digits())}
     assert made == OWN

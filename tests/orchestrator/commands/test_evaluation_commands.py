@@ -24,7 +24,7 @@ from dit_grid.experiments.networks.autoencoder import VAEConfig
 from dit_grid.experiments.networks.autoencoder_weights import tensor_shapes as vae_shapes
 from dit_grid.experiments.networks.inception_weights import tensor_shapes as inception_shapes
 from dit_grid.experiments.networks.weight_files import file_sha256
-from dit_grid.experiments.running import checkpoint_scores
+from dit_grid.experiments.running import later_evaluation
 from dit_grid.experiments.spec import load_spec
 from dit_grid.experiments.spec.run import EvalSetting
 from dit_grid.experiments.store import Store
@@ -217,13 +217,13 @@ def test_encode_into_a_bucket_makes_what_a_folder_gets(files, tmp_path, dit_grid
 def test_a_run_measured_by_hand_goes_on_where_the_process_was_killed(store, monkeypatch):
     monkeypatch.setattr(evaluation, "CHUNK", 16)
     often = functools.partial(PartialEvaluation, every_s=0.0)
-    monkeypatch.setattr(checkpoint_scores, "PartialEvaluation", often)
+    monkeypatch.setattr(later_evaluation, "PartialEvaluation", often)
     opened = Store.open(store)
     (run_id,) = runs_matching(opened, ["B/4"])
     settings = (EvalSetting(metrics=("fd_conv", "accuracy"), samples=70, sampler="ddim", steps=3),)
 
     def values():
-        return [(row["metric"], row["value"]) for row in checkpoint_scores.measure(opened, run_id, 400, settings, {})]
+        return [(row["metric"], row["value"]) for row in later_evaluation.measure(opened, run_id, 400, settings, {})]
 
     whole, honest, starts = values(), evaluation.Evaluation._chunks, []
 

@@ -10,7 +10,7 @@ from dit_grid.orchestrator import core
 from dit_grid.orchestrator.commands.cli import cli
 from dit_grid.orchestrator.control.lease import Watcher
 from dit_grid.orchestrator.core.events import ClusterSeen
-from dit_grid.orchestrator.driving.driver import waits
+from dit_grid.orchestrator.driving.under_lease import waits
 from dit_grid.orchestrator.planning.work import core_run, record_runs, unfinished
 
 

@@ -18,7 +18,7 @@ from dit_grid.orchestrator.backends.contract import InProcess
 from dit_grid.orchestrator.control import journal
 from dit_grid.orchestrator.control.lease import Held, Watcher
 from dit_grid.orchestrator.core import Phase
-from dit_grid.orchestrator.driving.driver import drive_under
+from dit_grid.orchestrator.driving.under_lease import drive_under
 from dit_grid.orchestrator.planning.work import record_runs
 
 HOW = """

@@ -16,7 +16,7 @@ from dit_grid.experiments.spec import load_spec
 from dit_grid.experiments.store import StorageError, Store
 from dit_grid.orchestrator.backends.contract import InProcess
 from dit_grid.orchestrator.control.lease import Ended, Held, Lease, Watcher
-from dit_grid.orchestrator.driving.driver import drive_under
+from dit_grid.orchestrator.driving.under_lease import drive_under
 from dit_grid.orchestrator.planning.work import record_runs
 
 LEASE_S = 8.0

@@ -1,6 +1,6 @@
 """Measuring a run's checkpoint outside its training: under the spec's own settings, or others, now or years later.
 
-The measuring is `evaluate`, the same that `launch` does, so the same settings give the same rows; what is here finds
+The measuring is `evaluation`, the same that `launch` does, so the same settings give the same rows; what is here finds
 the checkpoint, and records rows without touching those that are there.
 """
 

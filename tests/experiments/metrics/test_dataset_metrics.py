@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dit_grid.experiments.data.digits import digits
-from dit_grid.experiments.metrics.registry import SampleError, metrics_for
+from dit_grid.experiments.metrics.dataset_metrics import SampleError, metrics_for
 
 
 def test_digits_have_a_distance_and_an_accuracy_with_provenance():

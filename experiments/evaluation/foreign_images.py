@@ -1,6 +1,6 @@
 """Scores of finished images against a reference, and reference statistics of images: whoever made either.
 
-Checkpoints are measured by `evaluate`; feature networks and the scores themselves are in `metrics`.
+Checkpoints are measured by `evaluation`; feature networks and the scores themselves are in `metrics`.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from dit_grid.experiments.data.dataset import DataError, epoch_order
 from dit_grid.experiments.data.digits import digits
 from dit_grid.experiments.evaluation.image_sets import ImageSet
+from dit_grid.experiments.metrics.dataset_metrics import metrics_for
 from dit_grid.experiments.metrics.extractors import reference_rows
 from dit_grid.experiments.metrics.image_scores import asked_scores, collect
 from dit_grid.experiments.metrics.moments import Moments
@@ -31,7 +32,6 @@ from dit_grid.experiments.metrics.reference import (
     read_rows,
     write_reference,
 )
-from dit_grid.experiments.metrics.registry import metrics_for
 from dit_grid.experiments.networks.features import POOL, SPATIAL, FeatureNetwork
 from dit_grid.experiments.networks.local_devices import batch_size
 from dit_grid.experiments.networks.weight_files import file_sha256

@@ -13,7 +13,7 @@ from dit_grid.orchestrator.backends.contract import InProcess
 from dit_grid.orchestrator.control.lease import Ended, Lease, Watcher
 from dit_grid.orchestrator.control.requests import CANCEL, ask
 from dit_grid.orchestrator.core import Phase
-from dit_grid.orchestrator.driving.driver import drive_under
+from dit_grid.orchestrator.driving.under_lease import drive_under
 from dit_grid.orchestrator.planning.work import record_runs
 
 

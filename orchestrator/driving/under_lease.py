@@ -1,4 +1,4 @@
-"""Driving a grid under the store's lease, wherever the driver lives: what `drivers` does here and `controller` there.
+"""Driving a grid under the store's lease, wherever the driver lives: for `who_drives` here and `controller` there.
 
 How the lease was come by, and which backend executes, is theirs.
 """

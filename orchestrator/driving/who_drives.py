@@ -17,7 +17,7 @@ from dit_grid.orchestrator import core
 from dit_grid.orchestrator.control.errors import RequestError
 from dit_grid.orchestrator.control.lease import Ended, Held, Watcher, newest_number
 from dit_grid.orchestrator.driving.attach import attach
-from dit_grid.orchestrator.driving.driver import Show, absolute, drive_under
+from dit_grid.orchestrator.driving.under_lease import Show, absolute, drive_under
 from dit_grid.orchestrator.planning.work import check_placeable, record_runs, unfinished
 
 CONTROLLER_START_S = 120.0

@@ -1,6 +1,6 @@
 """From finished samples, pixels or latents, to the image metrics of a setting: decode, 8 bits, features, scores.
 
-Drawing samples and writing rows is `evaluate`. Every stage works on a chunk at a time, and the time of each is kept.
+Drawing samples and writing rows is `evaluation`. Every stage works on a chunk at a time, and the time of each is kept.
 """
 
 import warnings
@@ -18,9 +18,9 @@ from dit_grid.experiments.data.dataset import DataError
 from dit_grid.experiments.data.latent_shards import LATENT_SCALE
 from dit_grid.experiments.data.remote import exists, is_remote, local_copy
 from dit_grid.experiments.evaluation.seen_samples import Decoder, Samples, SeenSamples
-from dit_grid.experiments.metrics.asked import decoder_mistake, without_reference
 from dit_grid.experiments.metrics.extractors import feature_network, reference_rows
 from dit_grid.experiments.metrics.image_scores import Collected, asked_scores, check_askable
+from dit_grid.experiments.metrics.mistakes import decoder_mistake, without_reference
 from dit_grid.experiments.metrics.names import IMAGES, INCEPTION
 from dit_grid.experiments.metrics.reference import Reference, read_reference
 from dit_grid.experiments.metrics.stopwatch import Stopwatch
@@ -28,7 +28,7 @@ from dit_grid.experiments.networks.features import FeatureNetwork
 from dit_grid.experiments.networks.local_devices import batch_size, copied, spread
 from dit_grid.experiments.networks.weight_places import weights_sha256
 from dit_grid.experiments.spec.run import EvalSetting
-from dit_grid.experiments.training.gang import by_all
+from dit_grid.experiments.training.process_group import by_all
 
 
 class Scored(NamedTuple):
