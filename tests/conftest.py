@@ -26,9 +26,9 @@ os.environ.setdefault("RAY_worker_niceness", "0")  # at Ray's 15 a launch starve
 
 LONGEST_FIRST = (
     "test_lost_leases", "test_launch_faults", "test_full_disk",
-    "test_launch", "test_process_group", "test_controller", "test_who_drives", "test_evaluation_jobs", "test_command_line",
-    "test_evaluation_commands", "test_sharding", "test_notebooks", "test_evaluation_parts", "test_sample_scoring",
-    "test_conditions", "test_until", "test_model_docs",
+    "test_launch", "test_process_group", "test_controller", "test_who_drives", "test_evaluation_jobs",
+    "test_command_line", "test_evaluation_commands", "test_sharding", "test_notebooks", "test_evaluation_parts",
+    "test_sample_scoring", "test_conditions", "test_until", "test_model_docs",
 )  # fmt: skip
 """Modules that take more than a quarter of a minute, each on one worker: begun last, one alone would end the suite."""
 

@@ -1,6 +1,6 @@
 """Images to score, whoever made them: ADM's `.npz`, or a folder of image files, as uint8 chunks of one size.
 
-Their scores are `foreign_images`. Of several sizes or modes they are refused unless a crop is asked for; none is resized.
+Their scores are `foreign_images`. Of several sizes or modes they are refused unless a crop is asked for.
 """
 
 import os

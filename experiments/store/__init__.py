@@ -1,6 +1,6 @@
 """The results store: immutable Parquet files in a folder or bucket, no number ever lost or doubled.
 
-Start at `Store`; `views` makes rows exactly-once, by the rule in `liveness`. Importing this loads no jax, ray or pandas.
+Start at `Store`; `views` makes rows exactly-once, by the rule in `liveness`. Importing this needs no jax, ray, pandas.
 
 Each number once and with every column, whatever crashed, was compacted or written by an older version:
 
