@@ -33,7 +33,7 @@ def test_a_launch_until_a_target_stops_when_it_is_met_and_says_so(ray_folder, tm
     command = [
         sys.executable,
         "-m",
-        "dit_grid.orchestrator.commands.cli",
+        "dit_grid.orchestrator",
         "launch",
         str(path),
         "--until",

@@ -25,7 +25,7 @@ def launched(spec_file, address):
     command = [
         sys.executable,
         "-m",
-        "dit_grid.orchestrator.commands.cli",
+        "dit_grid.orchestrator",
         "launch",
         str(spec_file),
         "--address",

@@ -23,6 +23,8 @@ LEASE_S = 8.0
 WITHIN_S = 500.0
 """A whole launch of two tiny runs on busy cores; a launch that watches for ever is far beyond it."""
 
+LONG = 60_000
+
 HOW = """
 train: {steps: 40, batch: 8, log_every: 10}
 evaluate: {every: 40, settings: [{metrics: [heldout_loss], samples: 32}]}
@@ -128,10 +130,14 @@ def test_a_driver_that_was_frozen_and_woke_goes_on_and_never_watches_itself(fini
     assert store.train().num_rows == 2 * 200
 
 
+@pytest.mark.slow
 def test_a_frozen_driver_that_was_replaced_watches_the_one_that_replaced_it(small_spec, tmp_path):
-    spec = small_spec(tmp_path / "small.yaml", tmp_path / "store", HOW.replace("steps: 40", "steps: 2000"))
+    """The runs go on meanwhile: they are long enough to outlast the lease."""
+    spec = small_spec(tmp_path / "small.yaml", tmp_path / "store", HOW.replace("steps: 40", f"steps: {LONG}"))
     spec.write_text(
-        spec.read_text().replace("every: 40,", "every: 2000,").replace("checkpoint_every: 10", "checkpoint_every: 500")
+        spec.read_text()
+        .replace("every: 40,", f"every: {LONG},")
+        .replace("checkpoint_every: 10", "checkpoint_every: 500")
     )
     first = launched(spec)
     wait_for(lambda: list(tmp_path.glob("store/checkpoints/*/whole.*")), first)
@@ -145,7 +151,7 @@ def test_a_frozen_driver_that_was_replaced_watches_the_one_that_replaced_it(smal
     assert f"is driven by process {first.pid} on" in ended(second)
     store = Store.open(tmp_path / "store")
     assert {state.outcome for state in store.states().values()} == {"done"}
-    assert store.train().num_rows == 2 * 200
+    assert store.train().num_rows == 2 * LONG // 10
 
 
 class Clock:
