@@ -1,6 +1,7 @@
 """Scores of samples: Fréchet and kernel distances, precision and recall, classifiers, and the references they need.
 
-Features come from `networks`, samples from `evaluation`; nothing here draws a sample.
+`image_scores` lists the scores of images, `dataset_metrics` those of one dataset alone. Features come from `networks`,
+samples from `evaluation`; nothing here draws a sample.
 """
 
 from typing import TYPE_CHECKING

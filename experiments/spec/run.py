@@ -1,6 +1,6 @@
 """What one run is: frozen records that hold everything that can change a number, and the run's id made from them.
 
-Reading YAML into these records is `dit_grid.experiments.spec.read`; nothing below this module reads a file, the
+Reading YAML into these records is `source` and `expand`; nothing below this module reads a file, the
 environment or a flag.
 """
 
