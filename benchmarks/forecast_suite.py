@@ -31,6 +31,7 @@ MOST_COUNTED = 20
 
 
 def main() -> None:
+    """Score every task of the folder and print what came of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--priors", action="store_true")
@@ -54,11 +55,13 @@ def main() -> None:
 
 
 def read(folder: Path) -> tuple[str, dict, pd.DataFrame, pd.DataFrame]:
+    """A task's name, its description, and its rows to learn from and to predict."""
     task = json.loads((folder / "task.json").read_text())
     return folder.name, task, pd.read_csv(folder / "train.csv"), pd.read_csv(folder / "test.csv")
 
 
 def score(name: str, task: dict, train: pd.DataFrame, test: pd.DataFrame, found: TableForecast) -> dict:
+    """A task's row of the table: our error, the baselines', and whether intervals held."""
     row = {"task": name, "rows": len(train), "asked": len(test)}
     for law in (power, floored, hoffmann):
         row[law.__name__] = error(name, task, test, beside(law, name, task, train, test))
@@ -70,6 +73,7 @@ def score(name: str, task: dict, train: pd.DataFrame, test: pd.DataFrame, found:
 
 
 def summary(table: pd.DataFrame) -> str:
+    """The geometric means over tasks, and how many intervals held, as text."""
     least = table["task"].map(lambda name: RERUN.get(name.split("-")[0], RERUN_LOSS))
     laws = table[["power", "floored", "hoffmann"]]
     best = laws.min(axis=1).clip(lower=least)
@@ -105,6 +109,7 @@ def beside(law, name: str, task: dict, train: pd.DataFrame, test: pd.DataFrame) 
 
 
 def power(train: pd.DataFrame, test: pd.DataFrame, y: str, x: list[str], group: str | None) -> np.ndarray:
+    """A power law of the first predictor, a group at a time, at the test rows."""
     names = sorted(set(train[group])) if group else [None]
     column = next(c for c in ("flops", "compute", "gflops", "examples", "params") if c in x)
 
@@ -117,6 +122,8 @@ def power(train: pd.DataFrame, test: pd.DataFrame, y: str, x: list[str], group: 
 
 
 def floored(train: pd.DataFrame, test: pd.DataFrame, y: str, x: list[str], group: str | None) -> np.ndarray:
+    """A power law with a floor, at the test rows."""
+
     def at(share: float) -> tuple[float, float]:
         floor = share * float(train[y].min())
         shifted = train.assign(**{y: train[y] - floor})
@@ -128,6 +135,7 @@ def floored(train: pd.DataFrame, test: pd.DataFrame, y: str, x: list[str], group
 
 
 def hoffmann(train: pd.DataFrame, test: pd.DataFrame, y: str, x: list[str], group: str | None) -> np.ndarray:
+    """Chinchilla's law of parameters and tokens, at the test rows; NaN without those."""
     if not {"params", "tokens"} <= set(x):
         return np.full(len(test), np.nan)
     mean = train[["params", "tokens"]].mean()

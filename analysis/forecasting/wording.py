@@ -19,6 +19,7 @@ def said(found: TableForecast) -> str:
 
 
 def heading(found: TableForecast) -> str:
+    """What was fitted, in a line: the metric, the rows, and how groups share a law."""
     tables = found.tables
     group = f" with a level or law per {tables.group}" if tables.group else ""
     rows = f"{len(tables.seen)} rows"
