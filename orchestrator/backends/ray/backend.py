@@ -171,6 +171,12 @@ def _connect(address: str, namespace: str) -> bool:
         )
     except Exception as error:  # Ray raises whatever the layer below raised
         cause = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if "Auth" in f"{error}{error.__cause__}":
+            raise RequestError(
+                f"--address {address}: the Ray cluster there asks for its token: set RAY_AUTH_MODE=token, and "
+                "RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the one that it was started with (`ray get-auth-token` on "
+                "its head prints it)"
+            ) from error
         raise RequestError(
             f"--address {address}: no Ray cluster answers there ({cause}); start one: ray start --head"
         ) from error

@@ -35,6 +35,25 @@ def test_a_launch_starts_its_own_ray_whatever_the_environment_says(ray_folder, s
     assert {state.outcome for state in Store.open(tmp_path / "store").states().values()} == {"done"}
 
 
+JOINS = "import os, dit_grid.orchestrator.backends.ray; print(os.environ.get('RAY_AUTH_MODE'))"
+
+
+@pytest.mark.parametrize(
+    ("has_token", "given", "joins_with"),
+    [(True, {}, "token"), (False, {}, "None"), (False, {"RAY_AUTH_TOKEN": "0" * 64}, "token"),
+     (True, {"RAY_AUTH_MODE": "disabled"}, "disabled")],
+)  # fmt: skip
+def test_who_has_a_token_shows_it_to_the_cluster_as_ray_start_asks_for_it(has_token, given, joins_with, tmp_path):
+    if has_token:
+        (tmp_path / ".ray").mkdir()
+        (tmp_path / ".ray" / "auth_token").write_text("0" * 64)
+    around = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    done = subprocess.run(
+        [sys.executable, "-c", JOINS], env={**around, "HOME": str(tmp_path), **given}, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == joins_with, done.stderr
+
+
 def test_ray_gets_the_first_folder_that_is_short_and_can_be_written(tmp_path, monkeypatch):
     long = tmp_path / ("x" * FOLDER_BYTES)
     long.mkdir()
