@@ -4,7 +4,7 @@ Dimension key: B batch, T tokens, D width, N heads, K head width, L condition to
 and making the condition, is `dit_grid.model.dit`; sums and norms run in float32 whatever the compute dtype.
 """
 
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -12,14 +12,13 @@ from flax import nnx
 from jax.nn.initializers import Initializer
 
 from dit_grid.model.accounting import MODULATIONS
+from dit_grid.model.attention import Attention, attend
 from dit_grid.model.config import ADALN, ADALN_ZERO, CROSS_ATTENTION, IN_CONTEXT, DiTConfig
 
 NORM_EPSILON = 1e-6
 """Layer norm's epsilon (reference implementation)."""
 
 XAVIER, ZEROS = nnx.initializers.xavier_uniform(), nnx.initializers.zeros
-
-Attention = Literal["auto", "xla", "cudnn"]
 
 
 class Condition(NamedTuple):
@@ -82,42 +81,6 @@ class AffineNorm(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         scale, bias = self.scale[...].astype(x.dtype), self.bias[...].astype(x.dtype)
         return layer_norm(x) * scale + bias
-
-
-def attend(
-    q_BTNK: jax.Array, k_BLNK: jax.Array, v_BLNK: jax.Array, mask_BL: jax.Array | None, attention: Attention
-) -> jax.Array:
-    """Softmax attention (B, T, N, K), scores scaled by K^-1/2 and softmax in float32; masked keys get no weight.
-
-    "auto" takes cuDNN's fused kernel on a GPU where `fused_attention_fits`, else XLA's.
-    """
-    if attention == "auto":
-        fits = fused_attention_fits(q_BTNK.dtype, q_BTNK.shape[-1], mask_BL is not None, _compute_capability())
-        attention = "cudnn" if fits else "xla"
-    mask = None if mask_BL is None else mask_BL[:, None, None, :]
-    return jax.nn.dot_product_attention(q_BTNK, k_BLNK, v_BLNK, mask=mask, implementation=attention)
-
-
-def fused_attention_fits(
-    dtype: jax.typing.DTypeLike, head_width: int, masked: bool, compute_capability: float | None
-) -> bool:
-    """Whether cuDNN's fused attention can train heads of this kind on a GPU of this capability, None for no GPU.
-
-    It takes two-byte floats and head widths that are multiples of 8 up to 128 (256 on Hopper), from Ampere on; of
-    masked sequences it takes only even lengths, so none is given to it. Source: jax's cuDNN attention, 0.10.
-    """
-    if compute_capability is None or compute_capability < 8.0 or masked:
-        return False
-    widest = 256 if compute_capability >= 9.0 else 128
-    return dtype in (jnp.bfloat16, jnp.float16) and head_width % 8 == 0 and head_width <= widest
-
-
-def _compute_capability() -> float | None:
-    """The capability of this process's GPUs, None where its default backend is another."""
-    if jax.default_backend() != "gpu":
-        return None
-    capability = getattr(jax.local_devices()[0], "compute_capability", None)
-    return float(capability) if capability else None
 
 
 class SelfAttention(nnx.Module):

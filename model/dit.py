@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from dit_grid.model.attention import Attention
 from dit_grid.model.blocks import (
     BLOCK_CLASSES,
     ZEROS,
     AffineNorm,
-    Attention,
     Condition,
     Linear,
     layer_norm,

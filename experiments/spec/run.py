@@ -313,7 +313,7 @@ class ExecutionSpec(Record):
     steps_per_call: Steps = 1
     flush_s: Annotated[float, Field(gt=0, le=1e9)] = 30.0
     remat: Literal["none", "dots", "block"] = "none"
-    attention: Literal["auto", "xla", "cudnn"] = "auto"
+    attention: Literal["auto", "xla", "cudnn", "cpu"] = "auto"
     sharding: Literal["auto", "replicated", "host", "fsdp"] = "auto"
     mesh: MeshSpec | None = later(None)
     max_retries: Annotated[int, Field(ge=0, lt=2**31)] = 3

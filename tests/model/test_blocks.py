@@ -7,7 +7,8 @@ import pytest
 from flax import nnx
 
 from dit_grid.model import BLOCKS, DiT, DiTConfig
-from dit_grid.model.blocks import SelfAttention, fused_attention_fits, layer_norm, modulate
+from dit_grid.model.attention import fused_attention_fits
+from dit_grid.model.blocks import SelfAttention, layer_norm, modulate
 from dit_grid.model.config import SEQUENCE_BLOCKS
 from dit_grid.model.dit import Context
 

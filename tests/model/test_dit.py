@@ -177,7 +177,7 @@ def test_a_context_that_does_not_fit_is_refused(random_network, context, words):
     ("options", "words"),
     [
         ({"remat": "everything"}, "none, dots, block"),
-        ({"attention": "flash"}, "auto, xla, cudnn"),
+        ({"attention": "flash"}, "auto, xla, cudnn, cpu"),
         ({"dtype": "int32"}, "int32 is not floating point"),
     ],
 )
