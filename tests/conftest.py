@@ -10,6 +10,14 @@ from typing import Any
 
 import pytest
 
+# A module compiled anew in every process that imports it costs more than anything else here: `import jax` takes three
+# times as long, and a launch has a dozen processes. Where the surroundings forbid bytecode beside the sources (images of
+# containers do), it is kept with the suite's other caches.
+if sys.dont_write_bytecode:
+    sys.dont_write_bytecode, sys.pycache_prefix = False, str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Set before anything imports JAX. Unoptimised code computes the same to the tolerances that tests state, and compiles
 # in a third of the time, which is most of what these tests cost; workers of a launch get flags of their own.
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the suite's workers fill the cores; threads would only fight
