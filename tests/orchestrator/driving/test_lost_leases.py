@@ -143,7 +143,9 @@ def test_a_store_copied_in_mid_run_is_driven_on_though_its_driver_lives_elsewher
 
 def test_a_driver_that_was_frozen_and_woke_goes_on_and_never_watches_itself(small_spec, tmp_path):
     spec = small_spec(tmp_path / "small.yaml", tmp_path / "store", HOW.replace("steps: 40", "steps: 2000"))
-    text = spec.read_text().replace("every: 40,", "every: 2000,").replace("checkpoint_every: 10", "checkpoint_every: 500")
+    text = (
+        spec.read_text().replace("every: 40,", "every: 2000,").replace("checkpoint_every: 10", "checkpoint_every: 500")
+    )
     spec.write_text(text.replace("[S, B]", "[S]"))
     process = launched(spec)
     wait_for(lambda: list(tmp_path.glob("store/checkpoints/*/whole.*")), process)
