@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 # A module compiled anew in every process that imports it costs more than anything else here: `import jax` takes three
-# times as long, and a launch has a dozen processes. Where the surroundings forbid bytecode beside the sources (images of
-# containers do), it is kept with the suite's other caches.
+# times as long, and a launch has a dozen processes. Where the surroundings forbid bytecode beside the sources (images
+# of containers do), it is kept with the suite's other caches.
 if sys.dont_write_bytecode:
     sys.dont_write_bytecode, sys.pycache_prefix = False, str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode")
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
