@@ -153,6 +153,7 @@ def test_what_the_cluster_cannot_hold_is_said_before_anything_starts(miniature_s
 
 def test_a_diverged_run_fails_with_its_step_and_the_others_finish(miniature_spec, tmp_path):
     text = miniature_spec(tmp_path).read_text().replace("learning_rate: 1e-3", "learning_rate: 1e30, name: sgd")
+    text = "".join(line for line in text.splitlines(keepends=True) if "fd_conv" not in line)  # nothing to draw
     spec_file = tmp_path / "nan.yaml"
     spec_file.write_text(text + 'overrides: {"B/*": {train: {optimizer: {learning_rate: 1.0e-4}, steps: 200}}}')
     spec = load_spec(spec_file)
