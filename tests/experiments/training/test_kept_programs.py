@@ -25,7 +25,8 @@ def numbers(store):
 
 
 def test_a_second_attempt_in_the_same_process_traces_nothing_and_has_the_same_numbers(tmp_path, monkeypatch):
-    traced, honest = [], Diffusion.training_losses
+    traced: list[None] = []
+    honest = Diffusion.training_losses
 
     def counted(self, *arguments):
         traced.append(None)
