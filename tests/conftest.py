@@ -10,6 +10,14 @@ from typing import Any
 
 import pytest
 
+# A module compiled anew in every process that imports it costs more than anything else here: `import jax` takes three
+# times as long, and a launch has a dozen processes. Where the surroundings forbid bytecode beside the sources (images
+# of containers do), it is kept with the suite's other caches.
+if sys.dont_write_bytecode:
+    sys.dont_write_bytecode, sys.pycache_prefix = False, str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Set before anything imports JAX. Unoptimised code computes the same to the tolerances that tests state, and compiles
 # in a third of the time, which is most of what these tests cost; workers of a launch get flags of their own.
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the suite's workers fill the cores; threads would only fight
@@ -25,12 +33,13 @@ os.environ.setdefault("DIT_GRID_CACHE", str(Path(__file__).parents[1] / ".pytest
 os.environ.setdefault("RAY_worker_niceness", "0")  # at Ray's 15 a launch starves beside the suite's other workers
 
 LONGEST_FIRST = (
-    "test_lost_leases", "test_launch_faults", "test_full_disk",
-    "test_launch", "test_process_group", "test_controller", "test_who_drives", "test_evaluation_jobs",
-    "test_command_line", "test_evaluation_commands", "test_sharding", "test_notebooks", "test_evaluation_parts",
-    "test_sample_scoring", "test_conditions", "test_until", "test_model_docs",
+    "test_launch_faults", "test_launch", "test_full_disk", "test_controller", "test_lost_leases", "test_own_trainers",
+    "test_who_drives", "test_ray_environment", "test_process_group", "test_sharding", "test_evaluation_commands",
+    "test_notebooks", "test_coordinates", "test_train", "test_objectives_trained", "test_evaluation_jobs",
+    "test_until", "test_sample_scoring", "test_conditions", "test_flow", "test_examples", "test_command_line",
+    "test_model_docs",
 )  # fmt: skip
-"""Modules that take more than a quarter of a minute, each on one worker: begun last, one alone would end the suite."""
+"""Modules that take more than ten seconds, each on one worker: begun last, one alone would end the suite."""
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -4,8 +4,8 @@ Every row carries each setting that can change its value. Same weights, same set
 """
 
 import io
-from collections.abc import Iterable, Iterator
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import jax
@@ -28,6 +28,7 @@ from dit_grid.experiments.metrics.stopwatch import Stopwatch
 from dit_grid.experiments.spec.run import EvalSetting, RunSpec
 from dit_grid.experiments.store.provenance import protocol
 from dit_grid.experiments.training.context import code_sha256
+from dit_grid.experiments.training.kept_programs import KEPT
 from dit_grid.experiments.training.update import Program, TrainState, quick_compile
 from dit_grid.model import sample_chunks
 
@@ -50,8 +51,7 @@ class Evaluation:
     def __init__(self, run: RunSpec, program: Program, dataset: Dataset) -> None:
         self.run, self.program, self.dataset = run, program, dataset
         self._diffusions = {s.steps: program.diffusion.respace(s.steps) for s in run.evaluate.settings if s.draws}
-        whole = NamedSharding(program.mesh, PartitionSpec())
-        self._loss = jax.jit(self._heldout_losses, out_shardings=whole, compiler_options=quick_compile())
+        self._loss = _loss_program(program)
         self.sheet: np.ndarray | None = None
         """The first samples (n, H, W, C) of the latest evaluation, decoded if they were latents, in [-1, 1]."""
         check_metrics(run, dataset)
@@ -167,19 +167,6 @@ class Evaluation:
             "features": f"{HELDOUT_DRAWS} timesteps an image",
         })  # fmt: skip
 
-    def _heldout_losses(self, params: Any, images: jax.Array, condition: Any, key: jax.Array) -> jax.Array:
-        """Training losses (draws, N) at times spread evenly over the process, the same for every model."""
-        network, count, process = self.program.network(params), len(images), self.program.diffusion
-
-        def draw(_: None, d: jax.Array) -> tuple[None, jax.Array]:
-            places = jnp.arange(count) * HELDOUT_DRAWS + d
-            t = process.even_times(places, count * HELDOUT_DRAWS)
-            noise = jax.random.normal(jax.random.fold_in(key, d), images.shape)
-            terms = process.training_losses(lambda x, t: network(x, t, condition), images, t, noise)
-            return None, terms["loss"]
-
-        return jax.lax.scan(draw, None, jnp.arange(HELDOUT_DRAWS))[1]
-
     def _row(
         self, step: int, setting: EvalSetting, metric: str, value: float, spent: dict[str, float],
         provenance: dict[str, Any],
@@ -258,3 +245,23 @@ def _own_metrics(setting: EvalSetting) -> list[str]:
 
 def _spent(watch: Stopwatch) -> dict[str, float]:
     return {"seconds": watch.total, **{f"{part}_s": watch.seconds[part] for part in PARTS if part in watch.seconds}}
+
+
+@lru_cache(maxsize=KEPT)
+def _loss_program(program: Program) -> Callable[..., jax.Array]:
+    whole = NamedSharding(program.mesh, PartitionSpec())
+    return jax.jit(partial(_heldout_losses, program), out_shardings=whole, compiler_options=quick_compile())
+
+
+def _heldout_losses(program: Program, params: Any, images: jax.Array, condition: Any, key: jax.Array) -> jax.Array:
+    """Training losses (draws, N) at times spread evenly over the process, the same for every model."""
+    network, count, process = program.network(params), len(images), program.diffusion
+
+    def draw(_: None, d: jax.Array) -> tuple[None, jax.Array]:
+        places = jnp.arange(count) * HELDOUT_DRAWS + d
+        t = process.even_times(places, count * HELDOUT_DRAWS)
+        noise = jax.random.normal(jax.random.fold_in(key, d), images.shape)
+        terms = process.training_losses(lambda x, t: network(x, t, condition), images, t, noise)
+        return None, terms["loss"]
+
+    return jax.lax.scan(draw, None, jnp.arange(HELDOUT_DRAWS))[1]

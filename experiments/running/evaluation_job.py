@@ -18,7 +18,7 @@ from dit_grid.experiments.training import process_group
 from dit_grid.experiments.training.checkpoints import Checkpoints, LostCheckpointError
 from dit_grid.experiments.training.context import Context, Progress
 from dit_grid.experiments.training.failures import NonFiniteLossError
-from dit_grid.experiments.training.update import Program
+from dit_grid.experiments.training.kept_programs import program_of
 
 NEVER = 10**9
 """Rows or seconds after which a writer flushes by itself: an evaluation's rows come all at once or not at all."""
@@ -72,7 +72,7 @@ class _Measuring:
         dataset = process_group.by_all(lambda: dataset_of(self.run))
         self.attempt = process_group.by_leader(self._attempt)
         self._report("starting")
-        program = Program(self.run)
+        program = program_of(self.run)
         evaluation = Evaluation(self.run, program, dataset)
         state = self.checkpoints.restore_by_all(self.attempt, self.step, program.init())
         self._report("evaluating")

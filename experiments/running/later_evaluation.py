@@ -15,7 +15,7 @@ from dit_grid.experiments.spec.run import EvalSetting, EvaluateSpec, RunSpec
 from dit_grid.experiments.store import Store, StoreError
 from dit_grid.experiments.training.checkpoints import Checkpoints
 from dit_grid.experiments.training.context import code_sha256, versions
-from dit_grid.experiments.training.update import Program
+from dit_grid.experiments.training.kept_programs import program_of
 
 
 def measure(
@@ -35,7 +35,7 @@ def measure(
     try:
         attempt, step = chosen_checkpoint(checkpoints, step)
         asked = with_settings(run, settings, files)
-        program = Program(asked)
+        program = program_of(asked)
         for setting in asked.evaluate.settings:
             if setting.draws:
                 process_for(run.diffusion, setting)

@@ -30,6 +30,7 @@ from dit_grid.experiments.training import process_group
 from dit_grid.experiments.training.checkpoints import Checkpoints, Restored
 from dit_grid.experiments.training.context import Context, Progress, code_sha256, versions
 from dit_grid.experiments.training.failures import SUPERSEDED, GangError, NonFiniteLossError, classify, failure_detail
+from dit_grid.experiments.training.kept_programs import program_of
 from dit_grid.experiments.training.optimizer import learning_rate
 from dit_grid.experiments.training.sharding import own_rows
 from dit_grid.experiments.training.update import Losses, Program, TrainState
@@ -68,7 +69,7 @@ def train(run: RunSpec, context: Context) -> Outcome:
     attempt = None
     try:
         dataset = process_group.by_all(lambda: dataset_of(run))
-        program = Program(run)
+        program = program_of(run)
         restored = checkpoints.restore_newest(program.init())
         attempt = _begin(context, run, dataset, restored)
         return _Training(run, context, dataset, program, checkpoints, attempt, restored).to_the_end()

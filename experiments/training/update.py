@@ -34,8 +34,8 @@ a twentieth less each step, so about 80 seconds of training at 25 GMAC/s."""
 
 
 CPU_UNROLLED_DEPTH = 12
-"""Up to this depth a long run on CPUs has its blocks unrolled: S/2's gradient takes 2.33 s in place of 2.55 on a core, and 9
-s to compile in place of 3."""
+"""Up to this depth a long run on CPUs has its blocks unrolled: S/2's gradient takes 2.33 s in place of 2.55 on a core,
+and 9 s to compile in place of 3."""
 
 
 class TrainState(NamedTuple):

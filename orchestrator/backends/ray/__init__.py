@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 # cluster ships this folder. Workers have this interpreter, or the wheel. Read by Ray when it is imported.
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 
-# `ray start` asks for a token from the moment that this user has one, which any Ray started on the machine leaves in the
-# home; who joins such a cluster shows it only when told to (Ray 2.60). A cluster without tokens takes it, too.
+# `ray start` asks for a token from the moment that this user has one, which any Ray started on the machine leaves in
+# the home; who joins such a cluster shows it only when told to (Ray 2.60). A cluster without tokens takes it, too.
 _TOKENS = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 if any(name in os.environ for name in _TOKENS) or Path("~/.ray/auth_token").expanduser().exists():
     os.environ.setdefault("RAY_AUTH_MODE", "token")

@@ -99,6 +99,8 @@ def _start_ray(cores: int, namespace: str) -> None:
     """
     root = short_folder()
     _bring_a_token()
+    # A process a core, started ahead and never used: those of runs have variables of their own.
+    os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
     for _ in range(START_TRIES):
         try:
             ray.init(

@@ -60,13 +60,13 @@ def test_planted_laws_differ_by_what_was_planted_and_cross_there(two):
 
 
 def test_intervals_hold_the_planted_difference_and_crossing_at_their_rate(two):
-    """60 grids with noise of 10 %: 95 % intervals should hold in 57 of them; under 51 has probability 0.4 %."""
+    """40 grids with noise of 10 %: 95 % intervals should hold in 38 of them; under 33 has probability 0.1 %."""
     held = {"difference": 0, "crossing": 0}
-    for seed in range(60):
+    for seed in range(40):
         (pair,) = compare_objectives(two(noise=0.1, seed=seed), "fd_conv").contrasts
         held["difference"] += pair.difference.low <= -0.2 <= pair.difference.high
         held["crossing"] += pair.low <= CROSSING <= pair.high
-    assert all(count >= 51 for count in held.values()), held
+    assert all(count >= 33 for count in held.values()), held
 
 
 def test_laws_that_are_not_told_apart_bound_no_crossing(two):

@@ -13,11 +13,15 @@ from dit_grid.orchestrator.planning.plan import evaluation_macs, plan
 TREE = Path(__file__).parents[3]
 
 IDS = {
-    "tests/golden/digits_first_recipe.yaml": "xl-2-5f9a1ddd xl-4-d51c4725 xl-8-6c20222a l-2-be9e3ecd l-4-37334fb7 l-8-b6eff329 b-2-adf84953 "
-    "b-4-3aa1749b b-8-fa0e3736 s-2-e217de5a s-4-ea0a90c0 s-8-00b42edf",
-    "experiments/grid.yaml": "s-8-53d91ef9 s-4-6d181c7f s-2-2aa19dc8 b-8-2168ef51 b-4-afb768c6 b-2-bf38a106 l-8-439b850c "
-    "l-4-8c7df119 l-2-d73b1686 xl-8-c1c3a3b5 xl-4-a3762009 xl-2-f96a98de",
-    "experiments/captioned-digits.yaml": "t-2-4aba98e2 t-2-f447d760",
+    "tests/golden/digits_first_recipe.yaml": (
+        "xl-2-5f9a1ddd xl-4-d51c4725 xl-8-6c20222a l-2-be9e3ecd l-4-37334fb7 l-8-b6eff329 b-2-adf84953 "
+        "b-4-3aa1749b b-8-fa0e3736 s-2-e217de5a s-4-ea0a90c0 s-8-00b42edf"
+    ),
+    "experiments/grid.yaml": (
+        "s-8-53d91ef9 s-4-6d181c7f s-2-2aa19dc8 b-8-2168ef51 b-4-afb768c6 b-2-bf38a106 l-8-439b850c "
+        "l-4-8c7df119 l-2-d73b1686 xl-8-c1c3a3b5 xl-4-a3762009 xl-2-f96a98de"
+    ),
+    "experiments/captioned-digits.yaml": ("t-2-4aba98e2 t-2-f447d760"),
 }
 """The ids of shipped specs before there were objectives: results that are stored under them stay theirs."""
 

@@ -39,13 +39,10 @@ from dit_grid.experiments.training.context import Context
 from dit_grid.experiments.data.dataset import Batch
 from dit_grid.experiments.data.digits import digits
 from dit_grid.experiments.spec.run import RunSpec
-from dit_grid.experiments.running import training_run
 from dit_grid.experiments.store import Store
 from dit_grid.orchestrator.backends.contract import attempt
 
 whole = RunSpec.model_validate_json(sys.argv[4])
-program = training_run.Program(whole)
-training_run.Program = lambda run: program  # compiled once for the four runs, which train alike
 bare = whole.model_copy(update={"evaluate": whole.evaluate.model_copy(update={"settings": ()})})
 honest, asked, ends = digits().batch, [], []
 

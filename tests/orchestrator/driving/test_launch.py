@@ -29,7 +29,7 @@ def launched(spec_path, *arguments, **options):
     )
 
 
-def wait_for(condition, seconds=120):
+def wait_for(condition, seconds=400):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -122,6 +122,7 @@ def test_ctrl_c_keeps_the_work_leaves_no_process_and_the_same_command_goes_on(
     untouched, miniature_spec, numbers, tmp_path
 ):
     spec, store = miniature_spec(tmp_path), tmp_path / "store"
+    spec.write_text(spec.read_text().replace("[S, B]", "[S]"))
     process = launched(spec)
     wait_for(lambda: checkpoints(store))
     os.killpg(process.pid, signal.SIGINT)  # what a terminal does: every process of the launch gets it
@@ -129,10 +130,12 @@ def test_ctrl_c_keeps_the_work_leaves_no_process_and_the_same_command_goes_on(
     assert process.returncode == 130, output
     assert "goes on from the last checkpoint" in output
     wait_for(lambda: not processes_of(process.pid), seconds=10)
-    outcomes = {state.outcome for state in Store.open(str(store)).states().values()}
-    assert outcomes <= {"interrupted", "done"}
+    (run_id, state), *others = Store.open(str(store)).states().items()
+    assert not others
+    assert state.outcome in {"interrupted", "done"}
     finished(spec)
-    assert numbers(Store.open(str(store))) == untouched[2]
+    alone = {table: [row for row in rows if row["run_id"] == run_id] for table, rows in untouched[2].items()}
+    assert numbers(Store.open(str(store))) == alone
 
 
 def test_what_the_cluster_cannot_hold_is_said_before_anything_starts(miniature_spec, tmp_path):
@@ -150,6 +153,7 @@ def test_what_the_cluster_cannot_hold_is_said_before_anything_starts(miniature_s
 
 def test_a_diverged_run_fails_with_its_step_and_the_others_finish(miniature_spec, tmp_path):
     text = miniature_spec(tmp_path).read_text().replace("learning_rate: 1e-3", "learning_rate: 1e30, name: sgd")
+    text = "".join(line for line in text.splitlines(keepends=True) if "fd_conv" not in line)  # nothing to draw
     spec_file = tmp_path / "nan.yaml"
     spec_file.write_text(text + 'overrides: {"B/*": {train: {optimizer: {learning_rate: 1.0e-4}, steps: 200}}}')
     spec = load_spec(spec_file)
