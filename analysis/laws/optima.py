@@ -42,7 +42,7 @@ class Optima:
         if self.fit is None:
             return False
         low, high = self.fit.domain[self.x]
-        return abs(self.fit.params["exponent"].value) * np.log(high / low) < np.log(self.factor)
+        return bool(abs(self.fit.params["exponent"].value) * np.log(high / low) < np.log(self.factor))
 
 
 def optima_of(sweep: Sweep, x: str) -> tuple[Optima, ...]:

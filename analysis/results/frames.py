@@ -56,7 +56,7 @@ class Results:
 
     def _repr_html_(self) -> str:
         """What Jupyter shows: a line, and the results table."""
-        table = results_table(self).to_html(index=False, float_format="{:.4g}".format, na_rep="", max_rows=40)
+        table = run_table(self).to_html(index=False, float_format="{:.4g}".format, na_rep="", max_rows=40)
         return f"<p>{escape(repr(self))}</p>{table}"
 
     def __repr__(self) -> str:
@@ -220,7 +220,7 @@ def final_rows(results: Results, metric: str, protocol: str | None = None) -> pd
     return rows[rows["step"] == rows["steps"]]
 
 
-def results_table(results: Results) -> pd.DataFrame:
+def run_table(results: Results) -> pd.DataFrame:
     """One row a run: what it is and costs, its state, how far it is, its latest loss and its latest metrics.
 
     Settings that the runs were swept over follow the seed, under their names in the spec. A metric's column holds the
