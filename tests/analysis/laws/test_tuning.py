@@ -47,6 +47,17 @@ def test_the_optimum_between_the_values_follows_the_planted_law(sweeping, swept)
     assert "neighbours ×2 apart set the resolution" in str(analysis.law(swept))
 
 
+def test_noise_of_seeds_makes_an_optimum_unsure(planted, sweeping):
+    found = analysis.law(sweeping.swept(planted, patches=(4,), seeds=(0, 1), noise=0.4, bends=0.1)).tuning.optima[0]
+    known = found.table["ln_se"].dropna()
+    assert known.min() >= np.log(2) / np.sqrt(12) - 1e-12
+    assert known.max() > 0.25, "seeds that differ as much as neighbours do leave more open than the spacing"
+    u, best, draws = np.log([1.0, 2.0, 4.0]), np.log(2.2), np.random.default_rng(0).normal(0, 0.01, (4000, 3))
+    places = [vertex(u, (u - best) ** 2 + draw)[0] for draw in draws]
+    gradient = vertex(u, (u - best) ** 2)[1]
+    assert np.std(places) == pytest.approx(0.01 * np.sqrt(np.sum(gradient**2)), rel=0.05)  # four standard errors of it
+
+
 def test_neighbours_farther_apart_than_the_optimum_moves_are_too_coarse(planted, sweeping):
     rates = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
     found = analysis.law(sweeping.swept(planted, patches=(4,), rates=rates))
