@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from dit_grid.analysis.laws.scaling import ScalingLaw as ScalingLaw, law as law
     from dit_grid.analysis.paper.reproduction import compare_with_paper as compare_with_paper
     from dit_grid.analysis.report.page import write_report as write_report
-    from dit_grid.analysis.results.frames import Results as Results, load as load, results_table as results_table
+    from dit_grid.analysis.results.frames import Results as Results, load as load
     from dit_grid.analysis.results.metric_names import main_metric as main_metric
     from dit_grid.analysis.results.remarks import remarks as remarks
     from dit_grid.analysis.results.sample_sheets import load_samples as load_samples
+    from dit_grid.analysis.results.tables import results_table as results_table
 
 __getattr__, __dir__ = on_first_use(__name__)

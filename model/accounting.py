@@ -4,9 +4,10 @@ The only place where costs are computed. A MAC is one multiply-accumulate; the p
 pass of one image, true FLOPs are twice that. Wall time and money belong to the planner; nothing here imports JAX.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dit_grid.model.config import ADALN, ADALN_ZERO, CROSS_ATTENTION, IN_CONTEXT, SEQUENCE_BLOCKS, DiTConfig
+from dit_grid.model.entry_points import loaded
 
 FREQUENCIES = 256
 """Width of the sinusoidal timestep table before its two linear layers (the reference implementation's)."""
@@ -25,22 +26,29 @@ FINAL_MODULATIONS = 2
 def params_by_term(config: DiTConfig) -> dict[str, int]:
     """Trainable parameters of each part; their sum is `trainable_params`."""
     d, N = config.width, config.depth
-    adaptive = MODULATIONS[config.block] > 0
+    own = _registered_block(config)
+    adaptive = own is not None or MODULATIONS[config.block] > 0
     norms_per_block = {CROSS_ATTENTION: 3, IN_CONTEXT: 2}.get(config.block, 0)
     patch_values = config.patch**2
     terms = {
         "patch_embedding": (patch_values * config.channels + 1) * d,
         "timestep_mlp": (FREQUENCIES + 1) * d + (d + 1) * d,
         "condition": (config.classes + 1) * d if config.context_width is None else (config.context_width + 1) * d,
-        "attention": N * (4 * d**2 + 4 * d),
-        "mlp": N * (2 * config.mlp_ratio * d**2 + (config.mlp_ratio + 1) * d),
+        "blocks": N * own.params(config) if own else 0,
+        "attention": 0 if own else N * (4 * d**2 + 4 * d),
+        "mlp": 0 if own else N * (2 * config.mlp_ratio * d**2 + (config.mlp_ratio + 1) * d),
         "cross_attention": N * (4 * d**2 + 4 * d) if config.block == CROSS_ATTENTION else 0,
-        "modulation": N * MODULATIONS[config.block] * (d**2 + d),
+        "modulation": 0 if own else N * MODULATIONS[config.block] * (d**2 + d),
         "norms": 0 if adaptive else (N * norms_per_block + 1) * 2 * d,
         "final_modulation": FINAL_MODULATIONS * (d**2 + d) if adaptive else 0,
         "final_linear": (d + 1) * patch_values * config.out_channels,
     }
     return {name: count for name, count in terms.items() if count}
+
+
+def _registered_block(config: DiTConfig) -> Any:
+    """The class of a block that an installed package registers, which counts itself; None for the paper's four."""
+    return None if config.block in MODULATIONS else loaded("blocks", config.block)
 
 
 def trainable_params(config: DiTConfig) -> int:
@@ -62,22 +70,24 @@ def forward_macs_by_term(config: DiTConfig, context_tokens: int | None = None) -
     context_tokens = config.context_length if context_tokens is None else context_tokens
     condition_tokens = context_tokens + 1 if config.block in SEQUENCE_BLOCKS else 0
     T = n + condition_tokens if config.block == IN_CONTEXT else n
-    adaptive = MODULATIONS[config.block] > 0
+    own = _registered_block(config)
+    adaptive = own is not None or MODULATIONS[config.block] > 0
     terms = {
         "patch_embedding": n * config.patch**2 * config.channels * d,
         "timestep_mlp": FREQUENCIES * d + d**2,
         "context": 0 if config.context_width is None else context_tokens * config.context_width * d,
-        "qkv": N * 3 * T * d**2,
-        "scores": N * T**2 * d,
-        "values": N * T**2 * d,
-        "projection": N * T * d**2,
-        "mlp": N * 2 * config.mlp_ratio * T * d**2,
+        "blocks": N * own.forward_macs(config, T) if own else 0,
+        "qkv": 0 if own else N * 3 * T * d**2,
+        "scores": 0 if own else N * T**2 * d,
+        "values": 0 if own else N * T**2 * d,
+        "projection": 0 if own else N * T * d**2,
+        "mlp": 0 if own else N * 2 * config.mlp_ratio * T * d**2,
         "cross_attention": (
             N * (2 * T * d**2 + 2 * condition_tokens * d**2 + 2 * T * condition_tokens * d)
             if config.block == CROSS_ATTENTION
             else 0
         ),
-        "modulation": N * MODULATIONS[config.block] * d**2,
+        "modulation": 0 if own else N * MODULATIONS[config.block] * d**2,
         "final_modulation": FINAL_MODULATIONS * d**2 if adaptive else 0,
         "final_linear": n * d * config.patch**2 * config.out_channels,
     }

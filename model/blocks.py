@@ -4,6 +4,7 @@ Dimension key: B batch, T tokens, D width, N heads, K head width, L condition to
 and making the condition, is `dit_grid.model.dit`; sums and norms run in float32 whatever the compute dtype.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import jax
@@ -14,6 +15,7 @@ from jax.nn.initializers import Initializer
 from dit_grid.model.accounting import MODULATIONS
 from dit_grid.model.attention import Attention, attend
 from dit_grid.model.config import ADALN, ADALN_ZERO, CROSS_ATTENTION, IN_CONTEXT, DiTConfig
+from dit_grid.model.entry_points import loaded
 
 NORM_EPSILON = 1e-6
 """Layer norm's epsilon (reference implementation)."""
@@ -187,3 +189,13 @@ BLOCK_CLASSES = {
     CROSS_ATTENTION: CrossAttentionBlock,
     IN_CONTEXT: InContextBlock,
 }
+
+
+def block_class(name: str) -> Callable[..., nnx.Module]:
+    """What makes a block of that design: one of the paper's, or of the entry points `dit_grid.blocks`.
+
+    A registered one is a module class made as these are and called with tokens (B, T, D) and a `Condition`, of which
+    it has `activated`; adaLN's last layer follows. Its static `params(config)` and `forward_macs(config, tokens)` count
+    one block of one image. Raises EntryPointError for one that cannot be imported.
+    """
+    return BLOCK_CLASSES[name] if name in BLOCK_CLASSES else loaded("blocks", name)

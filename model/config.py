@@ -8,6 +8,8 @@ import dataclasses
 import difflib
 from typing import NamedTuple, Self
 
+from dit_grid.model.entry_points import registered
+
 ADALN_ZERO, ADALN, CROSS_ATTENTION, IN_CONTEXT = BLOCKS = ("adaln-zero", "adaln", "cross-attention", "in-context")
 """The four block designs of Peebles & Xie (2022), section 3.2."""
 
@@ -59,7 +61,8 @@ class DiTConfig:
         _require_positive_int("context_length", self.context_length)
         if self.context_width is not None:
             _require_positive_int("context_width", self.context_width)
-        _require_choice("block", self.block, BLOCKS)
+        if self.block not in BLOCKS:
+            _require_choice("block", self.block, (*BLOCKS, *registered("blocks")))
         if self.image_size % self.patch:
             raise ConfigError(
                 f"image_size {self.image_size} is not a multiple of patch {self.patch}: "

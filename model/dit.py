@@ -13,11 +13,11 @@ from flax import nnx
 
 from dit_grid.model.attention import Attention
 from dit_grid.model.blocks import (
-    BLOCK_CLASSES,
     ZEROS,
     AffineNorm,
     Condition,
     Linear,
+    block_class,
     layer_norm,
     modulate,
 )
@@ -87,7 +87,7 @@ class DiT(nnx.Module):
         @nnx.split_rngs(splits=config.depth)
         @nnx.vmap(in_axes=0, out_axes=0)
         def stack(rngs: nnx.Rngs) -> nnx.Module:
-            return BLOCK_CLASSES[config.block](config, dtype=dtype, attention=attention, rngs=rngs)
+            return block_class(config.block)(config, dtype=dtype, attention=attention, rngs=rngs)
 
         self.blocks = stack(rngs)
         if config.block in SEQUENCE_BLOCKS:

@@ -16,6 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from dit_grid.model.diffusion import Diffusion
 from dit_grid.model.dit import DiT
+from dit_grid.model.entry_points import loaded, registered
 from dit_grid.model.flow import Flow, Process
 from dit_grid.model.flow_samplers import sample_flow
 from dit_grid.model.guidance import (
@@ -53,9 +54,7 @@ def sample(
     the k-th update, k from 0. `eta` is for DDIM. Deterministic samplers ignore `key`.
     """
     network = guided(model_fn, Guidance(guidance, guidance_channels, guidance_interval), null_label)
-    update = _updates(diffusion, eta, clip).get(sampler)
-    if update is None:
-        raise ValueError(f"sampler {sampler!r} is not one of ddpm, ddim, dpmpp-2m")
+    update = _update(sampler, diffusion, eta, clip)
     keys_B = sample_keys(key, x_T.shape[0])
     draw = noise_fn or (lambda k: normal(keys_B, k + 1, x_T.shape[1:]))
     deterministic = sampler == "dpmpp-2m" or (sampler == "ddim" and eta == 0)
@@ -133,6 +132,19 @@ def _sample_chunk(
     if isinstance(diffusion, Flow):
         return sample_flow(model, diffusion, x_T, labels, keys_B, **dict(options))
     return sample(model, diffusion, x_T, labels, keys_B, **dict(options))
+
+
+def _update(sampler: str, diffusion: Diffusion, eta: float, clip: bool) -> Callable:
+    """One update of a sampler: from (output, x, t, noise, previous x0) to (x, x0).
+
+    Of the entry points `dit_grid.samplers` it is what the registered function returns for (diffusion, eta, clip).
+    """
+    own = _updates(diffusion, eta, clip)
+    if sampler in own:
+        return own[sampler]
+    if sampler not in registered("samplers"):
+        raise ValueError(f"sampler {sampler!r} is not one of {', '.join((*own, *registered('samplers')))}")
+    return loaded("samplers", sampler)(diffusion, eta, clip)
 
 
 def _updates(diffusion: Diffusion, eta: float, clip: bool) -> dict[str, Callable]:

@@ -34,6 +34,12 @@ def test_the_numpy_network_costs_what_its_arrays_hold():
         assert costs(run).forward_macs == sum(array.size for array in weights if array.ndim == 2)
 
 
+def test_the_numpy_sweep_is_one_of_rates_and_not_of_models():
+    runs = load_spec(EXAMPLES / "numpy" / "sweep.yaml").runs
+    assert {run.model.name for run in runs} == {"w4", "w8", "w16", "w32"}
+    assert len({run.config["lr"] for run in runs}) == 6
+
+
 def test_the_numpy_gradients_are_those_of_the_loss():
     module = runpy.run_path(str(EXAMPLES / "numpy" / "mlp.py"))
     weights, draw = module["initial"](64, 5, 0), np.random.default_rng(1)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         metric_against_sampling_compute as metric_against_sampling_compute,
         sampling_rows as sampling_rows,
     )
+    from dit_grid.analysis.figures.sensitivity import metric_against_settings as metric_against_settings
     from dit_grid.analysis.figures.steps import metric_against_steps as metric_against_steps
     from dit_grid.analysis.figures.training_compute import (
         metrics_against_training_compute as metrics_against_training_compute,

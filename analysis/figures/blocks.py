@@ -71,7 +71,7 @@ def _designs(rows: pd.DataFrame, model: str | None, steps: int | None) -> pd.Dat
     if len(groups):
         best = groups.sort_values(["designs", "params"], kind="stable").index[-1]
         rows = rows[(rows["model"] == best[0]) & (rows["image_size"] == best[1]) & (rows["steps"] == best[2])]
-    recipes = in_grid_order(rows).groupby("recipe", sort=False)["block"].nunique()
-    rows = rows[rows["recipe"] == recipes.idxmax()] if len(recipes) > 1 else rows  # seeds only are averaged
+    rules = in_grid_order(rows).groupby("rule", sort=False)["block"].nunique()
+    rows = rows[rows["rule"] == rules.idxmax()] if len(rules) > 1 else rows  # seeds only are averaged
     lines = rows.groupby(["model", "block", "steps", "step"])["value"].agg(value="mean", seeds="size")
     return lines.reset_index()

@@ -26,13 +26,16 @@ from dit_grid.analysis.figures.published import (
 )
 from dit_grid.analysis.figures.samples import sample_sheet
 from dit_grid.analysis.figures.sampling_compute import metric_against_sampling_compute, sampling_rows
+from dit_grid.analysis.figures.sensitivity import metric_against_settings
 from dit_grid.analysis.figures.steps import metric_against_steps
 from dit_grid.analysis.figures.training_compute import metrics_against_training_compute
 from dit_grid.analysis.fits.usable import is_usable
 from dit_grid.analysis.laws.scaling import ScalingLaw, law
-from dit_grid.analysis.results.families import family_ties, main_family, specs_of
+from dit_grid.analysis.laws.tuning import Tuning, other_tunings
+from dit_grid.analysis.results.families import family_ties, rule_names, specs_of, whole_family
 from dit_grid.analysis.results.frames import NotMeasuredError, Results
 from dit_grid.analysis.results.metric_names import main_metric, metric_named
+from dit_grid.analysis.results.sweeps import best_only
 from dit_grid.analysis.results.unknown import has_own_trainer
 
 PAPER_METRICS = ("fid", "sfid", "is", "precision", "recall")
@@ -45,24 +48,32 @@ Samples = Mapping[str, NDArray[np.floating]]
 
 @dataclass(frozen=True)
 class Material:
-    """What figures are drawn from: everything in the store, and of it the family of runs that belong together."""
+    """What figures are drawn from: everything in the store, and of it the family of runs that belong together.
+
+    Of models that were swept over a hyperparameter `results` has the best of each by the main metric, `family` all.
+    """
 
     everything: Results
     samples: Samples
 
     @cached_property
     def results(self) -> Results:
+        """The results of the main family, of a sweep the best run of each model."""
+        return best_only(self.family)
+
+    @property
+    def family(self) -> Results:
         """The results of the main family."""
         return self._family[0]
 
     @cached_property
     def _family(self) -> tuple[Results, tuple[str, ...]]:
-        return main_family(self.everything)
+        return whole_family(self.everything)
 
     @cached_property
     def metric(self) -> str:
         """The metric of the scaling law; raises NotMeasuredError where nothing was measured."""
-        found = main_metric(set(self.results.evals["metric"]))
+        found = main_metric(set(self.family.evals["metric"]))
         if found is None and len(self.everything.evals):
             raise NotMeasuredError(f"no run is known well enough to stand in a law: {'; '.join(self.left_out[:6])}")
         if found is None:
@@ -72,7 +83,7 @@ class Material:
     @cached_property
     def law(self) -> ScalingLaw:
         """The law of the main metric, which names the runs of other families; raises NotMeasuredError without one."""
-        found = law(self.results, self.metric)
+        found = law(self.family, self.metric)
         if found.points.empty:
             why = found.unusable or "it is measured at the last step that a run asks for"
             raise NotMeasuredError(f"0 models have a final {self.metric}; {why}")
@@ -91,6 +102,17 @@ class Material:
     def left_out(self) -> tuple[str, ...]:
         """The runs outside the main family, each with the reason."""
         return self._family[1]
+
+    @cached_property
+    def tunings(self) -> dict[str, Tuning]:
+        """The law's sweep, and those of its models under other rules, by what tells the rules apart; raises
+        NotMeasuredError where there is none."""
+        tuning = self.law.tuning
+        if tuning is None:
+            raise NotMeasuredError("no hyperparameter was swept; grid: {train.optimizer.learning_rate: […]} does so")
+        others = other_tunings(self.everything, tuning.sweep, self.metric)
+        own = rule_names(self.everything)[str(tuning.sweep.best["rule"].iloc[0])] if others else ""
+        return {own: tuning} | others
 
     @property
     def compute_law(self) -> ScalingLaw:
@@ -124,7 +146,8 @@ def _any_usable(metric: str, rows: pd.DataFrame) -> bool:
 
 @dataclass(frozen=True)
 class Entry:
-    """A figure of the paper: its number there, file name, what it shows, and what draws it (or NotMeasuredError)."""
+    """A figure: its number in the paper (empty for one that is not there), file name, what it shows, and what draws it
+    (or NotMeasuredError)."""
 
     number: str
     name: str
@@ -133,7 +156,7 @@ class Entry:
 
 
 def catalog() -> tuple[Entry, ...]:
-    """The result figures of the paper, in its order."""
+    """The result figures of the paper, in its order, and what a sweep shows."""
     return (
         Entry("2", "figure02_bubbles", "Final value, compute as area", _bubbles),
         Entry("5", "figure05_blocks", "Block designs along training", _blocks),
@@ -145,6 +168,7 @@ def catalog() -> tuple[Entry, ...]:
         Entry("12 left", "figure12_training_compute", "All metrics against training compute", _all_training),
         Entry("12 right", "figure12_forward_compute", "All metrics against forward compute", _all_forward),
         Entry("13", "figure13_training_loss", "Training loss, and its beginning", _losses),
+        Entry("", "sensitivity", "Sensitivity to what was swept", _sensitivity),
     )
 
 
@@ -171,7 +195,9 @@ def _bubbles(m: Material) -> Chart:
 
 
 def _blocks(m: Material) -> Chart:
-    return blocks_against_steps(m.everything, m.metric, published=None if m.published is None else published_blocks())
+    return blocks_against_steps(
+        best_only(m.everything, m.metric), m.metric, published=None if m.published is None else published_blocks()
+    )
 
 
 def _steps(m: Material) -> Chart:
@@ -218,6 +244,10 @@ def _all_forward(m: Material) -> Chart:
     if not laws:
         raise NotMeasuredError(f"no run has its final {m.metric} yet")
     return metrics_against_compute(laws, m.not_measured)
+
+
+def _sensitivity(m: Material) -> Chart:
+    return metric_against_settings(m.tunings)
 
 
 def _losses(m: Material) -> Chart:

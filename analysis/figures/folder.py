@@ -11,9 +11,11 @@ from pathlib import Path
 
 from dit_grid.analysis.figures.catalog import HEADLINE, Entry, drawn
 from dit_grid.analysis.figures.chart import Chart, save
-from dit_grid.analysis.results.families import family_ties, main_family, specs_of
+from dit_grid.analysis.results.families import family_ties, specs_of, whole_family
 from dit_grid.analysis.results.frames import Results, load
+from dit_grid.analysis.results.metric_names import main_metric
 from dit_grid.analysis.results.sample_sheets import load_samples
+from dit_grid.analysis.results.sweeps import sweeps
 
 GALLERY = "index.html"
 
@@ -55,8 +57,10 @@ def _choices(results: Results) -> Iterator[str]:
     """Sentences on which runs the figures show, where those are not all."""
     if results.runs.empty:
         return
-    left_out = main_family(results)[1]
+    family, left_out = whole_family(results)
     yield from (f"Tie: {line}." for line in family_ties(results.runs, specs_of(results)))
+    found = sweeps(family, main_metric(set(family.evals["metric"])) or "")
+    yield from (f"Of each model the {sweep.over}." for sweep in found[:1])
     if left_out:
         more = f" and {len(left_out) - 6} more" if len(left_out) > 6 else ""
         yield f"Left out, as of another family or recipe: {'; '.join(left_out[:6])}{more}."
@@ -78,7 +82,7 @@ def gallery(
     """
     body = [_drawn(entry, chart, folder) for entry, chart in found if isinstance(chart, Chart)]
     absent = [(entry, reason) for entry, reason in found if isinstance(reason, str)]
-    rows = [f"<li><b>Figure {e.number}</b>, {html.escape(e.title)}: {html.escape(reason)}</li>" for e, reason in absent]
+    rows = [f"<li>{_numbered(entry)}{html.escape(entry.title)}: {html.escape(reason)}</li>" for entry, reason in absent]
     missing = f"<section><h2>{html.escape(not_drawn)}</h2><ul>{''.join(rows)}</ul></section>" if rows else ""
     template = (files("dit_grid.analysis.figures") / "gallery.html").read_text(encoding="utf-8")
     filled = {"where": html.escape(results.where or "these results"), "figures": "".join(body), "missing": missing}
@@ -88,13 +92,18 @@ def gallery(
     return template
 
 
+def _numbered(entry: Entry) -> str:
+    return f"<b>Figure {entry.number}</b>, " if entry.number else ""
+
+
 def _drawn(entry: Entry, chart: Chart, folder: Path) -> str:
     picture = base64.b64encode((folder / f"{entry.name}.png").read_bytes()).decode()
     title = html.escape(entry.title)
     notes = f"<p class=notes>Not in it: {html.escape(', '.join(chart.notes))}.</p>" if chart.notes else ""
     links = " · ".join(f'<a href="{entry.name}.{end}">{end.upper()}</a>' for end in ("png", "svg", "csv"))
+    paper = f" <small>Figure {entry.number} of the paper</small>" if entry.number else ""
     return (
-        f'<section id="{entry.name}"><h2>{title} <small>Figure {entry.number} of the paper</small></h2>'
+        f'<section id="{entry.name}"><h2>{title}{paper}</h2>'
         f'<img alt="{title}" src="data:image/png;base64,{picture}">{notes}'
         f"<p class=links>{links} · {len(chart.data):,} rows</p></section>"
     )

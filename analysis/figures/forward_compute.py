@@ -90,6 +90,9 @@ def _legend_groups(data: pd.DataFrame, law: ScalingLaw) -> list[tuple[str, list[
             Line2D([], [], color=INK, lw=1.3, label="fit"),
             Patch(color="#5b7fa6", alpha=0.2, lw=0, label="95 %, new model"),
         ]
+    if law.tuning is not None:  # a line of words, for which the title has no room
+        words = law.tuning.sweep.over.replace(" over ", " over\n").replace(" × ", "\n× ")
+        extra += [Line2D([], [], ls="none", label=words)]
     if (data["source"] == "the paper").any():
         extra += [Line2D([], [], ls="none", marker="o", mfc="white", mec=FAINT, label="the paper")]
     return [*groups, ("Law", extra)] if extra else groups

@@ -145,10 +145,10 @@ def noise_of(results: Results, metric: str, fit: FitResult, points: pd.DataFrame
 
 
 def _between_seeds(results: Results, metric: str) -> tuple[float, int]:
-    """Sum of squares of ln y about each model's mean, and its degrees of freedom."""
+    """Sum of squares of ln y about the mean of each model (of each value that it was swept over), and its freedom."""
     rows, _ = largest_family(final_rows(results, metric), specs_of(results))
     rows = rows[rows["value"] > 0]
-    logs = rows.assign(log=np.log(rows["value"])).groupby("model")["log"]
+    logs = rows.assign(log=np.log(rows["value"])).groupby(["model", "setting"])["log"]
     return float((logs.var(ddof=0).fillna(0.0) * logs.size()).sum()), int((logs.size() - 1).sum())
 
 

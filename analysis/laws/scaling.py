@@ -3,9 +3,9 @@
 What is here chooses which measurements are comparable and says so in text; the statistics are `dit_grid.analysis.fits`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from html import escape
 
 import numpy as np
@@ -25,10 +25,14 @@ from dit_grid.analysis.fits import (
 from dit_grid.analysis.fits.usable import called, described, is_usable
 from dit_grid.analysis.laws.cautions import cautions
 from dit_grid.analysis.laws.sample_size import sample_size_warning
+from dit_grid.analysis.laws.tuning import Tuning, other_tunings, tuning_of
+from dit_grid.analysis.laws.tuning_words import tuning_cautions, tuning_lines, tuning_ties
 from dit_grid.analysis.results.families import FAMILY as FAMILY, family_ties, largest_family, specs_of
 from dit_grid.analysis.results.frames import Results, in_grid_order, measured_rows
 from dit_grid.analysis.results.metric_names import metric_named
 from dit_grid.analysis.results.protocols import protocol_tie
+from dit_grid.analysis.results.recipes import swept_keys
+from dit_grid.analysis.results.sweeps import Sweep, best_rows, sweep_of, without_diverged
 
 PREDICTORS = {
     "gmacs": "GMACs per forward pass (the paper's Gflops)",
@@ -70,6 +74,10 @@ class ScalingLaw:
     """Values of the metric, along training too, that are NaN, infinite or beyond any measurement; see `usable`."""
     cautions: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
+    tuning: Tuning | None = None
+    """What the models were swept over, where they were: then `points` are the best of each; see `results.sweeps`."""
+    other_tunings: Mapping[str, Tuning] = field(default_factory=dict)
+    """Sweeps of the same models under other rules, as another parametrization, by what tells those apart."""
 
     def to_text(self) -> str:
         """A few lines for the end of a launch."""
@@ -96,7 +104,9 @@ def law(
     """The law of one metric over forward GMACs, from each run's evaluation at its last step under one protocol.
 
     Seeds are replicates: a model is one point, the geometric mean of its seeds (arithmetic for metrics without a
-    log axis). The fit is `form`, or a power law for distances and losses and a line in log10 GMACs for other metrics.
+    log axis). Of models that were swept over a hyperparameter the best value of each is taken, by that mean: `tuning`
+    says which, whether it lies at an edge, and how far it can be believed. The fit is `form`, or a power law for
+    distances and losses and a line in log10 GMACs for other metrics.
     `noise` is the standard deviation of one run's value (of its logarithm under a power law) where it is known, from
     seeds or reruns (`fits.RERUN_NOISE` for FID): the fit then weighs points by their seeds and is never surer than it.
 
@@ -107,11 +117,14 @@ def law(
     measured = measured_rows(results, metric, protocol)
     final = measured[measured["step"] == measured["steps"]]
     rows = final[is_usable(final["value"], log_y)]
-    family, left_out = largest_family(rows, specs)
+    whole, left_out = largest_family(rows, specs)
+    sweep = sweep_of(results, whole, metric, protocol)
+    family = best_rows(whole, [sweep]) if sweep else whole
     tie = None if protocol else protocol_tie(results.evals, metric)
     points = _points(family, log_y)
     usual = (PowerLaw if log_y else LogLinear)(predictor(points))
     fit, correlation, why_no_fit = _fitted(points, form or usual, noise)
+    tuning = _tuned(sweep, points, form or usual) if sweep and fit else tuning_of(sweep) if sweep else None
     return ScalingLaw(
         metric=metric,
         setting=_setting(family),
@@ -119,15 +132,28 @@ def law(
         fit=fit,
         correlation=correlation,
         monotone=_monotone(points, metric_named(metric).lower_is_better),
-        missing=_missing(results.runs, rows, final),
+        missing=_missing(without_diverged(results.runs, sweep), rows, final),
         left_out=left_out,
         seed_noise=seed_noise(family) if log_y and len(family) else (float("nan"), 0),
         sample_size=sample_size_warning(family),
         why_no_fit=why_no_fit,
         unusable=described(measured, "value", metric, log_y),
-        cautions=cautions(metric, family, points, fit, specs),
-        choices=(*family_ties(rows, specs), *([tie] if tie else [])),
+        cautions=(*cautions(metric, family, points, fit, specs), *(tuning_cautions(tuning) if tuning else ())),
+        choices=(*family_ties(rows, specs), *(tuning_ties(tuning) if tuning else ()), *([tie] if tie else [])),
+        tuning=tuning,
+        other_tunings=other_tunings(results, sweep, metric, protocol) if sweep else {},
     )
+
+
+def _tuned(sweep: Sweep, points: pd.DataFrame, form: PowerLaw | LogLinear) -> Tuning:
+    """What follows from the sweep, with the law fitted again to values that no choice flatters."""
+    found = tuning_of(sweep)
+    if found.flattery is None or not set(points["model"]) <= set(found.flattery.values.index):
+        return found
+    read = points.assign(value=points["model"].map(found.flattery.values))
+    with suppress(CannotFitError):
+        return replace(found, honest=form.fit(read))
+    return found
 
 
 def predictor(points: pd.DataFrame) -> str:
@@ -159,6 +185,8 @@ def _points(rows: pd.DataFrame, log_y: bool) -> pd.DataFrame:
         spread=lambda v: float(v.max() / v.min()) if v.min() else float("nan"),
     )
     points = found.reset_index()
+    first = rows.drop_duplicates("model").set_index("model")
+    points = points.assign(**{key: points["model"].map(first[key]) for key in swept_keys(rows["setting"])})
     if points["gmacs"].isna().any():
         points["train_gmacs"] = points["model"].map(rows.groupby("model")["train_gmacs"].mean())
     return in_grid_order(points)
@@ -221,6 +249,13 @@ def _lines(law: ScalingLaw) -> Iterator[str]:
     if law.correlation:
         yield f"  {_readable(str(law.correlation), law.metric)}"
     yield from _monotone_lines(law)
+    if law.tuning:
+        yield from (f"  {line}" for line in tuning_lines(law.tuning))
+    for rule, other in law.other_tunings.items():
+        yield f"  Under {rule}:"
+        yield from (
+            f"    {line}" for line in (*tuning_lines(other), *(f"CAUTION: {c}" for c in tuning_cautions(other)))
+        )
     if law.fit and (law.points["seeds"] == 1).all():
         yield "  One seed a model: intervals hold the scatter of models about the line, not that of seeds."
     if law.seed_noise[1]:

@@ -63,7 +63,7 @@
 
   const wanted = series => !hidden.has(`size:${series.size}`) && !hidden.has(`patch:${series.patch}`);
 
-  // plot: {x: {label, log}, y: {label, log, focus}, series: [{model, size, patch, line, x, y, facts}], band: {x, mean, low, high}}
+  // plot: {x: {label, log}, y: {label, log, focus}, series: [{model, size, patch, line, x, y, facts, best?, edge?}], band: {x, mean, low, high}}
   function draw(holder) {
     const plot = data.plots[Number(holder.dataset.plot)];
     const width = Math.max(280, holder.clientWidth), wide = width > 620;
@@ -149,6 +149,7 @@
     at.forEach(([x, y], i) => {
       if (!good[i]) return;
       if (marks) make("path", { class: "mark", d: markPath(series.patch, x, y, r), fill: colour(series.size) }, group);
+      if (i === series.best) make("circle", { class: series.edge ? "chosen edge" : "chosen", cx: x, cy: y, r: 8 }, group);
       if (y >= box.top - 8 && y <= box.bottom + 8) points.push({ x, y, series, i, plot });
     });
   }

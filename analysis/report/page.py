@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dit_grid.analysis.figures.catalog import Material
 from dit_grid.analysis.figures.style import size_colours
 from dit_grid.analysis.laws.scaling import ScalingLaw
+from dit_grid.analysis.laws.tuning_words import capital
 from dit_grid.analysis.report.cells import Cells, table_html
 from dit_grid.analysis.report.history import History, read_history
 from dit_grid.analysis.report.pictures import sample_grid
@@ -110,9 +111,15 @@ def _head(results: Results, law: ScalingLaw | None, why: str) -> str:
     equation = f"<p class=equation>{escape(_equation(law))}</p>" if law is not None and law.fit is not None else ""
     return (
         f"<header><p class=where>{escape(_name(results))} · {escape(results.where or '')} · {escape(counts)}</p>"
-        f"<h1>{escape(title)}</h1>{equation}<dl class=facts>{''.join(numbers)}</dl>"
+        f"<h1>{escape(title)}</h1>{equation}<dl class=facts>{''.join(numbers)}</dl>{_cautions(law)}"
         f"{text if law else ''}</header>"
     )
+
+
+def _cautions(law: ScalingLaw | None) -> str:
+    """What a reader has to know before believing the headline, on the first screen."""
+    lines = "".join(f"<li>{escape(capital(line))}.</li>" for line in law.cautions) if law is not None else ""
+    return f"<ul class=cautions>{lines}</ul>" if lines else ""
 
 
 def _equation(law: ScalingLaw) -> str:

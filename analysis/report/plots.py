@@ -15,6 +15,8 @@ from dit_grid.analysis.figures.curves import curves, lines_of, reads
 from dit_grid.analysis.figures.losses import APART, loss_lines
 from dit_grid.analysis.fits.usable import described
 from dit_grid.analysis.laws.scaling import PREDICTORS, predictor
+from dit_grid.analysis.report.cells import short
+from dit_grid.analysis.report.sweep_plots import sensitivity_plots
 from dit_grid.analysis.results.frames import (
     NotMeasuredError,
     Results,
@@ -37,6 +39,7 @@ def plots(material: Material) -> list[Plot]:
     with suppress(NotMeasuredError):
         rows = metric_rows(results, material.metric)
         found += [_law(material)] if len(final_rows(results, material.metric)) else []
+        found += sensitivity_plots(material)
         found.append(_lines(rows, material.metric, "step"))
         found += [_lines(rows, material.metric, "train_gmacs")] if rows["train_gmacs"].notna().all() else []
     with suppress(NotMeasuredError):
@@ -68,7 +71,7 @@ def _law(material: Material) -> Plot:
         "y": {"label": reads(material.metric), "log": metric.log},
         "series": series,
         "band": _band(material),
-        "note": law.setting,
+        "note": "; ".join([law.setting, *([law.tuning.sweep.over] if law.tuning else [])]),
     }
 
 
@@ -162,8 +165,3 @@ def _seeds(rows: pd.DataFrame, label: str = "") -> list[str]:
         f"{told}step {s:,}" + (f" · {n} seeds" if n > 1 else "")
         for s, n in zip(rows["step"], rows["seeds"], strict=True)
     ]
-
-
-def short(values: Any) -> list[float]:
-    """Six significant digits: more than a screen shows, and a fraction of the size."""
-    return [float(f"{value:.6g}") for value in values]

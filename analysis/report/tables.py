@@ -11,8 +11,9 @@ from dit_grid.analysis.fits import CannotFitError, LogLinear, compare, correlate
 from dit_grid.analysis.laws.scaling import ScalingLaw, law as law_of
 from dit_grid.analysis.report.cells import Cells, cells_of
 from dit_grid.analysis.results.families import main_family
-from dit_grid.analysis.results.frames import Results, results_table, swept_columns
+from dit_grid.analysis.results.frames import Results, swept_columns
 from dit_grid.analysis.results.metric_names import metric_named
+from dit_grid.analysis.results.tables import results_table
 
 R = "r(log GMACs, value)"
 """Heads the column of correlations, the paper's: of the values themselves, also where the law is in their logs."""
@@ -25,7 +26,8 @@ def runs_table(results: Results) -> Cells:
     blocks = ["block"] if "block" in frame and frame["block"].nunique() > 1 else []
     first = ["seed", "state", "step", "steps", "params", "tokens", "gmacs", "loss", "it/s", "evaluated_at"]
     known = [name for name in first if name in frame]  # a trainer of one's own leaves some open
-    return cells_of("Runs", frame[["run_id", "model", *blocks, *swept_columns(frame), *known, *metrics]])
+    swept = [*swept_columns(frame), *(["best"] if "best" in frame else [])]
+    return cells_of("Runs", frame[["run_id", "model", *blocks, *swept, *known, *metrics]])
 
 
 def metrics_table(results: Results) -> Cells:

@@ -9,6 +9,7 @@ from dit_grid.analysis.fits import FitResult
 from dit_grid.analysis.fits.result import Status
 from dit_grid.analysis.laws.cautions import effect, says_nothing
 from dit_grid.analysis.laws.scaling import ScalingLaw
+from dit_grid.analysis.laws.tuning_words import tuning_lines
 from dit_grid.analysis.results.metric_names import metric_named
 
 Item = tuple[str, str]
@@ -51,6 +52,8 @@ def facts(law: ScalingLaw) -> list[Item]:
     if law.correlation is not None:
         y = law.correlation.y.replace("value", law.metric)
         rows.append((f"r(log GMACs, {y})", f"{law.correlation.r:.2f}"))
+    if law.tuning is not None:
+        rows.append(("Of each model", law.tuning.sweep.over))
     runs = int(law.points["seeds"].sum()) if len(law.points) else 0
     return [*rows, ("Models", str(len(law.points))), ("Runs in it", str(runs))]
 
@@ -64,6 +67,9 @@ def checklist(law: ScalingLaw) -> list[Item]:
         ("Predictor", "gmacs: multiply-accumulates of one forward pass of one image / 1e9 (the paper's Gflops)"),
         ("Replicates", _replicates(law)),
     ]
+    if law.tuning is not None:
+        first, *rest = tuning_lines(law.tuning)
+        rows.append(("Sweep", " ".join([f"{first}.", *(line.strip() for line in rest)])))
     if law.fit is not None:
         rows += _fit_items(law.fit)
     rows.append(("Cautions", "; ".join(law.cautions) or "none"))

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
         Results as Results,
         final_rows as final_rows,
         load as load,
-        results_table as results_table,
     )
     from dit_grid.analysis.results.metric_names import main_metric as main_metric, metric_named as metric_named
     from dit_grid.analysis.results.remarks import remarks as remarks
     from dit_grid.analysis.results.sample_sheets import load_samples as load_samples
+    from dit_grid.analysis.results.tables import results_table as results_table
 
 __getattr__, __dir__ = on_first_use(__name__)

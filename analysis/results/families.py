@@ -4,7 +4,7 @@ What is here only selects and says why a run was left out. What is fitted to the
 """
 
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,19 +12,18 @@ import numpy as np
 import pandas as pd
 
 from dit_grid.analysis.results.frames import Results
+from dit_grid.analysis.results.recipes import FAMILY as FAMILY, place_of, swept_keys
+from dit_grid.analysis.results.sweeps import best_only
 from dit_grid.analysis.results.unknown import what_is_lacking, whole_numbers
 from dit_grid.experiments.spec.swept import swept_settings
 
-FAMILY = ("block", "image_size", "batch", "steps", "dataset")
-"""Settings that all models of one law share; models that differ in one are left out, and named."""
-
 
 def largest_family(rows: pd.DataFrame, specs: Mapping[str, str]) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """The rows of the family with the most models, each model under one recipe, and (run id with reason) of the rest.
+    """The rows of the family with the most models, each model under one rule, and (run id with reason) of the rest.
 
-    What the numbers of models leave open, and how it was decided, is `family_ties`. `rows` has run_id, model, recipe
-    and the columns of FAMILY, any number of rows a run. `specs` (run id -> the spec as JSON) is only asked for what
-    two recipes differ in.
+    All values of a sweep are in it; the best of each model is `sweeps.best_rows`. What the numbers of models leave
+    open, and how it was decided, is `family_ties`. `rows` has run_id, model, rule and the columns of FAMILY, any number
+    of rows a run. `specs` (run id -> the spec as JSON) is only asked for what two rules differ in.
     """
     rows, unknown = _known(rows)
     if rows.empty:
@@ -34,9 +33,9 @@ def largest_family(rows: pd.DataFrame, specs: Mapping[str, str]) -> tuple[pd.Dat
     outside = rows[~inside].drop_duplicates("run_id").to_dict("records")
     left_out = [f"{row['run_id']} ({_difference(row, chosen)})" for row in outside]
     family = rows[inside]
-    usual = _usual_recipe(family, specs)
-    other = family["recipe"] != family["model"].map(usual)
-    left_out += _other_recipes(family, other, specs)
+    usual = _usual_rule(family, specs)
+    other = family["rule"] != family["model"].map(usual)
+    left_out += _other_rules(family, other, specs)
     return family[~other], (*unknown, *left_out)
 
 
@@ -49,7 +48,14 @@ def _known(rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
 
 
 def main_family(results: Results) -> tuple[Results, tuple[str, ...]]:
-    """The results of the runs that belong together, and what was left out with the reason, for figures."""
+    """The results of the runs that belong together, of a sweep the best of each model, for figures; and what is left
+    out with the reason."""
+    found, left_out = whole_family(results)
+    return best_only(found), left_out
+
+
+def whole_family(results: Results) -> tuple[Results, tuple[str, ...]]:
+    """The results of the runs that belong together, all values of a sweep, and what was left out with the reason."""
     kept, left_out = largest_family(results.runs, specs_of(results))
     ids = set(kept["run_id"])
     runs, train, evals = (whole_numbers(f[f["run_id"].isin(ids)]) for f in (results.runs, results.train, results.evals))
@@ -62,6 +68,13 @@ def specs_of(results: Results) -> dict[str, str]:
     return dict(zip(results.runs["run_id"], specs, strict=True))
 
 
+def rule_names(results: Results) -> dict[str, str]:
+    """Rule -> the settings in which the rules of the results differ, as text."""
+    runs = results.runs.drop_duplicates("rule")
+    named = _by_settings(runs, specs_of(results))
+    return dict(zip(named["rule"], named["settings"], strict=True))
+
+
 def family_ties(rows: pd.DataFrame, specs: Mapping[str, str]) -> tuple[str, ...]:
     """A line for each choice of `largest_family` that the number of models did not decide, with what else there is."""
     rows = _known(rows)[0]
@@ -70,10 +83,10 @@ def family_ties(rows: pd.DataFrame, specs: Mapping[str, str]) -> tuple[str, ...]
     sizes = _models_of_families(rows)
     families = [dict(zip(FAMILY, _as_tuple(key), strict=True)) for key in sizes[sizes == sizes.max()].index]
     family = rows[having(rows, _most_models(rows))]
-    runs = _runs_of_recipes(family)
-    tied = _by_settings(runs[runs["models"] == runs["models"].max()].drop_duplicates("recipe"), specs)
+    runs = _runs_of_rules(family)
+    tied = _by_settings(runs[runs["models"] == runs["models"].max()].drop_duplicates("rule"), specs)
     lines = [_families_line(families, int(sizes.max()))] if len(families) > 1 else []
-    if len(tied) > 1 and (runs.groupby("model")["recipe"].nunique() > 1).any():
+    if len(tied) > 1 and (runs.groupby("model")["rule"].nunique() > 1).any():
         lines.append(_recipes_line(tied, int(runs["models"].max())))
     return tuple(lines)
 
@@ -125,56 +138,56 @@ def _difference(row: dict[Hashable, Any], chosen: dict[str, Any]) -> str:
     return ", ".join(f"{column} {own}, not {value}" for column, own, value in pairs if own != value)
 
 
-def _runs_of_recipes(family: pd.DataFrame) -> pd.DataFrame:
-    """A row a model and recipe: `runs`, how many of it; `models`, how many have the recipe; `run_id`, one of them."""
-    spread = family.groupby("recipe")["model"].nunique()
-    groups = family.drop_duplicates("run_id").groupby(["model", "recipe"])
-    runs = groups.agg(runs=("run_id", "size"), run_id=("run_id", "first")).reset_index()
-    return runs.assign(models=runs["recipe"].map(spread))
+def _runs_of_rules(family: pd.DataFrame) -> pd.DataFrame:
+    """A row a model and rule: `runs`, how many of it; `models`, how many have the rule; `run_id`, one of them."""
+    spread = family.groupby("rule")["model"].nunique()
+    groups = family.drop_duplicates("run_id").groupby(["model", "rule"])
+    runs = groups.agg(runs=("run_id", "size"), run_id=("run_id", "first"), setting=("setting", "first")).reset_index()
+    return runs.assign(models=runs["rule"].map(spread))
 
 
-def _usual_recipe(family: pd.DataFrame, specs: Mapping[str, str]) -> dict[str, str]:
-    """Model -> the recipe to keep: the one that most models of the family have, where the model has it.
+def _usual_rule(family: pd.DataFrame, specs: Mapping[str, str]) -> dict[str, str]:
+    """Model -> the rule to keep: the one that most models of the family have, where the model has it.
 
     Of equals the one with more runs, then the first by the settings in which they differ: lowest numbers, then names.
     """
-    runs = _runs_of_recipes(family)
-    place = {recipe: i for i, recipe in enumerate(_by_settings(runs.drop_duplicates("recipe"), specs)["recipe"])}
-    keys = runs.assign(place=runs["recipe"].map(place))
+    runs = _runs_of_rules(family)
+    place = {rule: i for i, rule in enumerate(_by_settings(runs.drop_duplicates("rule"), specs)["rule"])}
+    keys = runs.assign(place=runs["rule"].map(place))
     ranked = keys.sort_values(["models", "runs", "place"], ascending=[False, False, True], kind="stable")
-    return dict(ranked.drop_duplicates("model")[["model", "recipe"]].to_numpy())
+    return dict(ranked.drop_duplicates("model")[["model", "rule"]].to_numpy())
 
 
-def _by_settings(recipes: pd.DataFrame, specs: Mapping[str, str]) -> pd.DataFrame:
-    """The recipes in order of the settings in which they differ, numbers by size, and those as text in `settings`."""
-    parsed = [json.loads(specs.get(run_id) or "{}") for run_id in recipes["run_id"]]
-    swept = [{n: v for n, v in one.items() if not n.startswith("model.")} for one in swept_settings(parsed)]
-    keys = [tuple(_order(value) for value in one.values()) for one in swept]
-    order = sorted(range(len(keys)), key=lambda i: (keys[i], recipes["run_id"].iloc[i]))
+def _by_settings(rules: pd.DataFrame, specs: Mapping[str, str]) -> pd.DataFrame:
+    """The rules in order of the settings in which they differ, numbers by size, and those as text in `settings`."""
+    tuned = set(swept_keys(rules["setting"]))
+    parsed = [json.loads(specs.get(run_id) or "{}") for run_id in rules["run_id"]]
+    swept = [
+        {n: v for n, v in one.items() if not n.startswith("model.") and n not in tuned}
+        for one in swept_settings(parsed)
+    ]
+    keys = [tuple(place_of(value) for value in one.values()) for one in swept]
+    order = sorted(range(len(keys)), key=lambda i: (keys[i], rules["run_id"].iloc[i]))
     texts = ["/".join(f"{n} {word(v)}" for n, v in one.items()) or "settings as of " for one in swept]
-    named = [t + i if t == "settings as of " else t for t, i in zip(texts, recipes["run_id"], strict=True)]
-    return recipes.assign(settings=named).iloc[order]
+    named = [t + i if t == "settings as of " else t for t, i in zip(texts, rules["run_id"], strict=True)]
+    return rules.assign(settings=named).iloc[order]
 
 
-def _order(value: Any) -> tuple[int, float, str]:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return (1, float(value), "")
-    return (0, 0.0, "") if value is None else (2, 0.0, str(value))
-
-
-def _other_recipes(family: pd.DataFrame, other: "pd.Series[bool]", specs: Mapping[str, str]) -> list[str]:
+def _other_rules(family: pd.DataFrame, other: "pd.Series[bool]", specs: Mapping[str, str]) -> list[str]:
     kept = family[~other].drop_duplicates("model").set_index("model")["run_id"].to_dict()
     rows = family[other].drop_duplicates("run_id")
+    tuned = set(swept_keys(family["setting"]))
     return [
-        f"{run_id} (its {_spec_difference(specs.get(run_id, ''), specs.get(kept[model], ''))})"
+        f"{run_id} (its {_spec_difference(specs.get(run_id, ''), specs.get(kept[model], ''), tuned)})"
         for run_id, model in zip(rows["run_id"], rows["model"], strict=True)
     ]
 
 
-def _spec_difference(own: str, usual: str) -> str:
-    """The first three settings in which two specs differ, with both values."""
+def _spec_difference(own: str, usual: str, tuned: Collection[str]) -> str:
+    """The first three settings in which two specs differ, with both values; of what is tuned none."""
     mine, theirs = (_flat(json.loads(text or "{}")) for text in (own, usual))
-    names = [n for n in sorted(mine.keys() | theirs.keys()) if n != "seed" and mine.get(n) != theirs.get(n)]
+    either = {n for n in mine.keys() | theirs.keys() if mine.get(n) != theirs.get(n)}
+    names = sorted(n for n in either if n != "seed" and n not in tuned)
     parts = [f"{n} {mine.get(n)}, not {theirs.get(n)}" for n in names[:3]]
     return "; ".join([*parts, *([f"and {len(names) - 3} more"] if len(names) > 3 else [])]) or "settings differ"
 

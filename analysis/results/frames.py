@@ -4,30 +4,31 @@ What is here reads the exactly-once view of a store and never writes. What a col
 `dit_grid.experiments.store.records`; fits and figures take the frames made here.
 """
 
-import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from dit_grid.analysis.fits.usable import described, is_usable
 from dit_grid.analysis.results.metric_names import declare, metric_named
 from dit_grid.analysis.results.protocols import main_protocol
+from dit_grid.analysis.results.recipes import with_recipes
 from dit_grid.analysis.results.unknown import completed, has_own_trainer, update_gmacs
 from dit_grid.experiments.spec.swept import swept_settings
+
+if TYPE_CHECKING:
+    from dit_grid.experiments.store import RunState, Store
 
 RUN_FACTS = (
     *("model", "size", "patch", "block", "image_size", "width", "depth", "heads"),
     *("tokens", "params", "forward_macs", "gmacs", "batch", "steps", "run_seed", "dataset", "recipe"),
+    *("rule", "setting"),
 )
 """Columns of `Results.runs` that `evals` and `train` rows carry too; `run_seed` is the run's own seed."""
-
-_NOT_RECIPE = ("seed", "evaluate", "model", "cost", "metrics", "label")
-"""Parts of a spec that a recipe leaves out: the seed, what was measured along the way, and the network itself, whose
-size and patch a law varies and whose other fields have columns of their own."""
 
 
 class NotMeasuredError(ValueError):
@@ -40,8 +41,9 @@ class Results:
 
     `runs` has one row a run, in order of size then patch, with `gmacs` (forward multiply-accumulates of one image
     / 1e9, the paper's Gflops), `state`: the latest attempt's outcome, "started" without one, "waiting" before any,
-    `recipe`: a hash of how it was trained, the same for replicates, and a column for each setting that the runs were
-    swept over, under its dotted name in the spec (`swept_columns`).
+    `recipe`: a hash of how it was trained, the same for replicates, `rule` and `setting` (`recipes`), and a column for
+    each setting that the runs were swept over, under its dotted name in the spec (`swept_columns`). `failure` is the
+    class of what ended a failed run ("nan" where it diverged), empty without.
     `train` and `evals` carry those, RUN_FACTS and `train_gmacs` (training compute up to the row's step, GMACs: 3 x
     batch x step x gmacs). `events` is the scheduler's journal.
     """
@@ -54,7 +56,7 @@ class Results:
 
     def _repr_html_(self) -> str:
         """What Jupyter shows: a line, and the results table."""
-        table = results_table(self).to_html(index=False, float_format="{:.4g}".format, na_rep="", max_rows=40)
+        table = run_table(self).to_html(index=False, float_format="{:.4g}".format, na_rep="", max_rows=40)
         return f"<p>{escape(repr(self))}</p>{table}"
 
     def __repr__(self) -> str:
@@ -70,8 +72,20 @@ def load(where: str) -> Results:
     runs, train, evals, events = (
         table.to_pandas() for table in (store.runs(), store.train(), store.evals(), store.events())
     )
-    states = {run_id: state.outcome or "started" for run_id, state in store.states().items()}
-    return assemble(runs, train, evals, events, states, str(where))
+    found = store.states()
+    states = {run_id: state.outcome or "started" for run_id, state in found.items()}
+    return assemble(runs, train, evals, events, states, str(where), _failures(store, found.values()))
+
+
+def _failures(store: "Store", states: Iterable["RunState"]) -> dict[str, str]:
+    """Run id -> the class of what ended it, of the runs that failed; of one whose record is damaged none is known."""
+    from dit_grid.experiments.store.errors import DamagedFileError
+
+    found: dict[str, str] = {}
+    for state in (state for state in states if state.outcome == "failed"):
+        with suppress(DamagedFileError):  # `store check` and the report say so; numbers are read without it
+            found[state.run_id] = str(store.details([state])[0].get("class", ""))
+    return found
 
 
 def assemble(
@@ -81,16 +95,21 @@ def assemble(
     events: pd.DataFrame,
     states: Mapping[str, str],
     where: str = "",
+    failures: Mapping[str, str] | None = None,
 ) -> Results:
-    """Results from frames with the columns of `experiments.records`, and run id -> state (without one: "waiting")."""
+    """Results from frames with the columns of `experiments.records`, and run id -> state (without one: "waiting").
+
+    `failures` is run id -> the class of what ended it, of those that failed.
+    """
     runs = completed(runs, train, evals)
     runs = runs.rename(columns={"seed": "run_seed"}).assign(gmacs=runs["forward_macs"] / 1e9)
     runs["state"] = [str(states.get(run_id, "waiting")) for run_id in runs["run_id"]]
     specs = [_spec(text) for text in runs["spec"]]
     declare(spec for spec in specs if spec)
     runs["spec"] = ["" if spec is None else text for spec, text in zip(specs, runs["spec"], strict=True)]
-    runs["recipe"] = [_recipe(spec, pd.notna(seed)) for spec, seed in zip(specs, runs["run_seed"], strict=True)]
-    runs = in_grid_order(_with_swept(runs, specs))
+    runs["failure"] = [(failures or {}).get(run_id, "") for run_id in runs["run_id"]]
+    runs = _with_swept(runs, specs)
+    runs = in_grid_order(with_recipes(runs, specs, swept_columns(runs)))
     return Results(runs, _with_costs(train, runs), _with_costs(evals, runs), events, where)
 
 
@@ -136,18 +155,6 @@ def objective_of(spec: object) -> str:
 def has_several_objectives(runs: pd.DataFrame) -> bool:
     """Whether runs that say so were trained on more than one objective."""
     return len({objective_of(spec) for spec in runs["spec"]} - {""}) > 1
-
-
-def _recipe(spec: dict[str, Any] | None, seeded: bool) -> str:
-    """A short hash of a spec without the parts of _NOT_RECIPE; empty where there is no spec.
-
-    Imported runs name themselves there: those of one log are one recipe if they say their seeds, else each its own.
-    """
-    if spec is None:
-        return ""
-    left_out = (*_NOT_RECIPE, "run_id") if seeded else _NOT_RECIPE
-    kept = {name: value for name, value in spec.items() if name not in left_out}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def in_grid_order(frame: pd.DataFrame) -> pd.DataFrame:
@@ -213,7 +220,7 @@ def final_rows(results: Results, metric: str, protocol: str | None = None) -> pd
     return rows[rows["step"] == rows["steps"]]
 
 
-def results_table(results: Results) -> pd.DataFrame:
+def run_table(results: Results) -> pd.DataFrame:
     """One row a run: what it is and costs, its state, how far it is, its latest loss and its latest metrics.
 
     Settings that the runs were swept over follow the seed, under their names in the spec. A metric's column holds the

@@ -4,8 +4,11 @@ How a metric is measured is `dit_grid.experiments`; a metric that is not listed 
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+
+from dit_grid.model.entry_points import EntryPointError, loaded, registered
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,18 @@ def _declared(spec: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
 
 def metric_named(name: str) -> Metric:
     """The record of a metric; an unknown name is its own label, and lower is taken to be better."""
-    return _KNOWN.get(name) or _OWN.get(name) or Metric(name, name)
+    return _KNOWN.get(name) or _OWN.get(name) or _registered(name) or Metric(name, name)
+
+
+def _registered(name: str) -> Metric | None:
+    """How an installed package's metric reads, by the attributes of what it registers; None where there is none."""
+    if name not in registered("metrics"):
+        return None
+    with suppress(EntryPointError):  # numbers can be read without the package that made them
+        made = loaded("metrics", name)
+        better, scale = getattr(made, "better", "lower"), getattr(made, "scale", "linear")
+        return Metric(name, getattr(made, "label", name), better != "higher", scale == "log")
+    return None
 
 
 def main_metric(present: Collection[str]) -> str | None:

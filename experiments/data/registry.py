@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 
 from dit_grid.experiments.data.dataset import DataError, Dataset
@@ -12,6 +13,7 @@ from dit_grid.experiments.data.image_folder import ImageFolder, list_images
 from dit_grid.experiments.data.latent_shards import ENCODING, MANIFEST
 from dit_grid.experiments.data.latents import LatentFolder
 from dit_grid.experiments.data.remote import is_remote
+from dit_grid.model.entry_points import EntryPointError, loaded, registered
 
 
 def _captioned_digits() -> Dataset:
@@ -47,16 +49,28 @@ def dataset_named(name: str, path: str | None = None, image_size: int | None = N
         if heldout:
             raise DataError(f"data.heldout: {heldout}, but dataset {name} has a split of its own; leave it out")
         return DATASETS[name]()
+    if name in registered("datasets"):
+        return _of_package(name, path)
     if path is not None:
         if image_size is not None and not is_remote(path) and _holds_images(Path(path)):
             return ImageFolder(Path(path), image_size, heldout, name)
         return LatentFolder(name, path, heldout)
-    nearest = get_close_matches(name, DATASETS, n=1)
+    known = (*DATASETS, *registered("datasets"))
+    nearest = get_close_matches(name, known, n=1)
     hint = f"; did you mean {nearest[0]}?" if nearest else ""
     raise DataError(
-        f"no dataset {name!r}; there is {', '.join(sorted(DATASETS))}, or latents or images at a path, `data: {{name: "
+        f"no dataset {name!r}; there is {', '.join(sorted(known))}, or latents or images at a path, `data: {{name: "
         f"{name}, path: FOLDER}}`, or of a run --data FOLDER{hint}"
     )
+
+
+@cache
+def _of_package(name: str, path: str | None) -> Dataset:
+    """What an installed package registers in the entry points `dit_grid.datasets`: a function of `data.path`."""
+    try:
+        return loaded("datasets", name)(path)
+    except EntryPointError as error:
+        raise DataError(str(error)) from error
 
 
 def _holds_images(folder: Path) -> bool:

@@ -21,7 +21,7 @@ from dit_grid.experiments.evaluation.partial_state import Accumulated, PartialEv
 from dit_grid.experiments.evaluation.sample_labels import sample_labels
 from dit_grid.experiments.evaluation.sample_scoring import ImageEvaluation, image_metrics
 from dit_grid.experiments.evaluation.seen_samples import Samples
-from dit_grid.experiments.metrics.dataset_metrics import Metric, metrics_for
+from dit_grid.experiments.metrics.dataset_metrics import Metric, metrics_named
 from dit_grid.experiments.metrics.mistakes import mistakes
 from dit_grid.experiments.metrics.names import HELDOUT_LOSS, IMAGES
 from dit_grid.experiments.metrics.stopwatch import Stopwatch
@@ -201,7 +201,8 @@ class Evaluation:
 
     @cached_property
     def _metrics(self) -> dict[str, Metric]:
-        return {metric.name: metric for metric in metrics_for(self.dataset)}
+        asked = (name for setting in self.run.evaluate.settings for name in _own_metrics(setting))
+        return metrics_named(dict.fromkeys(asked), self.dataset)
 
 
 def check_metrics(run: RunSpec, dataset: Dataset) -> None:

@@ -4,7 +4,7 @@ Sampling, scheduling and storing are left to the caller; a metric sees finished 
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from dit_grid.experiments.data.dataset import Dataset
 from dit_grid.experiments.data.digits import digits
 from dit_grid.experiments.metrics import digits_classifier, digits_features
+from dit_grid.model.entry_points import loaded, registered
 
 Score = Callable[[np.ndarray, np.ndarray], float]
 """From samples (N, H, W, C) in [-1, 1] and the labels (N,) they were asked for to a number."""
@@ -42,6 +43,21 @@ def metrics_for(dataset: Dataset) -> tuple[Metric, ...]:
     if makers is None:
         raise SampleError(f"no metric for dataset {dataset.name!r}; there are some for {', '.join(sorted(METRICS_OF))}")
     return makers(dataset)
+
+
+def metrics_named(names: Iterable[str], dataset: Dataset) -> dict[str, Metric]:
+    """Those metrics of samples of `dataset`: its own first, else of the entry points `dit_grid.metrics`.
+
+    What is registered is a function of the dataset that returns a Metric. Raises SampleError for one that is neither,
+    and EntryPointError for one that cannot be imported.
+    """
+    own = {metric.name: metric for metric in metrics_for(dataset)} if dataset.name in METRICS_OF else {}
+    found = {}
+    for name in names:
+        if name not in own and name not in registered("metrics"):
+            raise SampleError(f"no metric {name!r} for dataset {dataset.name!r}; there are {', '.join(own) or 'none'}")
+        found[name] = own[name] if name in own else loaded("metrics", name)(dataset)
+    return found
 
 
 def check_samples(samples: np.ndarray, labels: np.ndarray, shape: tuple[int, int, int]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dit_grid.experiments.metrics.names import HELDOUT_LOSS, IMAGES, OWN
 from dit_grid.experiments.spec.run import EvalSetting
 from dit_grid.experiments.spec.validate import nearest
+from dit_grid.model.entry_points import registered
 
 
 def mistakes(
@@ -29,7 +30,7 @@ def mistakes(
 
 
 def _metric_mistakes(setting: EvalSetting, dataset: str, holds_out: bool | None) -> Iterator[str]:
-    known = [HELDOUT_LOSS, *OWN.get(dataset, ()), *IMAGES]
+    known = [*dict.fromkeys([HELDOUT_LOSS, *OWN.get(dataset, ()), *IMAGES, *registered("metrics")])]
     for name in setting.metrics:
         if name not in known:
             yield f"no metric {name!r} for {dataset}{nearest(name, known)}; known: {', '.join(known)}"

@@ -19,7 +19,7 @@ from dit_grid.experiments.spec.own_costs import priced
 from dit_grid.experiments.spec.record import Record, Side
 from dit_grid.experiments.spec.run import NAME, RunSpec
 from dit_grid.experiments.spec.source import Located, Problem, SpecError, read_yaml, shown
-from dit_grid.experiments.spec.trainer import TrainerRun, flat, on_a_line
+from dit_grid.experiments.spec.trainer import PLACEHOLDER, TrainerRun, flat, on_a_line
 from dit_grid.experiments.spec.validate import nearest, validated
 from dit_grid.model.config import SIZES
 
@@ -179,9 +179,11 @@ class _Expansion:
         """The run of one's own trainer: its costs reckoned, its label made, and the spec's folder to look in."""
         folder = str(Path(self.tree.file).resolve().parent)
         cost, problems = priced(tree, folder)
-        values = {"folder": folder, "label": self._name(tree)} | tree.plain() | ({"cost": cost} if cost else {})
-        run, wrong = validated(TrainerRun, tree, values)
-        return (run if not problems else None), [*problems, *wrong]
+        named = {"folder": folder, "label": self._name(tree)}
+        run, wrong = validated(TrainerRun, tree, tree.plain() | named | ({"cost": cost} if cost else {}))
+        if run is None or problems:
+            return None, [*problems, *wrong]
+        return run.model_copy(update={"label": run.filled(run.label)}), wrong
 
     def _sections(self, tree: Located) -> dict[str, Any]:
         """Return the run's values, with a checked record for every section that it shares with an earlier run."""
@@ -298,7 +300,8 @@ class _Expansion:
         fields = {key: item.plain() for key, item in run.value.items() if key in ("model", "config", "label")}
         if "trainer" in run.value:
             config = fields.get("config")
-            return str(fields.get("label") or _own_name(config if isinstance(config, dict) else {}, self.varied))
+            config = config if isinstance(config, dict) else {}
+            return _with_config(str(fields.get("label") or ""), config) or _own_name(config, self.varied)
         model = fields.get("model")
         model = model if isinstance(model, dict) else {}
         return f"{model.get('size')}/{model.get('patch')}"
@@ -357,6 +360,12 @@ def _parted(run: Located) -> tuple[Located | None, Located]:
     if not isinstance(run.value, dict) or OBJECTIVE not in run.value:
         return None, run
     return run.value[OBJECTIVE], Located({k: v for k, v in run.value.items() if k != OBJECTIVE}, run.file, run.line)
+
+
+def _with_config(label: str, config: dict[str, Any]) -> str:
+    """The label with the fields of config that it names; what else it names is the run's to fill in, or to refuse."""
+    there = flat(config, "config")
+    return PLACEHOLDER.sub(lambda found: on_a_line(there[found[1]]) if found[1] in there else found[0], label)
 
 
 def _own_name(config: dict[str, Any], varied: Iterable[str]) -> str:

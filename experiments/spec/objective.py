@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PositiveFloat, model_validator
 
 from dit_grid.experiments.spec.record import Record, later
+from dit_grid.model.entry_points import registered
 
 DISCRETE_SAMPLERS = ("ddpm", "ddim", "dpmpp-2m")
 FLOW_SAMPLERS = ("ode-euler", "ode-heun", "sde-euler", "sde-heun")
@@ -98,7 +99,7 @@ class DiffusionSpec(Record):
     @property
     def samplers(self) -> tuple[str, ...]:
         """The samplers that go with the process."""
-        return FLOW_SAMPLERS if self.path else DISCRETE_SAMPLERS
+        return FLOW_SAMPLERS if self.path else (*DISCRETE_SAMPLERS, *registered("samplers"))
 
     @property
     def words(self) -> str:

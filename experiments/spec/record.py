@@ -2,7 +2,10 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticKnownError
+
+from dit_grid.model.entry_points import registered
 
 UnitInterval = Annotated[float, Field(ge=0, lt=1)]
 
@@ -22,6 +25,18 @@ class Record(BaseModel):
     """A frozen group of settings; a field that is not declared is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def one_of(kind: str, *names: str) -> BeforeValidator:
+    """The validator of a name that is one of these, or of those that installed packages register for the kind."""
+
+    def known(value: Any) -> Any:
+        if value in names or value in registered(kind):
+            return value
+        expected = ", ".join(f"'{name}'" for name in (*names, *registered(kind)))
+        raise PydanticKnownError("literal_error", {"expected": expected})
+
+    return BeforeValidator(known)
 
 
 def later(default: Any, **limits: Any) -> Any:

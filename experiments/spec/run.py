@@ -12,12 +12,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, field_validator, model_validator
 
-from dit_grid.experiments.spec.objective import FLOW_SAMPLERS, DiffusionSpec, sampling_mistake
-from dit_grid.experiments.spec.record import Count, Record, Seed, Side, Steps, UnitInterval, later
+from dit_grid.experiments.spec.objective import DISCRETE_SAMPLERS, FLOW_SAMPLERS, DiffusionSpec, sampling_mistake
+from dit_grid.experiments.spec.record import Count, Record, Seed, Side, Steps, UnitInterval, later, one_of
 from dit_grid.experiments.spec.slices import slice_mistake
 from dit_grid.experiments.spec.source import LARGEST
 from dit_grid.model.accounting import forward_macs, trainable_params
-from dit_grid.model.config import DiTConfig
+from dit_grid.model.config import BLOCKS, DiTConfig
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 """Names that become a part of file names: no `..`, no hidden file, no option of a command."""
@@ -44,7 +44,7 @@ class ModelSpec(Record):
     image_size: Side
     channels: Side = 4
     classes: Count = 1000
-    block: Literal["adaln-zero", "adaln", "cross-attention", "in-context"] = "adaln-zero"
+    block: Annotated[str, one_of("blocks", *BLOCKS)] = "adaln-zero"
     width: Side
     depth: Side
     heads: Side
@@ -159,7 +159,7 @@ class EvalSetting(Record):
 
     metrics: Annotated[tuple[str, ...], Field(min_length=1)]
     samples: Count = 50_000
-    sampler: Literal["ddpm", "ddim", "dpmpp-2m", "ode-euler", "ode-heun", "sde-euler", "sde-heun"] = "ddpm"
+    sampler: Annotated[str, one_of("samplers", *DISCRETE_SAMPLERS, *FLOW_SAMPLERS)] = "ddpm"
     steps: Count = 250
     eta: Annotated[float, Field(ge=0, le=1)] = 0.0
     clip: bool = False

@@ -7,6 +7,7 @@ import click
 
 from dit_grid.orchestrator.commands.options import DONE, GROUPS, INTERRUPTED, SOME_FAILED, SPEC
 from dit_grid.orchestrator.commands.results import print_results
+from dit_grid.orchestrator.control.errors import RequestError
 
 if TYPE_CHECKING:
     from dit_grid.orchestrator.driving.who_drives import Finish
@@ -19,6 +20,7 @@ MANY_RUNS = 200
 @SPEC
 @GROUPS
 @click.option("--address", help="A running Ray cluster, e.g. ray://head:10001 or auto; without it Ray starts here.")
+@click.option("--backend", metavar="NAME", help="Execute with what an installed package registers, not with Ray.")
 @click.option("--store", "store_path", help="Use this store instead of the spec's.")
 @click.option("--until", metavar="TARGET", help="Stop once this is known: 'exponent ±0.05', 'forecast:XL/2 ±10%'.")
 @click.option(
@@ -26,8 +28,8 @@ MANY_RUNS = 200
 )
 @click.option("--when-met", type=click.Choice(["finish", "stop"]), default="finish", help="What runs do then.")
 def launch(
-    spec: str, groups: tuple[str, ...], address: str | None, store_path: str | None, until: str | None,
-    until_metric: str | None, when_met: str,
+    spec: str, groups: tuple[str, ...], address: str | None, backend: str | None, store_path: str | None,
+    until: str | None, until_metric: str | None, when_met: str,
 ) -> None:  # fmt: skip
     """Run a spec to its end: resumes what is unfinished, skips what is done, ends with the scaling law.
 
@@ -50,6 +52,8 @@ def launch(
     from dit_grid.orchestrator.screen.live_grid import display
     from dit_grid.orchestrator.screen.notices import plain_warnings
 
+    if backend and address:
+        raise RequestError(f"--backend {backend} with --address {address}: an address is of Ray; leave one of them out")
     loaded = asked_spec(spec, groups)
     if store_path:
         loaded = loaded.model_copy(update={"store": store_path})
@@ -67,7 +71,7 @@ def launch(
     also = f", {measuring} evaluations as jobs of their own" if measuring else ""
     click.echo(f"{loaded.name}: {len(runs)} of {len(loaded.runs)} runs to do{also}, in {loaded.store}")
     with plain_warnings():
-        finish = launch_here(loaded, display) if address is None else launch_on_cluster(loaded, address)
+        finish = launch_here(loaded, display, backend) if address is None else launch_on_cluster(loaded, address)
     print_results(loaded.store, figures=True)
     sys.exit(_exit_status(finish))
 

@@ -13,7 +13,9 @@ import click
 
 from dit_grid.experiments.spec import AnyRun, ExperimentSpec
 from dit_grid.experiments.store import NotAStoreError, Store
+from dit_grid.model.entry_points import EntryPointError, loaded, registered
 from dit_grid.orchestrator import core
+from dit_grid.orchestrator.backends.contract import Backend
 from dit_grid.orchestrator.control.errors import RequestError
 from dit_grid.orchestrator.control.lease import Ended, Held, Watcher, newest_number
 from dit_grid.orchestrator.driving.attach import attach
@@ -34,7 +36,7 @@ class Finish:
     other: Ended | None = None
 
 
-def launch_here(spec: ExperimentSpec, display: Display) -> Finish:
+def launch_here(spec: ExperimentSpec, display: Display, backend: str | None = None) -> Finish:
     """Drive the grid from this process, with a Ray of its own, or watch the process that already does, to the end.
 
     A driver that dies or falls silent meanwhile is replaced by this process, and so is this one, once it was frozen for
@@ -45,7 +47,7 @@ def launch_here(spec: ExperimentSpec, display: Display) -> Finish:
         ended = _watched(spec, watcher) if watcher is not None else None
         if ended is not None and not _left(spec, ended):
             return Finish(other=ended)
-        state, watcher = _driven_here(spec, display, watcher)
+        state, watcher = _driven_here(spec, display, watcher, backend)
         if state is not None:
             return Finish(state)
 
@@ -102,23 +104,39 @@ def _left(spec: ExperimentSpec, ended: Ended) -> list[AnyRun]:
     return [run for run in unfinished(spec) if run.id not in theirs]
 
 
+def _backend(spec: ExperimentSpec, named: str | None) -> Backend:
+    """A Ray of this process's own, or what is registered by that name, called with the path of the store.
+
+    Raises RequestError for a name that no installed package registers, or that cannot be imported.
+    """
+    if named is None:
+        from dit_grid.orchestrator.backends.ray import RayBackend
+
+        return RayBackend(absolute(spec.store))
+    if named not in registered("backends"):
+        there = ", ".join(registered("backends")) or "none"
+        raise RequestError(f"--backend {named}: no installed package registers it; there is {there}, or Ray without it")
+    try:
+        return loaded("backends", named)(absolute(spec.store))
+    except EntryPointError as error:
+        raise RequestError(str(error)) from error
+
+
 def _driven_here(
-    spec: ExperimentSpec, display: Display, watcher: Watcher | None
+    spec: ExperimentSpec, display: Display, watcher: Watcher | None, named: str | None = None
 ) -> tuple[core.State | None, Watcher | None]:
     """Drive the grid from here; no state if somebody was faster, or the lease was lost on the way.
 
     The lease of a store that is there is taken before Ray comes up, which takes seconds; for a new grid Ray is asked
     first, so that nothing is made for one that this machine cannot hold.
     """
-    from dit_grid.orchestrator.backends.ray import RayBackend
-
     with ExitStack() as ending:
         lease = watcher.take() if watcher is not None else None
         if watcher is not None and lease is None:
             return None, watcher
         if lease is not None:
             ending.enter_context(lease)
-        backend = RayBackend(absolute(spec.store))
+        backend = _backend(spec, named)
         ending.callback(backend.close)
         check_placeable(unfinished(spec), backend.cluster())
         watcher = watcher or Watcher(Store.create(spec.store), spec.cluster.lease_s)

@@ -105,12 +105,24 @@ def planted():
     )
 
 
+def module_beside(name):
+    """A module of this folder, which is no package."""
+    specification: Any = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def sweeping():
+    """The maker of planted sweeps, and the truth in them."""
+    return module_beside("sweeping")
+
+
 @pytest.fixture
 def headless():
     """A headless browser's page as a context manager; the test is skipped where there is no Chromium."""
-    specification: Any = importlib.util.spec_from_file_location("headless", Path(__file__).with_name("headless.py"))
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
+    module = module_beside("headless")
     program = module.browser()
     if program is None:
         pytest.skip("needs Chromium on the PATH: apt-get install chromium")

@@ -2,7 +2,7 @@
 
 Pictures are compared as small grey ones, block by block, so that antialiasing and a shifted pixel pass and a missing
 line, another marker size or a moved legend do not. After a change that is meant, look at the new pictures and run
-`DIT_GRID_NEW_PICTURES=1 pytest tests/analysis/test_figure_images.py` to keep them.
+`DIT_GRID_NEW_PICTURES=1 pytest tests/analysis/figures/test_figure_images.py` to keep them.
 """
 
 import os
@@ -48,10 +48,12 @@ def whole(planted):
 
 
 @pytest.fixture(scope="module")
-def charts(whole):
+def charts(whole, planted, sweeping):
     shades = np.linspace(-0.9, 0.9, 10)[:, None, None, None] * np.ones((1, 8, 8, 1))
     pictures = {m: np.roll(shades, i, axis=0) for i, m in enumerate(dict.fromkeys(whole.runs["model"]))}
-    return {entry.name: chart for entry, chart in drawn(whole, pictures)}
+    swept = sweeping.swept(planted, patches=(8, 2), rates=sweeping.FACTOR_2[2:6], rules=("mup", "standard"))
+    found = {entry.name: chart for entry, chart in drawn(whole, pictures)}
+    return found | {entry.name: chart for entry, chart in drawn(swept, {}, ("sensitivity",))}
 
 
 def grey(chart: Chart) -> np.ndarray:

@@ -10,7 +10,8 @@ from scipy.stats import t
 from dit_grid.analysis.figures.objectives import objectives_against_compute
 from dit_grid.analysis.laws.objectives import compare_objectives, in_words
 from dit_grid.analysis.laws.scaling import law
-from dit_grid.analysis.results.frames import NotMeasuredError, assemble, results_table
+from dit_grid.analysis.results.frames import NotMeasuredError, assemble
+from dit_grid.analysis.results.tables import results_table
 
 VELOCITY = {"diffusion": {"path": "linear", "prediction": "velocity"}}
 CROSSING = 4e-4

@@ -12,15 +12,15 @@ from dit_grid.analysis.results.frames import assemble
 from dit_grid.analysis.results.protocols import main_protocol
 
 RATES = (1e-2, 1e-4, 1e-3)
-KEY = "train.optimizer.learning_rate"
+KEY = "data.share"  # no hyperparameter: those are tests/analysis/laws/test_tuning.py's
 SIZES = {"S": (32, 2), "B": (48, 3), "L": (64, 4)}
 
 
 def swept_tables(planted):
-    """Three sizes at three learning rates; the highest rate is the worst, and worse the larger the model."""
+    """Three sizes on three shares of the data; the highest is the worst, and worse the larger the model."""
     runs, train, evals, events, states = planted.tables(seeds=(0, 1, 2), sizes=SIZES, patches=(4,))
     runs["spec"] = [
-        json.dumps({"model": {"size": size, "patch": 4}, "train": {"optimizer": {"learning_rate": RATES[seed]}}})
+        json.dumps({"model": {"size": size, "patch": 4}, "data": {"share": RATES[seed]}})
         for size, seed in zip(runs["size"], runs["seed"], strict=True)
     ]  # fmt: skip
     runs["seed"] = 0
@@ -62,7 +62,7 @@ def test_a_law_says_ties_cautions_and_what_is_no_number_together(planted):
     runs, train, evals, events, states = swept_tables(planted)
     forever = {"steps": 60, "ema": {"decay": 0.9999, "warmup": False}}
     specs = [json.loads(spec) for spec in runs["spec"]]
-    runs["spec"] = [json.dumps(spec | {"train": spec["train"] | forever}) for spec in specs]
+    runs["spec"] = [json.dumps(spec | {"train": forever}) for spec in specs]
     gone = (evals["run_id"] == "l-4-000000") & (evals["metric"] == "fd_conv")
     evals.loc[gone, "value"] = float("nan")
     found = analysis.law(assemble(runs, train, evals, events, states))
@@ -92,7 +92,7 @@ def test_figures_draw_each_value_as_a_line_of_its_own(swept):
     assert sorted(set(chart.data[KEY])) == sorted(RATES)
     assert set(chart.data["seeds"]) == {1}, "runs of other rates are no seeds"
     labels = {text.get_text() for ax in chart.axes for text in ax.texts}
-    assert {"learning_rate 0.01", "learning_rate 0.001", "learning_rate 0.0001"} <= labels
+    assert {"share 0.01", "share 0.001", "share 0.0001"} <= labels
 
 
 def test_the_report_shows_the_column_and_the_tie(swept):

@@ -70,6 +70,15 @@ def test_overrides_and_labels_go_by_the_name(tmp_path):
     assert [run.config["lr"] for run in loaded(tmp_path, text).runs] == [0.001, 0.001, 0.5, 0.5]
 
 
+def test_a_label_is_filled_in_and_found_by_globs(tmp_path):
+    text = SPEC + 'label: "w{config.width} of {steps}"\noverrides: {"w16*": {config: {lr: 0.5}}}\n'
+    runs = loaded(tmp_path, text).runs
+    assert [(run.model.name, run.config["lr"]) for run in runs[1:3]] == [("w8 of 100", 0.001), ("w16 of 100", 0.5)]
+    assert stored(runs[0])["label"] == "w8 of 100"
+    assert runs[0].id == loaded(tmp_path).runs[0].id, "a name is no number"
+    assert "'w{config.widht}': unknown {config.widht}" in mistakes(tmp_path, SPEC + "label: w{config.widht}\n")
+
+
 @pytest.mark.parametrize(
     ("was", "becomes", "line"),
     [
