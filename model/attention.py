@@ -24,7 +24,7 @@ def attend(
     if attention == "cpu" and mask_BL is None:
         return _by_heads(q_BTNK, k_BLNK, v_BLNK)
     mask = None if mask_BL is None else mask_BL[:, None, None, :]
-    implementation = "cudnn" if attention == "cudnn" else "xla"
+    implementation: Literal["xla", "cudnn"] = "cudnn" if attention == "cudnn" else "xla"
     return jax.nn.dot_product_attention(q_BTNK, k_BLNK, v_BLNK, mask=mask, implementation=implementation)
 
 
