@@ -176,9 +176,9 @@ def _forecast_of_table(
     where: str | None, rows: str | None, y: str | None, x: str | None, group: str | None, compute: str | None, form: str
 ) -> None:
     """Print the forecast of any table; what was left out or looks odd goes to standard error beside CSV."""
-    from dit_grid.analysis.forecasting.any_table import forecast_table
-    from dit_grid.analysis.forecasting.table import read_table
-    from dit_grid.analysis.forecasting.wording import said
+    from dit_grid.analysis.tables.any_table import forecast_table
+    from dit_grid.analysis.tables.table import read_table
+    from dit_grid.analysis.tables.wording import said
 
     given = {"TABLE": where, "--predict": rows, "--y": y, "--x": x}
     missing = [name for name, value in given.items() if not value]

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr
 
-from dit_grid.analysis.forecasting import forms
-from dit_grid.analysis.forecasting.axes import APART, Axes
-from dit_grid.analysis.forecasting.forms import Form
-from dit_grid.analysis.forecasting.posterior import Posterior, Rows, posterior
-from dit_grid.analysis.forecasting.priors import BEND_SD, DRIFT_SD, Prior
+from dit_grid.analysis.tables import forms
+from dit_grid.analysis.tables.axes import APART, Axes
+from dit_grid.analysis.tables.forms import Form
+from dit_grid.analysis.tables.posterior import Posterior, Rows, posterior
+from dit_grid.analysis.tables.priors import BEND_SD, DRIFT_SD, Prior
 
 CHEAPER = 0.6
 """Share of the rows that a form is given before it is judged on the rest."""

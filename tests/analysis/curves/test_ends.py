@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dit_grid.analysis.forecasting.training import final_values
+from dit_grid.analysis.curves.ends import final_values
 
 REPA = {"B": (78.2, 49.5, 33.2, 24.4), "L": (55.4, 24.1, 14.0, 10.0), "XL": (52.3, 19.4, 11.1, 7.9)}
 """FID at 50K, 100K, 200K and 400K steps: Yu et al. 2024 (REPA, arXiv 2410.06940), table 7."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from dit_grid.analysis.forecasting.any_table import forecast_table
+from dit_grid.analysis.tables.any_table import forecast_table
 
 
 def final_values(history: pd.DataFrame, until: int | Mapping[str, int], metric: str = "value") -> pd.DataFrame:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dit_grid.analysis.forecasting.forms import Form
-from dit_grid.analysis.forecasting.priors import RISE, Prior
+from dit_grid.analysis.tables.forms import Form
+from dit_grid.analysis.tables.priors import RISE, Prior
 
 STEPS = 30
 """Most steps of Levenberg-Marquardt; with centred logs and proper priors 8 are usual."""

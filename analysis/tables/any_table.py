@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dit_grid.analysis.forecasting.axes import axes_of
-from dit_grid.analysis.forecasting.mixture import Mixture, mix
-from dit_grid.analysis.forecasting.priors import kind_of, prior_of
-from dit_grid.analysis.forecasting.scales import mixed_units
-from dit_grid.analysis.forecasting.table import Tables, checked
+from dit_grid.analysis.tables.axes import axes_of
+from dit_grid.analysis.tables.mixture import Mixture, mix
+from dit_grid.analysis.tables.priors import kind_of, prior_of
+from dit_grid.analysis.tables.scales import mixed_units
+from dit_grid.analysis.tables.table import Tables, checked
 
 OWN_ROWS, OWN_ROWS_OF_MANY = 5, 3
 """Places from which on a group speaks for itself; with fewer it has a level, and shares exponents with the others."""
