@@ -59,7 +59,7 @@ class Mixture:
     def quantiles(self, probabilities: tuple[float, ...]) -> np.ndarray:
         """Quantiles of y of one new run, (probabilities, rows asked)."""
         parts = self.parts()
-        return np.exp([_quantile(parts.weight, parts.mean, parts.sd, p) for p in probabilities])
+        return np.exp([quantile(parts.weight, parts.mean, parts.sd, p) for p in probabilities])
 
 
 def mix(
@@ -129,7 +129,7 @@ def _places(axes: Axes) -> tuple[np.ndarray, np.ndarray]:
     return np.column_stack([seen, axes.repeats[0]]), np.column_stack([asked, axes.repeats[1]])
 
 
-def _quantile(weight: np.ndarray, mean: np.ndarray, sd: np.ndarray, p: float) -> np.ndarray:
+def quantile(weight: np.ndarray, mean: np.ndarray, sd: np.ndarray, p: float) -> np.ndarray:
     """Where a mixture of normals has probability p below, an asked row each, by bisection."""
     low, high = (mean - 10 * sd).min(0), (mean + 10 * sd).max(0)
     for _ in range(60):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dit_grid.orchestrator.commands.along_training import along_training, longer_training, print_along, rows_of
 from dit_grid.orchestrator.commands.options import JSON, WHERE
 from dit_grid.orchestrator.control.errors import RequestError
 
@@ -46,6 +47,12 @@ METRIC = click.option("--metric", help="Metric to predict (default: fid, else fd
 @click.option(
     "--format", "form", type=click.Choice(["table", "csv", "json"]), help="How a table's forecast is printed."
 )
+@click.option(
+    "--longer",
+    type=click.FloatRange(min=1, min_open=True),
+    metavar="FACTOR",
+    help="What so many times its steps would bring each run: 2 for twice.",
+)
 @SPEC
 @METRIC
 @JSON
@@ -60,6 +67,7 @@ def forecast(
     group: str | None,
     compute: str | None,
     form: str | None,
+    longer: float | None,
     spec_file: str | None,
     metric: str | None,
     as_json: bool,
@@ -70,9 +78,11 @@ def forecast(
     dit-grid forecast experiments/digits.yaml
     dit-grid forecast results/digits --models XL/1,96x6x6/2
     dit-grid forecast --paper --cheapest 9
+    dit-grid forecast results/digits --longer 2
     dit-grid forecast runs.csv --predict rows.csv --y fid --x params,gflops,steps --group family
 
-    Without --models: the runs that are unfinished. A model that was measured is kept out of the fit and its value shown
+    Without --models: the runs that are unfinished; those that train are also told where they will end, from what they
+    and their peers were measured at on the way. A model that was measured is kept out of the fit and its value shown
     beside the prediction. Needs six measured models.
 
     With --predict WHERE is any table, of DiTs or not (CSV, TSV, Parquet; two rows suffice): a mixture of laws, each
@@ -81,7 +91,7 @@ def forecast(
     table_only = {"--y": y, "--x": x, "--group": group, "--compute": compute, "--format": form}
     if rows_file is not None or _is_table(where):
         store_only = {"--models": models, "--cheapest": cheapest, "--paper": paper or None, "--spec": spec_file,
-                      "--metric": metric}  # fmt: skip
+                      "--metric": metric, "--longer": longer}  # fmt: skip
         _refuse(store_only, f"goes with a store or spec; {where} is a table")
         _forecast_of_table(where, rows_file, y, x, group, compute, "json" if as_json else form or "table")
         return
@@ -90,10 +100,23 @@ def forecast(
 
     results, spec = _opened(where, spec_file, paper)
     chosen = metric or main_metric_of(results)
+    if longer is not None:
+        _refuse({"--models": models, "--cheapest": cheapest}, "chooses models, and --longer is about runs; give one")
+        _print_along(longer_training(results, chosen, longer), chosen, longer, as_json)
+        return
+    along = None if models or cheapest or paper else along_training(results, chosen)
+    if along is not None and not _has_a_law(results, chosen):
+        _print_along(along, chosen, 1.0, as_json)
+        return
     asked = _asked(results, spec, chosen, models or ("XL/2" if paper and not cheapest else None), cheapest)
     found = predict(results, asked, chosen)
     rows = _with_costs(found, results, spec, asked)
-    _print_json(found, rows) if as_json else _print_table(found, rows)
+    if as_json:
+        _print_json(found, rows, along)
+        return
+    _print_table(found, rows)
+    if along is not None:
+        print_along(along, chosen)
 
 
 @click.command()
@@ -290,7 +313,30 @@ def _with_costs(
     return [{str(k): v for k, v in row.items()} | cost for row, cost in zip(rows, extra, strict=True)]
 
 
-def _print_json(found: "Forecast", rows: list[dict[str, Any]]) -> None:
+def _has_a_law(results: "Results", metric: str) -> bool:
+    """Whether enough models were measured at their end for a law of models."""
+    from dit_grid.analysis import law
+    from dit_grid.analysis.forecasting.target import ENOUGH
+    from dit_grid.analysis.results.frames import NotMeasuredError
+
+    try:
+        return len(law(results, metric).points) >= ENOUGH
+    except NotMeasuredError:
+        return False
+
+
+def _print_along(ends: "pd.DataFrame", metric: str, factor: float, as_json: bool) -> None:
+    from dit_grid.orchestrator.screen.tables import print_json
+
+    if as_json:
+        print_json({"metric": metric, "longer": factor, "interval": 0.95, "runs": rows_of(ends)})
+        return
+    print_along(ends, metric, factor)
+    if factor == 1:
+        click.echo("  Models that have not begun are forecast once six have a final value.")
+
+
+def _print_json(found: "Forecast", rows: list[dict[str, Any]], along: "pd.DataFrame | None") -> None:
     from dit_grid.orchestrator.screen.tables import print_json
 
     finite = (
@@ -300,7 +346,7 @@ def _print_json(found: "Forecast", rows: list[dict[str, Any]]) -> None:
         "metric": found.metric, "law": found.fit.law.name, "equation": found.fit.law.equation(found.fit.theta),
         "models_fitted": found.fit.n, "interval": 0.95, "predictions": rows, "forms": finite.to_dict("records"),
         "by_form": found.by_form.astype(object).where(found.by_form.notna(), None).to_dict("index"),
-        "notes": [note.strip() for note in found.caveats()],
+        "notes": [note.strip() for note in found.caveats()], "runs": [] if along is None else rows_of(along),
     })  # fmt: skip
 
 
