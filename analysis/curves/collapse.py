@@ -66,11 +66,9 @@ class Departure:
 
     def __str__(self) -> str:
         way = "above" if self.by > 0 else "below"
-        return (
-            f"{self.run_id} left its peers' loss curve at step {self.step:,}: {abs(self.by):.1%} {way} what "
-            f"{self.peers} peers foretell ({abs(self.sigmas):.1f} standard errors, {FALSE_ALARMS:.0%} of healthy runs reach "
-            f"{self.limit:.1f})"
-        )
+        off = f"{abs(self.by):.1%} {way} what {self.peers} peers foretell"
+        rate = f"{abs(self.sigmas):.1f} standard errors, {FALSE_ALARMS:.0%} of healthy runs reach {self.limit:.1f}"
+        return f"{self.run_id} left its peers' loss curve at step {self.step:,}: {off} ({rate})"
 
 
 def binned(steps: np.ndarray, losses: np.ndarray, end: float, bins: int) -> np.ndarray:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from dit_grid.analysis import Results
 
+FARTHEST = 100
+"""Times its steps beyond which a run's own curve says nothing that anybody should act on."""
+
 HEADINGS = {"run": "run_id", "model": "model", "step": "step", "of": "until", "now": "last", "predicted": "predicted",
             "95 % low": "low", "95 % high": "high", "peers": "peers"}  # fmt: skip
 
@@ -35,6 +38,8 @@ def longer_training(results: "Results", metric: str, factor: float) -> "pd.DataF
     """Return what `factor` times its steps would bring each run. Raises RequestError where no run can tell."""
     from dit_grid.analysis.curves import ends_of
 
+    if not 1 < factor <= FARTHEST:
+        raise RequestError(f"--longer {factor:g}: give a number above 1 and up to {FARTHEST}, as 2 for twice the steps")
     found = ends_of(results, metric, factor)
     if found.empty:
         raise RequestError(

@@ -49,7 +49,7 @@ METRIC = click.option("--metric", help="Metric to predict (default: fid, else fd
 )
 @click.option(
     "--longer",
-    type=click.FloatRange(min=1, min_open=True),
+    type=float,
     metavar="FACTOR",
     help="What so many times its steps would bring each run: 2 for twice.",
 )

@@ -1,4 +1,4 @@
-"""A run that leaves its peers' loss curve is flagged where it left, at the stated rate of false alarms, and no other."""
+"""A run that leaves its peers' loss curve is flagged where it left, at the stated rate, and no other is."""
 
 import json
 
@@ -13,12 +13,14 @@ AT = np.arange(EVERY, STEPS + 1, EVERY, dtype=float)
 
 
 def healthy(rng, models, own=0.01, shared=0.03):
-    """Losses of one recipe as they are: floors, falls and paces differ a little; batches' luck is shared, some is not."""
+    """Losses of one recipe: floors, falls and paces differ a little; the luck of batches is shared, some is not."""
     luck = rng.normal(0, shared, len(AT))
     rows = []
     for size in np.linspace(0, 1, models):
         floor, fall, pace = 0.10 + 0.02 * (1 - size), 0.5 * rng.uniform(0.9, 1.1), 0.55 * rng.uniform(0.97, 1.03)
-        rows.append((floor + fall * (AT / 20 + 3) ** -pace) * np.exp(luck * rng.uniform(0.8, 1) + rng.normal(0, own, len(AT))))
+        rows.append(
+            (floor + fall * (AT / 20 + 3) ** -pace) * np.exp(luck * rng.uniform(0.8, 1) + rng.normal(0, own, len(AT)))
+        )
     return np.array(rows)
 
 
