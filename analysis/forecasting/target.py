@@ -30,6 +30,9 @@ COEFFICIENTS: dict[str, LinearLaw] = {
 FORECAST_FORMS = (PowerLaw(), Quadratic(), ParamsTokens(interaction=False), ParamsTokens(), ParamsTokens(curved=True))
 """Forms that a forecast may be narrowed with: those that say any model, also one of a patch that was never run."""
 
+REGION = "region"
+"""The target that is every model of the grid that was not measured: the mean squared error of their forecasts."""
+
 FINAL = "final"
 """The target that is each run's own: its final value, which only a launch can ask for; see `analysis.curves`."""
 
@@ -47,7 +50,7 @@ class TargetError(ValueError):
 
 @dataclass(frozen=True)
 class Target:
-    """`what` is a name of COEFFICIENTS, "forecast" of `model`, or FINAL of each run by itself.
+    """`what` is a name of COEFFICIENTS, "forecast" of `model`, REGION, or FINAL of each run by itself.
 
     `width` is the wanted half of the 95 % interval, in the coefficient's or metric's unit, or as a share of the
     forecast where `relative`; None where only a ranking is wanted.
@@ -79,16 +82,20 @@ def parse_target(text: str, with_width: bool = False) -> Target:
     """
     found = _TEXT.fullmatch(text)
     what, model = (found["what"], found["model"] or "") if found else ("", "")
-    allowed = {*COEFFICIENTS, "forecast", *([FINAL] if with_width else [])}
+    allowed = {*COEFFICIENTS, "forecast", FINAL if with_width else REGION}
     if found is None or (what == "forecast") != bool(model) or what not in allowed:
         near = get_close_matches(what, COEFFICIENTS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near and near[0] != what else ""
         raise TargetError(
             f"target {text!r}: write a coefficient ({', '.join(COEFFICIENTS)}) or forecast:MODEL, and how well it is "
             f"to be known, e.g. 'exponent ±0.05' or 'forecast:XL/2 ±10%'"
-            f"{', or for each run its own end, final ±3%' if with_width else ''}{hint}"
+            f", or {'for each run its own end, final ±3%' if with_width else 'region for all not measured'}{hint}"
         )
     width, relative = _width(text, found["width"], bool(found["percent"]))
+    if what == REGION:
+        if width is not None and not relative:
+            raise TargetError(f"target {text!r}: a forecast of many models is known within a share, e.g. 'region ±10%'")
+        return Target(what, model, width, True)
     if with_width and width is None:
         example = "±3%" if what == FINAL else "±0.05"
         raise TargetError(f"target {text!r}: add half of the 95 % interval wanted, e.g. '{text.strip()} {example}'")
@@ -160,7 +167,7 @@ def check_metric(target: Target, metric: str) -> None:
         if not metric_named(metric).lower_is_better:
             raise TargetError(f"target {target.what!r}: {metric} rises with training, and only what falls is forecast")
         return
-    if target.what != "forecast" and COEFFICIENTS[target.what].log_y != log:
+    if target.what not in ("forecast", REGION) and COEFFICIENTS[target.what].log_y != log:
         names = [name for name, form in COEFFICIENTS.items() if form.log_y == log]
         raise TargetError(f"target {target.what!r}: the law of {metric} has {', '.join(names)}")
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         TableForecast as TableForecast,
         forecast_table as forecast_table,
     )
+    from dit_grid.analysis.tables.choice import NextRows as NextRows, next_rows as next_rows
     from dit_grid.analysis.tables.table import TableError as TableError
     from dit_grid.analysis.tables.wording import said as said
 

@@ -69,7 +69,7 @@ def mix(
     compute = axes.named["compute"][0]
     centre = float(t[np.argmax(compute)])
     sd = np.array([LEVEL_SD, *[group_sd] * (seen_levels.shape[1] - 1)])
-    place = _places(axes)
+    place = places(axes)
     cheaper = np.sort(np.argsort(compute, kind="stable")[: int(np.ceil(CHEAPER * len(t)))])
     fits, scores = {}, {}
     for form, z in forms_for(axes, prior):
@@ -120,7 +120,7 @@ def forms_for(axes: Axes, prior: Prior) -> list[tuple[Form, tuple[np.ndarray, np
     return found
 
 
-def _places(axes: Axes) -> tuple[np.ndarray, np.ndarray]:
+def places(axes: Axes) -> tuple[np.ndarray, np.ndarray]:
     """Where rows are for the misfit: every axis that varies on its own."""
     main = ("size", "data") if "size" in axes.named else ("compute",)
     seen, asked = axes.stack(*main, *axes.extras)

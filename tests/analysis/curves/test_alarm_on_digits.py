@@ -1,6 +1,6 @@
 """The alarm on real training losses of digits models: silent on three healthy grids, heard on faults that were made.
 
-`digits_losses.npz` holds what `experiments/digits.yaml` at patches 4 and 8 logged every 26 of 1,300 steps, at seeds 0 to
+`digits_losses.npz` holds what `experiments/digits.yaml` at patches 4 and 8 logged every 26 of 1,300 steps at seeds 0 to
 2; and one model each with a rate 30 times too high, and with noise in place of a share of the images from step 650 on.
 `benchmarks/early_alarm.py` trains them again. They are what the alarm is asked about, and no expected values.
 """
