@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from dit_grid.model.lazy import on_first_use
 
 if TYPE_CHECKING:
+    from dit_grid.analysis.forecasting.anything import forecast as forecast
     from dit_grid.analysis.forecasting.candidates import named_models as named_models
     from dit_grid.analysis.forecasting.design import Design as Design, rank as rank
-    from dit_grid.analysis.forecasting.prediction import Forecast as Forecast, forecast as forecast
+    from dit_grid.analysis.forecasting.prediction import Forecast as Forecast
     from dit_grid.analysis.forecasting.target import Target as Target, parse_target as parse_target
 
 __getattr__, __dir__ = on_first_use(__name__)

@@ -36,19 +36,20 @@ def joint(
     found = mix(t, axes, prior, seen_levels, asked_levels, group_sd)
     level_sd = np.array([LEVEL_SD, *[group_sd] * (seen_levels.shape[1] - 1)])
     place = places(axes)
-    shares, means, noise, within = [], [], 0.0, 0.0
+    shares, means, noise = [], [], 0.0
+    within = np.zeros((len(asked_levels),) * 2)
     for form, z in forms_for(axes, prior):
         post = found.posteriors[form.name]
         share = found.weights[form.name] * np.exp(post.log_weight - post.log_evidence)
         seen, asked = Rows(z[0], place[0], seen_levels), Rows(z[1], place[1], asked_levels)
-        within = within + _within(form, post, share, seen, asked, level_sd)
+        within += _within(form, post, share, seen, asked, level_sd)
         shares.append(share)
         means.append(post.mean)
         noise += float(share @ post.noise**2)
     weight, mean = np.concatenate(shares), np.concatenate(means)
     middle = weight @ mean
     between = (weight[:, None] * (mean - middle)).T @ (mean - middle)
-    return Joint(middle + found.centre, np.asarray(within + between), noise)
+    return Joint(middle + found.centre, within + between, noise)
 
 
 def _within(

@@ -112,7 +112,7 @@ def test_runs_of_another_recipe_are_no_peers_and_of_another_rate_are():
     rate = grid(rows, spec=lambda k: {"train": {"optimizer": {"learning_rate": 10.0**-k}}})
     assert departures(*rate).looked_at == 8
     rows[1] = np.where(AT > 1000, rows[1] * 1.3, rows[1])
-    assert names(departures(*other[:1], grid(rows)[1])) == ["r1"]
+    assert names(departures(other[0], grid(rows)[1])) == ["r1"]
 
 
 def test_two_faults_in_one_grid_are_both_found():

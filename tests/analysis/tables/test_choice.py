@@ -66,8 +66,8 @@ def test_the_budget_is_kept_and_a_dear_row_gives_way_to_several_cheap_ones():
 def test_what_a_row_is_expected_to_teach_does_not_depend_on_units_and_one_beside_a_measured_row_teaches_little():
     candidates = table([1.01e7, 1e9], [1e8])
     found = choose(candidates, 10.0, [1.0, 1.0])
-    scaled = [frame.assign(params=frame["params"] / 1e6) for frame in (SEEN, candidates, DEAR)]
-    other = next_rows(*scaled, "loss", X, [1.0, 1.0], 10.0)
+    seen, sold, dear = (frame.assign(params=frame["params"] / 1e6) for frame in (SEEN, candidates, DEAR))
+    other = next_rows(seen, sold, dear, "loss", X, [1.0, 1.0], 10.0)
     assert other.rows["error_after"].tolist() == pytest.approx(found.rows["error_after"].tolist(), rel=1e-3)
     near, far = (found.rows.set_index("row").loc[row, "error_after"] for row in (0, 1))
     assert found.now - near < 0.5 * (found.now - far)
