@@ -20,7 +20,7 @@ from dit_grid.analysis.results.frames import NotMeasuredError, Results, final_ro
 RERUN_MEAN, RERUN_SD = float(np.log(1.078)), 0.10
 """Mean and standard deviation of ln(own / printed) over 19 public reruns of published FIDs: most come out worse.
 
-They were told in these issues, some of which hold several pairs: LTH14/JiT 41, 42, 56; sihyun-yu/REPA 34, 59; REPA-E 16;
+They were told in these issues, some with several pairs: LTH14/JiT 41, 42, 56; sihyun-yu/REPA 34, 59; REPA-E 16;
 LightningDiT 22, 77; REG 10; iREPA 6; DeltaFM 6. Only the two moments were kept, not the pairs."""
 
 Z_95 = 1.96
