@@ -1,9 +1,9 @@
 """How often the early alarm is false, and what it hears: simulated grids, and real digits runs, healthy and not.
 
     python benchmarks/early_alarm.py                    simulated grids: the rate of false alarms by number of peers
-    python benchmarks/early_alarm.py --train FOLDER     also trains three healthy grids of eight digits models and
     python benchmarks/early_alarm.py --train FOLDER     also trains three healthy grids of eight digits models, and four
                                                         faults (about ten minutes on two idle cores); asks of each
+    python benchmarks/early_alarm.py --train FOLDER --npz FILE     writes the losses, a row a run, by its size
 
 Faults are of L/4 at seed 0: a learning rate 30 times as high, and noise in place of a third or a tenth of the images
 from half of training on; and a switch to the losses of seed 1 there. The rate of false alarms of healthy grids is over
