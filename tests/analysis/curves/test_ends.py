@@ -92,14 +92,19 @@ def test_the_more_of_a_run_is_done_the_better_its_end_is_known():
 
 
 def test_a_store_tells_where_its_runs_will_end_and_what_twice_the_steps_would_bring(planted):
-    results = planted.results(stop=("XL/2",))
+    two = {"S": (32, 2), "XL": (80, 5)}
+    results = planted.results(stop=("XL/2",), sizes=two)
     (row,) = ends_of(results, "fd_conv").to_dict("records")
-    truth = planted.results().evals.query("model == 'XL/2' and metric == 'fd_conv' and step == 2000")["value"].item()
-    assert (row["model"], row["step"], row["until"], row["peers"]) == ("XL/2", 1000, 2000, 11)
+    truth = (
+        planted.results(sizes=two)
+        .evals.query("model == 'XL/2' and metric == 'fd_conv' and step == 2000")["value"]
+        .item()
+    )
+    assert (row["model"], row["step"], row["until"], row["peers"]) == ("XL/2", 1000, 2000, 5)
     assert row["predicted"] == pytest.approx(truth, rel=0.02)
     assert row["low"] < truth < row["high"]
     twice = ends_of(results, "fd_conv", 2).set_index("model")
-    assert len(twice) == 12
+    assert len(twice) == 6
     law = results.evals.query("model == 'S/8' and metric == 'fd_conv' and step == 2000")["value"].item() * 2**-0.6
     assert twice.loc["S/8", "predicted"] == pytest.approx(law, rel=0.03)
     with pytest.raises(TableError, match="accuracy rises with training"):
