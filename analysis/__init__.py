@@ -11,7 +11,8 @@ from dit_grid.model.lazy import on_first_use
 if TYPE_CHECKING:
     from dit_grid.analysis.figures.folder import write_figures as write_figures
     from dit_grid.analysis.figures.paper_folder import analyze_paper as analyze_paper
-    from dit_grid.analysis.forecasting.prediction import Forecast as Forecast, forecast as forecast
+    from dit_grid.analysis.forecasting.anything import forecast as forecast
+    from dit_grid.analysis.forecasting.prediction import Forecast as Forecast
     from dit_grid.analysis.laws.objectives import compare_objectives as compare_objectives
     from dit_grid.analysis.laws.scaling import ScalingLaw as ScalingLaw, law as law
     from dit_grid.analysis.paper.reproduction import compare_with_paper as compare_with_paper

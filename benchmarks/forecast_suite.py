@@ -1,7 +1,7 @@
 """Forecasts of tables that have an answer, beside three simple laws: error, ratio, coverage and time of each task.
 
     python benchmarks/forecast_suite.py FOLDER                     each task scored with priors that do not know it
-    python benchmarks/forecast_suite.py FOLDER --priors            the rows of analysis/forecasting/public_fits.csv
+    python benchmarks/forecast_suite.py FOLDER --priors            the rows of analysis/tables/public_fits.csv
     python benchmarks/forecast_suite.py FOLDER --figure docs/forecast.png
 
 FOLDER holds a folder a task: train.csv, test.csv with the truth, and task.json with y, x and group. The laws beside: a
@@ -19,10 +19,10 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import nnls
 
-from dit_grid.analysis.forecasting.any_table import TableForecast, forecast_table
-from dit_grid.analysis.forecasting.axes import axes_of
-from dit_grid.analysis.forecasting.mixture import mix
-from dit_grid.analysis.forecasting.priors import kind_of, prior_of, public_fits
+from dit_grid.analysis.tables.any_table import TableForecast, forecast_table
+from dit_grid.analysis.tables.axes import axes_of
+from dit_grid.analysis.tables.mixture import mix
+from dit_grid.analysis.tables.priors import kind_of, prior_of, public_fits
 
 RERUN = {"fid": 0.02, "edm2": 0.02, "curves": 0.005}
 RERUN_LOSS = 0.002

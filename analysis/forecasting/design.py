@@ -1,7 +1,8 @@
 """Which run to buy next: how much each one is expected to narrow the interval of a target, before it is run.
 
 The variance of a target g(θ) after runs with rows x_i of the law's Jacobian is gᵀM⁻¹g, M = Σ x_i x_iᵀ / v_i: exactly in
-a linear law, at the present θ in others, and whatever the runs will find. The design that makes it small is c-optimal
+a linear law, at the present θ in others, and whatever the runs will find. Over several models it is the mean of theirs
+(V-optimal; Atkinson, Donev & Tobias 2007, chapter 10). The design that makes it small is c-optimal
 (Elfving 1952; Silvey 1980, Optimal Design; for the next single run MacKay 1992, Neural Computation 4:590; Cohn 1996).
 v_i is the law's misfit, which only more models average out, plus the seeds' noise over the number of seeds. Prices, and
 what can be launched, are not known here.
@@ -66,7 +67,8 @@ class Noise:
 class Design:
     """A target, the law that it belongs to, and the models measured so far: `points` has predictors and `seeds`.
 
-    `at` is the model to forecast (one row), None where the target is a coefficient.
+    `at` has the models to forecast (a row each; of many the mean squared error counts), None where the target is a
+    coefficient.
     """
 
     target: Target
@@ -84,7 +86,7 @@ class Design:
         if dof < 1 or np.linalg.matrix_rank(rows) < rows.shape[1]:
             return float("inf")
         inverse = np.linalg.inv(np.linalg.qr(rows, mode="r"))
-        spread = float(np.sum((self._gradient() @ inverse) ** 2))
+        spread = float(np.sum((self._gradient() @ inverse) ** 2, axis=1).mean())
         if self.at is not None:
             spread += float(self.noise.variance(1))
         return self._in_unit(float(stdtrit(dof, 0.975)) * np.sqrt(spread))
@@ -102,8 +104,8 @@ class Design:
 
     def _gradient(self) -> Array:
         if self.at is not None:
-            return self.fit.law.jacobian(self.fit.theta, self.at)[0]
-        return np.array([name == self.target.what for name in self.fit.law.coefficients()], dtype=float)
+            return self.fit.law.jacobian(self.fit.theta, self.at)
+        return np.array([[name == self.target.what for name in self.fit.law.coefficients()]], dtype=float)
 
     def _in_unit(self, half: float) -> float:
         if self.at is None:
@@ -112,13 +114,15 @@ class Design:
         return float(np.expm1(half)) if self.target.relative else value * float(np.sinh(half))
 
 
-def design_for(results: Results, target: Target, metric: str) -> Design:
+def design_for(results: Results, target: Target, metric: str, region: pd.DataFrame | None = None) -> Design:
     """The design of what the results hold, with the law that the target belongs to or that forecasts best.
+
+    `region` has the models of the target REGION, with the columns of `results.runs`.
 
     Raises:
         CannotFitError: too few models for the law and its scatter. NotMeasuredError, UnknownModelError.
     """
-    at = named_models([target.model], results) if target.model else None
+    at = named_models([target.model], results) if target.model else region
     points = law(results, metric).points
     if at is not None:
         points = points[~points["model"].isin(at["model"])].reset_index(drop=True)

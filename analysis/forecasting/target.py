@@ -30,6 +30,12 @@ COEFFICIENTS: dict[str, LinearLaw] = {
 FORECAST_FORMS = (PowerLaw(), Quadratic(), ParamsTokens(interaction=False), ParamsTokens(), ParamsTokens(curved=True))
 """Forms that a forecast may be narrowed with: those that say any model, also one of a patch that was never run."""
 
+REGION = "region"
+"""The target that is every model of the grid that was not measured: the mean squared error of their forecasts."""
+
+FINAL = "final"
+"""The target that is each run's own: its final value, which only a launch can ask for; see `analysis.curves`."""
+
 ENOUGH = 6
 """Models below which no target counts as met: an interval of so few is often narrow by luck. `forecast` needs six."""
 
@@ -44,9 +50,10 @@ class TargetError(ValueError):
 
 @dataclass(frozen=True)
 class Target:
-    """`what` is a name of COEFFICIENTS, or "forecast" of `model`. `width` is the wanted half of the 95 % interval,
-    in the coefficient's or metric's unit, or as a share of the forecast where `relative`; None where only a ranking is
-    wanted.
+    """`what` is a name of COEFFICIENTS, "forecast" of `model`, REGION, or FINAL of each run by itself.
+
+    `width` is the wanted half of the 95 % interval, in the coefficient's or metric's unit, or as a share of the
+    forecast where `relative`; None where only a ranking is wanted.
     """
 
     what: str
@@ -75,17 +82,26 @@ def parse_target(text: str, with_width: bool = False) -> Target:
     """
     found = _TEXT.fullmatch(text)
     what, model = (found["what"], found["model"] or "") if found else ("", "")
-    if found is None or (what == "forecast") != bool(model) or what not in {*COEFFICIENTS, "forecast"}:
+    allowed = {*COEFFICIENTS, "forecast", FINAL if with_width else REGION}
+    if found is None or (what == "forecast") != bool(model) or what not in allowed:
         near = get_close_matches(what, COEFFICIENTS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near and near[0] != what else ""
         raise TargetError(
             f"target {text!r}: write a coefficient ({', '.join(COEFFICIENTS)}) or forecast:MODEL, and how well it is "
-            f"to be known, e.g. 'exponent ±0.05' or 'forecast:XL/2 ±10%'{hint}"
+            f"to be known, e.g. 'exponent ±0.05' or 'forecast:XL/2 ±10%'"
+            f", or {'for each run its own end, final ±3%' if with_width else 'region for all not measured'}{hint}"
         )
     width, relative = _width(text, found["width"], bool(found["percent"]))
+    if what == REGION:
+        if width is not None and not relative:
+            raise TargetError(f"target {text!r}: a forecast of many models is known within a share, e.g. 'region ±10%'")
+        return Target(what, model, width, True)
     if with_width and width is None:
-        raise TargetError(f"target {text!r}: add half of the 95 % interval wanted, e.g. '{text.strip()} ±0.05'")
-    if relative and what != "forecast":
+        example = "±3%" if what == FINAL else "±0.05"
+        raise TargetError(f"target {text!r}: add half of the 95 % interval wanted, e.g. '{text.strip()} {example}'")
+    if what == FINAL and not relative:
+        raise TargetError(f"target {text!r}: a final value's width is a share of it, e.g. 'final ±3%'")
+    if relative and what not in ("forecast", FINAL):
         raise TargetError(f"target {text!r}: a coefficient's width is in its own unit, e.g. '{what} ±0.05'")
     return Target(what, model, width, relative)
 
@@ -147,7 +163,11 @@ def standing(results: Results, target: Target, metric: str) -> Standing:
 def check_metric(target: Target, metric: str) -> None:
     """Raise TargetError, naming what there is, where the metric's law has no such coefficient."""
     log = metric_named(metric).log
-    if target.what != "forecast" and COEFFICIENTS[target.what].log_y != log:
+    if target.what == FINAL:
+        if not metric_named(metric).lower_is_better:
+            raise TargetError(f"target {target.what!r}: {metric} rises with training, and only what falls is forecast")
+        return
+    if target.what not in ("forecast", REGION) and COEFFICIENTS[target.what].log_y != log:
         names = [name for name, form in COEFFICIENTS.items() if form.log_y == log]
         raise TargetError(f"target {target.what!r}: the law of {metric} has {', '.join(names)}")
 

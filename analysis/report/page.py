@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dit_grid.analysis.curves.collapse import FALSE_ALARMS
+from dit_grid.analysis.curves.results_alarm import departed
 from dit_grid.analysis.figures.catalog import Material
 from dit_grid.analysis.figures.style import size_colours
 from dit_grid.analysis.laws.scaling import ScalingLaw
@@ -55,6 +57,7 @@ def report_html(
         _section("samples", "Samples", _samples(samples or {})),
         _section("runs", "Runs", _filterable(runs_table(results))),
         *_analysis(results, material, law),
+        _section("alarm", "Early alarm", _alarm(results)),
         _section("spec", "Settings", _settings(results)),
         _section("history", "What ran, and what failed", _history(history or History())),
     ]
@@ -196,6 +199,17 @@ def _settings(results: Results) -> str:
     text = f"<pre>{escape(shared)}</pre>" if shared else "<p>No specs are recorded.</p>"
     vary = f"<h3>What the runs differ in</h3><ul class=varied>{''.join(f'<li>{escape(v)}</li>' for v in varied)}</ul>"
     return f"<h3>What all runs share</h3>{text}{vary if varied else ''}"
+
+
+def _alarm(results: Results) -> str:
+    """The runs whose training loss left the curve of their peers, and what cannot be told."""
+    looked = departed(results)
+    items = "".join(f"<li>{escape(str(one))}</li>" for one in looked.left)
+    rate = f"{FALSE_ALARMS:.0%} of healthy runs are flagged"
+    none = f"<p>No training loss left the curve of its peers, of {looked.looked_at} that have some; {rate}.</p>"
+    text = f"<p>Mis-tuned or broken, or one of the healthy: {rate}.</p><ul class=troubles>{items}</ul>"
+    silence = f"<p class=hint>{escape(looked.silence)}</p>" if looked.silence else ""
+    return (text if items else none if looked.looked_at else "") + silence
 
 
 def _history(history: History) -> str:

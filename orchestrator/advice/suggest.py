@@ -88,7 +88,7 @@ def suggest(
     table, runs = _candidates(spec, results, target, metric, models)
     table["cost"] = _costs(table, budget, spec)
     try:
-        design = design_for(results, target, metric)
+        design = design_for(results, target, metric, _region(target, table))
     except (CannotFitError, NotMeasuredError) as error:
         return _cheapest_first(table, runs, target, budget, str(error))
     if not design.noise.sampling:
@@ -101,6 +101,19 @@ def suggest(
     return Suggestion(
         target, budget, ranked, tuple(launched), design.half_width, reached.half_width, _noise(design), notes
     )
+
+
+def _region(target: "Target", table: "pd.DataFrame") -> "pd.DataFrame | None":
+    """The models not measured, each once, where the target is all of them. Raises RequestError where there is none."""
+    from dit_grid.analysis.forecasting.design import NEW_MODEL
+    from dit_grid.analysis.forecasting.target import REGION
+
+    if target.what != REGION:
+        return None
+    models = table[table["kind"] == NEW_MODEL].drop_duplicates("model").reset_index(drop=True)
+    if models.empty:
+        raise RequestError("--target region: every model was measured; name others with --models")
+    return models
 
 
 def _candidates(

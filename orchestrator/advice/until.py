@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from dit_grid.experiments.spec import ExperimentSpec, UntilSpec
 from dit_grid.experiments.spec.any_run import step_macs
 from dit_grid.experiments.store import Store
+from dit_grid.orchestrator.advice.final import ended, ends_known
 from dit_grid.orchestrator.backends.contract import now
 from dit_grid.orchestrator.control.errors import RequestError
-from dit_grid.orchestrator.core.events import Reordered
+from dit_grid.orchestrator.core.events import Event, Reordered
 from dit_grid.orchestrator.planning.plan import evaluation_macs
 
 if TYPE_CHECKING:
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
     from dit_grid.analysis import Results
     from dit_grid.analysis.forecasting.target import Target
+
+
+FINAL_TARGET = "final"
+"""How a target begins that is each run's own end: `analysis.forecasting.target.FINAL`, which takes pandas to import."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +63,16 @@ def asked_until(spec: ExperimentSpec, target: str | None, metric: str | None, ru
     return spec.model_copy(update={"until": chosen})
 
 
-def adviser(spec: ExperimentSpec, store: Store) -> Callable[[], Sequence[Reordered]]:
+def adviser(spec: ExperimentSpec, store: Store) -> Callable[[], Sequence[Event]]:
     """Return what `drive` asks whenever a run is done: the new order of the rest, and whether the target is met.
 
-    A spec without `until` is not advised, and pays nothing for it. Nothing is said twice.
+    For a target that is each run's own end, also asked while runs train: those whose end is known. A spec without
+    `until` is not advised, and pays nothing for it. Nothing is said twice.
     """
     if spec.until is None:
         return lambda: ()
+    if is_final(spec):
+        return _ender(spec, store)
     wanted, said = spec.until, [Reordered(0.0)]
     work = {run.id: step_macs(run) * run.train.steps + evaluation_macs(run) for run in spec.runs}
     policy = until(wanted.target, work, wanted.metric)
@@ -84,6 +92,31 @@ def adviser(spec: ExperimentSpec, store: Store) -> Callable[[], Sequence[Reorder
     return advise
 
 
+def is_final(spec: ExperimentSpec) -> bool:
+    """Return whether the spec's target is each run's own end, which has to be looked at while runs train."""
+    return spec.until is not None and spec.until.target.strip().startswith(FINAL_TARGET)
+
+
+def _ender(spec: ExperimentSpec, store: Store) -> Callable[[], Sequence[Event]]:
+    assert spec.until is not None
+    wanted, said = spec.until, set[str]()
+    macs = {run.id: step_macs(run) for run in spec.runs}
+
+    def advise() -> Sequence[Event]:
+        from dit_grid.analysis import load, main_metric
+        from dit_grid.analysis.forecasting.target import parse_target
+
+        results = load(str(store.paths.root))
+        metric = wanted.metric or main_metric(set(results.evals["metric"]))
+        target = parse_target(wanted.target, with_width=True)
+        known = ends_known(results, target, metric, macs) if metric else {}
+        new = {run_id: why for run_id, why in known.items() if run_id not in said}
+        said.update(new)
+        return ended(new)
+
+    return advise
+
+
 def until(text: str, costs: Mapping[str, float], metric: str | None = None) -> Policy:
     """Return the policy that runs a grid until a target such as `exponent ±0.05` or `forecast:XL/2 ±10%` is met.
 
@@ -99,6 +132,8 @@ def until(text: str, costs: Mapping[str, float], metric: str | None = None) -> P
         target = parse_target(text, with_width=True)
     except TargetError as error:
         raise RequestError(f"--until: {error}") from None
+    if target.what == FINAL_TARGET:
+        raise RequestError(f"--until: {text!r} is about each run and not about the grid; `adviser` asks it")
 
     def policy(results: "Results") -> Advice:
         return _advice(results, target, costs, metric)

@@ -28,6 +28,7 @@ from dit_grid.orchestrator.commands.sentinel import COMMANDS as SENTINEL_COMMAND
 from dit_grid.orchestrator.commands.simulate import COMMANDS as SIMULATE_COMMANDS
 from dit_grid.orchestrator.commands.status import COMMANDS as STATUS_COMMANDS
 from dit_grid.orchestrator.commands.store import store_group
+from dit_grid.orchestrator.commands.suggest import COMMANDS as SUGGEST_COMMANDS
 from dit_grid.orchestrator.commands.trainer_client import COMMANDS as TRAINER_COMMANDS
 from dit_grid.orchestrator.control.errors import ClusterLostError
 
@@ -61,6 +62,7 @@ for commands in (
     ENCODE_COMMANDS,
     EVALUATE_COMMANDS,
     FORECAST_COMMANDS,
+    SUGGEST_COMMANDS,
     IMPORT_COMMANDS,
     REPORT_COMMANDS,
     SAMPLE_COMMANDS,

@@ -1,4 +1,4 @@
-"""`dit-grid forecast` and `suggest`: what models not yet run would reach and cost, and which to run next.
+"""`dit-grid forecast`: what models not yet run would reach and cost, and where runs that train will end.
 
 The statistics are `dit_grid.analysis`; here are only the request and what is printed.
 """
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dit_grid.orchestrator.commands.along_training import along_training, longer_training, print_along, rows_of
 from dit_grid.orchestrator.commands.options import JSON, WHERE
 from dit_grid.orchestrator.control.errors import RequestError
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from dit_grid.analysis import Forecast, Results
     from dit_grid.experiments.spec import ExperimentSpec
-    from dit_grid.orchestrator.advice.suggest import Suggestion
 
 SPEC = click.option(
     "--spec", "spec_file", type=click.Path(dir_okay=False), help="Spec with runs and prices, where WHERE is a store."
@@ -46,6 +46,12 @@ METRIC = click.option("--metric", help="Metric to predict (default: fid, else fd
 @click.option(
     "--format", "form", type=click.Choice(["table", "csv", "json"]), help="How a table's forecast is printed."
 )
+@click.option(
+    "--longer",
+    type=float,
+    metavar="FACTOR",
+    help="What so many times its steps would bring each run: 2 for twice.",
+)
 @SPEC
 @METRIC
 @JSON
@@ -60,6 +66,7 @@ def forecast(
     group: str | None,
     compute: str | None,
     form: str | None,
+    longer: float | None,
     spec_file: str | None,
     metric: str | None,
     as_json: bool,
@@ -70,103 +77,59 @@ def forecast(
     dit-grid forecast experiments/digits.yaml
     dit-grid forecast results/digits --models XL/1,96x6x6/2
     dit-grid forecast --paper --cheapest 9
+    dit-grid forecast results/digits --longer 2
     dit-grid forecast runs.csv --predict rows.csv --y fid --x params,gflops,steps --group family
 
-    Without --models: the runs that are unfinished. A model that was measured is kept out of the fit and its value shown
+    Without --models: the runs that are unfinished; those that train are also told where they will end, from what they
+    and their peers were measured at on the way. A model that was measured is kept out of the fit and its value shown
     beside the prediction. Needs six measured models.
 
     With --predict WHERE is any table, of DiTs or not (CSV, TSV, Parquet; two rows suffice): a mixture of laws, each
     weighed by how well it predicts the dearer rows from the cheaper ones. --format csv prints predicted, low, high.
     """
     table_only = {"--y": y, "--x": x, "--group": group, "--compute": compute, "--format": form}
-    if rows_file is not None or _is_table(where):
+    if rows_file is not None or is_table(where):
         store_only = {"--models": models, "--cheapest": cheapest, "--paper": paper or None, "--spec": spec_file,
-                      "--metric": metric}  # fmt: skip
-        _refuse(store_only, f"goes with a store or spec; {where} is a table")
+                      "--metric": metric, "--longer": longer}  # fmt: skip
+        refuse(store_only, f"goes with a store or spec; {where} is a table")
         _forecast_of_table(where, rows_file, y, x, group, compute, "json" if as_json else form or "table")
         return
-    _refuse(table_only, "goes with a table and --predict ROWS, as in `dit-grid forecast runs.csv --predict rows.csv`")
+    refuse(table_only, "goes with a table and --predict ROWS, as in `dit-grid forecast runs.csv --predict rows.csv`")
     from dit_grid.analysis.forecasting.prediction import forecast as predict
 
-    results, spec = _opened(where, spec_file, paper)
+    results, spec = opened(where, spec_file, paper)
     chosen = metric or main_metric_of(results)
+    if longer is not None:
+        refuse({"--models": models, "--cheapest": cheapest}, "chooses models, and --longer is about runs; give one")
+        _print_along(longer_training(results, chosen, longer), chosen, longer, as_json)
+        return
+    along = None if models or cheapest or paper else along_training(results, chosen)
+    if along is not None and not _has_a_law(results, chosen):
+        _print_along(along, chosen, 1.0, as_json)
+        return
     asked = _asked(results, spec, chosen, models or ("XL/2" if paper and not cheapest else None), cheapest)
     found = predict(results, asked, chosen)
     rows = _with_costs(found, results, spec, asked)
-    _print_json(found, rows) if as_json else _print_table(found, rows)
+    if as_json:
+        _print_json(found, rows, along)
+        return
+    _print_table(found, rows)
+    if along is not None:
+        print_along(along, chosen)
 
 
-@click.command()
-@WHERE
-@click.option(
-    "--budget", required=True, help="What may be spent: 5000usd, 200h (of runs one after another) or 1e21flops."
-)
-@click.option(
-    "--target", default="exponent", show_default=True, help="What to know better: exponent, … or forecast:XL/2."
-)
-@click.option("--models", metavar="NAMES", help="Also consider these models outside the grid, e.g. XL/1,96x6x6/2.")
-@click.option(
-    "-o", "--out", type=click.Path(dir_okay=False), help="Write the chosen runs as a spec that `launch` takes."
-)
-@SPEC
-@METRIC
-@JSON
-def suggest(
-    where: str | None,
-    budget: str,
-    target: str,
-    models: str | None,
-    out: str | None,
-    spec_file: str | None,
-    metric: str | None,
-    as_json: bool,
-) -> None:
-    """Rank the next runs by how much they are expected to narrow what is known, per unit of the budget.
-
-    \b
-    dit-grid suggest experiments/digits.yaml --budget 1h
-    dit-grid suggest experiments/grid.yaml --budget 5000usd --target "forecast:XL/2 ±10%" -o next.yaml
-
-    Candidates are cells of the grid that are not done, another seed of each measured model, named models, and for FID
-    four times the samples. Expected is the half of the 95 % interval, from the law's Jacobian and the noise; it does
-    not depend on what the runs will find.
-    """
-    from dit_grid.analysis.forecasting.target import parse_target
-    from dit_grid.orchestrator.advice.suggest import parse_budget, spec_yaml, suggest as suggested
-
-    wanted, spending = parse_target(target), parse_budget(budget)
-    results, spec = _opened(where, spec_file, paper=False)
-    if spec is None:
-        raise RequestError(
-            f"{results.where} is a store; name the spec whose runs to choose from, with --spec FILE.yaml"
-        )
-    named = [name.strip() for name in (models or "").split(",") if name.strip()]
-    found = suggested(spec, results, wanted, spending, metric or main_metric_of(results), named)
-    if out and not found.runs:
-        raise RequestError(f"-o {out}: nothing to write; {' '.join(found.notes) or 'no run fits the budget'}")
-    if out:
-        comment = (
-            f"{budget} for {wanted}, chosen by dit-grid suggest: {len(found.runs)} runs.\n\n  dit-grid launch {out}"
-        )
-        with open(out, "w", encoding="utf-8") as file:
-            file.write(spec_yaml(spec, found.runs, comment))
-    _print_suggestion(found, as_json)
-    if out and not as_json:
-        click.echo(f"Written: {out}; run them with `dit-grid launch {out}`")
-
-
-COMMANDS = (forecast, suggest)
+COMMANDS = (forecast,)
 
 TABLES = (".csv", ".tsv", ".parquet")
 
 
-def _is_table(where: str | None) -> bool:
+def is_table(where: str | None) -> bool:
     import os
 
     return where is not None and where.endswith(TABLES) and not os.path.isdir(where)
 
 
-def _refuse(options: dict[str, Any], why: str) -> None:
+def refuse(options: dict[str, Any], why: str) -> None:
     for name, value in options.items():
         if value is not None:
             raise RequestError(f"{name} {why}")
@@ -176,9 +139,9 @@ def _forecast_of_table(
     where: str | None, rows: str | None, y: str | None, x: str | None, group: str | None, compute: str | None, form: str
 ) -> None:
     """Print the forecast of any table; what was left out or looks odd goes to standard error beside CSV."""
-    from dit_grid.analysis.forecasting.any_table import forecast_table
-    from dit_grid.analysis.forecasting.table import read_table
-    from dit_grid.analysis.forecasting.wording import said
+    from dit_grid.analysis.tables.any_table import forecast_table
+    from dit_grid.analysis.tables.table import read_table
+    from dit_grid.analysis.tables.wording import said
 
     given = {"TABLE": where, "--predict": rows, "--y": y, "--x": x}
     missing = [name for name, value in given.items() if not value]
@@ -204,7 +167,7 @@ def _forecast_of_table(
         click.echo(said(found) + (f"\n {unit}" if unit else ""))
 
 
-def _opened(where: str | None, spec_file: str | None, paper: bool) -> "tuple[Results, ExperimentSpec | None]":
+def opened(where: str | None, spec_file: str | None, paper: bool) -> "tuple[Results, ExperimentSpec | None]":
     """The results and, where one is named, the spec; without a store yet the results are those of no run."""
     from dit_grid.analysis import load
     from dit_grid.experiments.spec import load_spec
@@ -290,7 +253,30 @@ def _with_costs(
     return [{str(k): v for k, v in row.items()} | cost for row, cost in zip(rows, extra, strict=True)]
 
 
-def _print_json(found: "Forecast", rows: list[dict[str, Any]]) -> None:
+def _has_a_law(results: "Results", metric: str) -> bool:
+    """Whether enough models were measured at their end for a law of models."""
+    from dit_grid.analysis import law
+    from dit_grid.analysis.forecasting.target import ENOUGH
+    from dit_grid.analysis.results.frames import NotMeasuredError
+
+    try:
+        return len(law(results, metric).points) >= ENOUGH
+    except NotMeasuredError:
+        return False
+
+
+def _print_along(ends: "pd.DataFrame", metric: str, factor: float, as_json: bool) -> None:
+    from dit_grid.orchestrator.screen.tables import print_json
+
+    if as_json:
+        print_json({"metric": metric, "longer": factor, "interval": 0.95, "runs": rows_of(ends)})
+        return
+    print_along(ends, metric, factor)
+    if factor == 1:
+        click.echo("  Models that have not begun are forecast once six have a final value.")
+
+
+def _print_json(found: "Forecast", rows: list[dict[str, Any]], along: "pd.DataFrame | None") -> None:
     from dit_grid.orchestrator.screen.tables import print_json
 
     finite = (
@@ -300,7 +286,7 @@ def _print_json(found: "Forecast", rows: list[dict[str, Any]]) -> None:
         "metric": found.metric, "law": found.fit.law.name, "equation": found.fit.law.equation(found.fit.theta),
         "models_fitted": found.fit.n, "interval": 0.95, "predictions": rows, "forms": finite.to_dict("records"),
         "by_form": found.by_form.astype(object).where(found.by_form.notna(), None).to_dict("index"),
-        "notes": [note.strip() for note in found.caveats()],
+        "notes": [note.strip() for note in found.caveats()], "runs": [] if along is None else rows_of(along),
     })  # fmt: skip
 
 
@@ -331,56 +317,3 @@ def _print_table(found: "Forecast", rows: list[dict[str, Any]]) -> None:
     sources = {row["hours_from"] for row in rows if row["hours_from"]}
     if sources:
         click.echo(f"  Hours of training and evaluation from: {', '.join(sorted(sources))}.")
-
-
-def _print_suggestion(found: "Suggestion", as_json: bool) -> None:
-    from dit_grid.orchestrator.screen.tables import print_json, print_rows
-
-    target = found.target
-    keys = [
-        "bought",
-        "kind",
-        "model",
-        "run_seed",
-        "run_id",
-        "hours",
-        "usd",
-        "flops",
-        "width_after",
-        "narrows",
-        "per_cost",
-    ]
-    table = found.candidates.reindex(columns=keys)
-    table = table.astype(object).where(table.notna() & ~table.isin([float("inf")]), None)
-    rows = [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
-    if as_json:
-        print_json({"target": str(target), "width": found.now, "width_expected": found.then, "noise": found.noise,
-                    "budget": found.budget.amount, "unit": found.budget.unit, "notes": found.notes,
-                    "candidates": rows})  # fmt: skip
-        return
-    if found.now is not None and found.then is not None:
-        then = f"; with the {table['bought'].notna().sum()} chosen {target.tolerance(found.then)} is expected"
-        click.echo(f"{target.name}: now {target.tolerance(found.now)} (95 %){then}")
-        click.echo(f"  Noise: {found.noise}.")
-    for row in rows:
-        row["seed"] = None if row["run_seed"] is None else int(row["run_seed"])
-        row["after"] = None if row["width_after"] is None else target.tolerance(row["width_after"])
-        row["bought"] = None if row["bought"] is None else int(row["bought"])
-    columns = {
-        "buy": "bought",
-        "what": "kind",
-        "model": "model",
-        "seed": "seed",
-        "expected": "after",
-        "narrows by": "narrows",
-    }
-    columns |= {
-        f"per {found.budget.unit.removesuffix('s')}": "per_cost",
-        "hours": "hours",
-        "usd": "usd",
-        "FLOPs": "flops",
-        "run": "run_id",
-    }
-    print_rows({heading: key for heading, key in columns.items() if any(row[key] is not None for row in rows)}, rows)
-    for note in found.notes:
-        click.echo(f"  {note}")

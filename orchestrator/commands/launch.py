@@ -22,7 +22,7 @@ MANY_RUNS = 200
 @click.option("--address", help="A running Ray cluster, e.g. ray://head:10001 or auto; without it Ray starts here.")
 @click.option("--backend", metavar="NAME", help="Execute with what an installed package registers, not with Ray.")
 @click.option("--store", "store_path", help="Use this store instead of the spec's.")
-@click.option("--until", metavar="TARGET", help="Stop once this is known: 'exponent ±0.05', 'forecast:XL/2 ±10%'.")
+@click.option("--until", metavar="TARGET", help="Stop once known: 'exponent ±0.05', 'forecast:XL/2 ±10%', 'final ±3%'.")
 @click.option(
     "--until-metric", metavar="NAME", help="Metric of the target (default: fid, fd_conv, fd or heldout_loss)."
 )
@@ -38,8 +38,11 @@ def launch(
     dit-grid launch experiments/grid.yaml --address auto
     dit-grid launch experiments/digits.yaml --until "exponent ±0.3"
 
-    With --until the law is refitted as results arrive, the runs that narrow it most for their cost come first, and none
-    is started once the target is met. Launched again without it, the rest is run.
+    With --until 'final ±3%' a run is ended once its own final value is known so well, from what it and its peers were
+    measured at on the way; the end says what that saved.
+
+    With any other target the law is refitted as results arrive, the runs that narrow it most for their cost come
+    first, and none is started once the target is met. Launched again without it, the rest is run.
 
     Ctrl-C writes checkpoints and stops; the same command goes on from there.
     """
@@ -82,8 +85,12 @@ def _exit_status(finish: "Finish") -> int:
     if finish.state is None:
         return _others_exit_status(finish.other.detail if finish.other else {})
     state = finish.state
-    phases = {run.phase for run in state.in_order()}
+    known = [run for run in state.in_order() if run.known and run.phase is Phase.CANCELLED]
+    _say_known([run.id + " " + run.known for run in known])
+    phases = {run.phase for run in state.in_order() if run not in known}
     for run in state.in_order():
+        if run in known:
+            continue
         if run.phase is Phase.FAILED:
             click.echo(f"{run.id} {run.phase}: {run.reason}; see `dit-grid logs {run.id}`", err=True)
         elif run.phase in (Phase.WAITING, Phase.CANCELLED, Phase.PAUSED) and not (state.stopping or state.enough):
@@ -95,6 +102,14 @@ def _exit_status(finish: "Finish") -> int:
         click.echo(state.enough + "; " + _left_waiting(sum(run.phase is Phase.WAITING for run in state.in_order())))
         phases.discard(Phase.WAITING)
     return DONE if phases <= {Phase.DONE} else SOME_FAILED
+
+
+def _say_known(lines: list[str]) -> None:
+    """Say which runs were ended because their end is known, and that nothing of them is lost."""
+    for line in lines:
+        click.echo(line)
+    if lines:
+        click.echo(f"{len(lines)} runs were ended early. Launched without --until they go on from their checkpoints.")
 
 
 def _left_waiting(runs: int) -> str:
@@ -109,11 +124,14 @@ def _others_exit_status(said: "dict[str, Any]") -> int:
         return SOME_FAILED
     if said.get("enough"):
         click.echo(said["enough"])
+    known = said.get("known") or {}
+    _say_known([f"{run_id} {why}" for run_id, why in known.items()])
     fine = {"done", "waiting"} if said.get("enough") else {"done"}
-    for run_id, phase in said["phases"].items():
+    rest = {run_id: phase for run_id, phase in said["phases"].items() if run_id not in known}
+    for run_id, phase in rest.items():
         if phase not in fine:
             click.echo(f"{run_id} {phase}; see `dit-grid logs {run_id}`", err=True)
-    return DONE if set(said["phases"].values()) <= fine else SOME_FAILED
+    return DONE if set(rest.values()) <= fine else SOME_FAILED
 
 
 COMMANDS = (launch,)

@@ -1,6 +1,7 @@
 """`dit-grid status` and `logs`: how runs stand, and what they printed, read from the store alone."""
 
 import time
+from dataclasses import replace
 
 import click
 
@@ -12,7 +13,8 @@ from dit_grid.orchestrator.commands.options import JSON, WHERE, store_named
 @JSON
 @click.option("--watch", is_flag=True, help="Look again every two seconds until interrupted.")
 def status(where: str | None, as_json: bool, watch: bool) -> None:
-    """Show how every run stands: state, step, speed, loss, metrics, time to go.
+    """Show how every run stands: state, step, speed, loss, metrics, time to go; and an early alarm about any whose
+    training loss left the curve of its peers, which 1 % of healthy runs do.
 
     \b
     dit-grid status
@@ -20,6 +22,7 @@ def status(where: str | None, as_json: bool, watch: bool) -> None:
     dit-grid status results/digits --json
     """
     from dit_grid.experiments.store import Store
+    from dit_grid.orchestrator.advice.alarm import alarms
     from dit_grid.orchestrator.screen.notices import plain_warnings
     from dit_grid.orchestrator.screen.status import driver_line, read_status, without_pandas
     from dit_grid.orchestrator.screen.tables import print_status
@@ -31,9 +34,13 @@ def status(where: str | None, as_json: bool, watch: bool) -> None:
             click.clear()
         with plain_warnings():
             rows = read_status(store)
-        print_status(rows, as_json)
+            looked = alarms(store, [row.run_id for row in rows if row.state != "done"])
+        said = {one.run_id: str(one).removeprefix(f"{one.run_id} ") for one in looked.left}
+        print_status([replace(row, alarm=said.get(row.run_id, "")) for row in rows], as_json)
         if not as_json:
             click.echo(driver_line(store))
+            if looked.silence:
+                click.echo(looked.silence)
         if not watch:
             return
         time.sleep(2.0)

@@ -6,7 +6,7 @@ Reading one back gives the same events; fed to the core they give the same decis
 import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from dit_grid.experiments.spec.cluster import ClusterSpec
 from dit_grid.experiments.store import Store
@@ -19,8 +19,17 @@ EVENTS = {kind.__name__: kind for kind in Event.__args__}
 ACTIONS = {kind.__name__: kind for kind in Action.__args__}
 
 BEGAN, RUN, SPENT, LEASE_LOST, BAD_CHECKPOINT = "Began", "Run", "Spent", "LeaseLost", "bad-checkpoint"
-"""Rows that are neither: the launch's settings, a run as it was at the beginning, spending so far, a lost lease, and a
-checkpoint that an attempt could not read."""
+LEFT_CURVE = "left-curve"
+"""Rows that are neither: the launch's settings, a run as it was at the beginning, spending so far, a lost lease, a
+checkpoint that an attempt could not read, and a run whose training loss left the curve of its peers."""
+
+
+class Noticed(NamedTuple):
+    """What a driver noticed about a run and the core need not know: the row's kind and its detail."""
+
+    kind: str
+    run_id: str
+    detail: Mapping[str, Any]
 
 
 class Journal(Protocol):

@@ -110,9 +110,24 @@ def _asked(draft: Draft, event: Asked) -> None:
             _stop_all(draft, "stop")
         return
     for run_id in event.run_ids:
+        if event.what == "enough":
+            _end_is_known(draft, run_id, event.why)
+            continue
         for name in (run_id, *draft.before.evaluations.get(run_id, ())):
             if name in draft.runs:
                 _asked_of(draft, draft.runs[name], event.what)
+
+
+def _end_is_known(draft: Draft, run_id: str, why: str) -> None:
+    """End a training whose end is known; what measures the checkpoints that it has goes on."""
+    run = draft.runs.get(run_id)
+    if run is None or run.phase in FINAL or run.known:
+        return
+    draft.put(replace(run, known=why), draft.due.get((RUN, run_id)))
+    if run.attempt is not None:
+        draft.ask_to_stop(draft.runs[run_id], "enough")
+    else:
+        draft.put(replace(draft.runs[run_id], phase=Phase.CANCELLED, reason=why), None)
 
 
 def _asked_of(draft: Draft, run: Run, what: str) -> None:
@@ -123,11 +138,11 @@ def _asked_of(draft: Draft, run: Run, what: str) -> None:
             phase = Phase.CANCELLED if what == "cancel" else Phase.PAUSED
             draft.put(replace(run, phase=phase, reason=f"{phase} by request at step {run.step}"), None)
     elif run.attempt is not None:
-        if run.attempt.stop in ("cancel", "pause"):
-            draft.put(replace(run, attempt=replace(run.attempt, stop="resume")), draft.due.get((RUN, run.id)))
+        if run.attempt.stop in ("cancel", "pause", "enough"):
+            draft.put(replace(run, known="", attempt=replace(run.attempt, stop="resume")), draft.due.get((RUN, run.id)))
     elif run.phase is Phase.PAUSED or (what == "retry" and run.phase in (Phase.FAILED, Phase.CANCELLED)):
         reason = f"{what} asked; {run.reason}".rstrip("; ")
-        waiting = replace(run, phase=Phase.WAITING, reason=reason, fruitless=0, not_before=0.0, avoid=None)
+        waiting = replace(run, phase=Phase.WAITING, reason=reason, fruitless=0, not_before=0.0, avoid=None, known="")
         draft.put(without_checkpoint(waiting, draft.runs), None)
 
 

@@ -89,7 +89,7 @@ def judge(attempt: Attempt, now: float, slice_usable: bool, options: ClusterSpec
         own = _first(seen, outcome)
         if own and not (attempt.ranks > 1 and is_of_a_peer(own.message)):
             return Verdict(outcome, own.message)
-    if attempt.stop in ("cancel", "pause", "resume", "stop", "budget"):
+    if attempt.stop in ("cancel", "pause", "enough", "resume", "stop", "budget"):
         return Verdict(INTERRUPTED)
     if permanent := _first(seen, PERMANENT):
         return Verdict(PERMANENT, permanent.message)

@@ -125,11 +125,15 @@ class SliceDraining:
 
 @dataclass(frozen=True)
 class Asked:
-    """A person asks: `what` is cancel, pause, resume, retry (of these runs) or stop (all; runs keep their progress)."""
+    """A person asks: `what` is cancel, pause, resume, retry (of these runs) or stop (all; runs keep their progress).
+
+    `enough` is asked by what advises, never by a person: the end of these runs is known well enough, and `why` says it.
+    """
 
     at: float
     what: str
     run_ids: tuple[str, ...] = ()
+    why: str = ""
 
 
 @dataclass(frozen=True)

@@ -241,6 +241,8 @@ def _after(
     if not policy.retry:
         advice = f"; {policy.advice}" if policy.advice else ""
         return replace(run, phase=Phase.FAILED, reason=f"{said}{advice}"), None
+    if attempt.stop == "enough":
+        return replace(run, phase=Phase.CANCELLED, reason=run.known), None
     if attempt.stop in ("cancel", "pause"):
         phase = Phase.CANCELLED if attempt.stop == "cancel" else Phase.PAUSED
         reason = f"{phase} by request at step {run.step}"

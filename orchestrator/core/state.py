@@ -69,7 +69,8 @@ class Attempt:
     """The most steps between two of its reports."""
     evidence: tuple[Evidence, ...] = ()
     stop: str = ""
-    """Why the scheduler ends it: cancel, pause, stop, drain, budget, no-progress or start-timeout; empty if not."""
+    """Why the scheduler ends it: cancel, pause, enough, stop, drain, budget, no-progress or start-timeout; empty if
+    not."""
     told_at: float = 0.0
     """When the last CheckpointAndStop or Kill was given."""
     gone_at: float = 0.0
@@ -119,6 +120,8 @@ class Run:
     """The newest checkpoint that is known of, also of a gang that is still at work."""
     of: str = ""
     at_step: int = 0
+    known: str = ""
+    """What is known of its end, in words, so that it was ended before; empty of every other run."""
 
     @property
     def productive_steps(self) -> int:

@@ -41,17 +41,19 @@ def drive(
     speeds: Mapping[str, float] | None = None,
     requests: Callable[[], Sequence[Event]] = lambda: (),
     advise: Callable[[], Sequence[Event]] = lambda: (),
+    watch: Callable[[Mapping[str, Progress]], Sequence[Event | journal.Noticed]] = lambda progress: (),
     holds: Callable[[], bool] = lambda: True,
 ) -> core.State:
     """Drive the runs to their end on the backend, or to a stop by SIGINT or SIGTERM, and return the last state.
 
     `show` is called after every poll; `requests` is asked for what people want before anything starts and in every
     round; `advise` before anything starts and whenever a run is done, before its place is given to the next: what the
-    results so far say about the rest. Once `holds` says that another driver has taken over, the gangs are left to it
-    and the last state is returned at once. `speeds` are steps a second by run id, for what a budget must keep for a
-    run's end. A second signal ends at once and leaves runs where their last checkpoint is.
+    results so far say about the rest. `watch` is asked in every round, with how far the runs are: it keeps its own
+    pace, and what it notices goes to the journal. Once `holds` says that another driver has taken over, the gangs are
+    left to it and the last state is returned at once. `speeds` are steps a second by run id, for what a budget must
+    keep for a run's end. A second signal ends at once and leaves runs where their last checkpoint is.
     """
-    driver = _Driver(store, backend, runs, requests, advise, holds)
+    driver = _Driver(store, backend, runs, requests, advise, watch, holds)
     spent = journal.spent_before(store) if cluster.budget != type(cluster.budget)() else core.Spending()
     known = known_runs(runs, store, price, speeds or {}, driver.first_steps)
     name = f"driver-{socket.gethostname()}-{os.getpid()}-{int(time.time())}"
@@ -69,10 +71,11 @@ class _Driver:
 
     def __init__(
         self, store: Store, backend: Backend, runs: list[AnyRun], requests: Callable[[], Sequence[Event]],
-        advise: Callable[[], Sequence[Event]], holds: Callable[[], bool],
+        advise: Callable[[], Sequence[Event]],
+        watch: Callable[[Mapping[str, Progress]], Sequence[Event | journal.Noticed]], holds: Callable[[], bool],
     ) -> None:  # fmt: skip
         self.backend, self.runs, self.holds, self.store = backend, runs, holds, store
-        self.requests, self.advise = answered(requests), answered(advise)
+        self.requests, self.advise, self.watch = answered(requests), answered(advise), watch
         self.noticed: set[tuple[str, int]] = set()
         self.trainings = tuple(trainings_of(runs))
         self.first_steps = {run.id: newest_checkpoint(store, run.id) for run in runs}
@@ -96,6 +99,7 @@ class _Driver:
                         state = self._take(state, advice, events)
             progress = dict(self.backend.progress())
             self._say_what_was_unreadable(progress, events)
+            state = self._look(state, progress, events)
             show(Grid(self.trainings, state, progress, self.first_steps, now() - self.began))
             if state.finished:
                 return state
@@ -109,6 +113,15 @@ class _Driver:
         journal.record(events, event, actions)
         for action in actions:
             self.backend.perform(action)
+        return state
+
+    def _look(self, state: core.State, progress: Mapping[str, Progress], events: PatientJournal) -> core.State:
+        """Take what is seen in the runs' curves: what the core is told, and what only the journal is."""
+        for word in answered(lambda: self.watch(progress))():
+            if isinstance(word, journal.Noticed):
+                events.event(word.kind, word.run_id, **word.detail)
+            else:
+                state = self._take(state, word, events)
         return state
 
     def _news(self, state: core.State, stop_asked: Callable[[], bool]) -> list[Event]:

@@ -6,10 +6,9 @@ Whether it may go on at all is the lease's to say; runs that cannot write end by
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from dit_grid.experiments.store import EventWriter, StorageError
-from dit_grid.orchestrator.core.events import Event
 
 CLOSE_S = 60.0
 """How long a launch that is over waits for the store to take the rest of its journal."""
@@ -40,10 +39,13 @@ class PatientJournal:
                 time.sleep(LOOK_S)
 
 
-def answered(ask: Callable[[], Sequence[Event]]) -> Callable[[], Sequence[Event]]:
+Word = TypeVar("Word")
+
+
+def answered(ask: Callable[[], Sequence[Word]]) -> Callable[[], Sequence[Word]]:
     """Return `ask` so that a store that does not answer says nothing; it is asked again soon."""
 
-    def asked() -> Sequence[Event]:
+    def asked() -> Sequence[Word]:
         try:
             return ask()
         except StorageError:

@@ -11,6 +11,7 @@ from dit_grid.experiments.spec import AnyRun, BudgetSpec, ExperimentSpec
 from dit_grid.experiments.store import Store
 from dit_grid.orchestrator import core
 from dit_grid.orchestrator.advice.until import adviser
+from dit_grid.orchestrator.advice.watch import Watch
 from dit_grid.orchestrator.backends.contract import Backend
 from dit_grid.orchestrator.control.lease import Lease, newest_number
 from dit_grid.orchestrator.control.requests import Inbox
@@ -39,7 +40,8 @@ def drive_under(lease: Lease, spec: ExperimentSpec, store: Store, backend: Backe
     with lease:
         state = drive(
             todo, store, backend, show_and_note, cluster=spec.cluster, price=spec.plan, speeds=speeds,
-            requests=Inbox(store.files).events, advise=adviser(spec, store), holds=lambda: lease.holds,
+            requests=Inbox(store.files).events, advise=adviser(spec, store), watch=Watch(spec, store),
+            holds=lambda: lease.holds,
         )  # fmt: skip
         if lease.holds:
             lease.end(_said(state, todo))
@@ -60,7 +62,9 @@ def _said(state: core.State, todo: list[AnyRun]) -> dict[str, Any]:
     phases = {run.id: str(run.phase) for run in state.in_order()}
     outcome = "stopped" if state.stopping else "ended"
     runs = [run.id for run in todo]
-    return {"outcome": outcome, "runs": runs, "phases": phases, "enough": state.enough, "waits": waits(state)}
+    known = {run.id: run.known for run in state.in_order() if run.known and run.phase is core.Phase.CANCELLED}
+    return {"outcome": outcome, "runs": runs, "phases": phases, "enough": state.enough, "known": known,
+            "waits": waits(state)}  # fmt: skip
 
 
 def waits(state: core.State) -> dict[str, list[str]]:

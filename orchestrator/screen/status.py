@@ -52,6 +52,8 @@ class RunStatus:
     """Of a run that is not done: how many of its evaluations are in the store, of how many."""
     swept: dict[str, Any] = field(default_factory=dict)
     """What tells it from other runs of its model: settings that the store's runs were swept over, by dotted name."""
+    alarm: str = ""
+    """Where its training loss left the curve of its peers, and by how much, in words; empty while it does not."""
 
 
 def read_status(store: Store, now: float | None = None) -> list[RunStatus]:

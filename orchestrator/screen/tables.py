@@ -175,7 +175,7 @@ def print_status(rows: "list[RunStatus]", as_json: bool) -> None:
         return
     Console(width=None if sys.stdout.isatty() else 200).print(status_table(rows), highlight=False)
     for row in rows:
-        for said in filter(None, (row.message, row.waits_for)):
+        for said in filter(None, (row.message, row.waits_for, row.alarm and f"ALARM: {row.alarm}")):
             click.echo(f"{row.run_id}: {said}")
 
 

@@ -222,3 +222,15 @@ def test_a_budget_without_a_price_says_what_to_set(tmp_path):
     file.write_text(SPEC.format(store=tmp_path / "free").replace(", usd_per_core_hour: 0.1", ""))
     fill(file)
     assert "set plan.usd_per_core_hour" in ask("suggest", file, "--budget", "5usd")
+
+
+def test_the_region_of_all_models_not_measured_can_be_what_is_to_be_known(tmp_path):
+    file = tmp_path / "few.yaml"
+    file.write_text(SPEC.format(store=tmp_path / "store"))
+    fill(file)
+    found = as_json("suggest", file, "--budget", "100h", "--target", "region ±10%")
+    assert found["target"] == "region ±10%"
+    assert found["width_expected"] < found["width"]
+    first = min((row for row in found["candidates"] if row["bought"]), key=lambda row: row["bought"])
+    assert first["model"] in WAITING
+    assert "known within a share, e.g. 'region ±10%'" in ask("suggest", file, "--budget", "1h", "--target", "region ±1")

@@ -130,3 +130,56 @@ def test_a_tables_forecast_imports_neither_jax_nor_ray(files):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+SOLD = """gflops,fid,hours
+6.06,68.4,1
+23.01,43.47,4
+5.6,,1
+40,,7
+80.71,,14
+200,,90
+"""
+
+
+def suggest(tmp_path, *options, rows=SOLD):
+    (tmp_path / "runs.csv").write_text(rows)
+    (tmp_path / "dear.csv").write_text("gflops\n118.64\n")
+    given = ["--predict", tmp_path / "dear.csv", "--y", "fid", "--x", "gflops", "--cost", "hours", *options]
+    found = CliRunner().invoke(cli, ["suggest", str(tmp_path / "runs.csv"), *map(str, given)])
+    if found.exception is not None and not isinstance(found.exception, SystemExit):
+        return f"{type(found.exception).__module__} {found.exception}"
+    return found.output
+
+
+def test_of_a_table_the_rows_to_measure_next_are_named_and_written(tmp_path):
+    out = tmp_path / "next.csv"
+    shown = suggest(tmp_path, "--budget", "20h", "-o", out)
+    assert "fid of the rows to be known: now within" in shown
+    chosen = pd.read_csv(out)
+    assert 80.71 in set(chosen["gflops"])  # the nearest to what is asked that the budget holds
+    assert chosen["hours"].sum() <= 20
+    found = json.loads(suggest(tmp_path, "--budget", "20h", "--json"))
+    assert found["error_expected"] < found["error"]
+    assert [row["gflops"] for row in found["candidates"] if row["bought"]] == chosen["gflops"].tolist()
+    assert len(found["candidates"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "rows", "message"),
+    [
+        (["--budget", "20"], SOLD, "5000usd, 200h or 1e21flops"),
+        (["--budget", "20h", "--cost", "euros"], SOLD, "'euros'"),
+        (["--budget", "20h", "--target", "exponent"], SOLD, "--target goes with a store or spec"),
+        (["--budget", "20h"], SOLD.replace(",,", ",9,"), "no row is left to choose from"),
+        (["--budget", "20h"], SOLD.replace(",7", ",dear"), "'dear' is not a number"),
+        (["--budget", "20h"], SOLD.replace(",7", ",-7"), "a cost of -7; must be a number above zero"),
+        (["--budget", "0.1h", "-o", "next.csv"], SOLD, "nothing to write"),
+        (["--budget", "20h", "--y", ""], SOLD, "a table's suggestion needs --y"),
+    ],
+)
+def test_a_wrong_request_for_rows_is_one_line(tmp_path, options, rows, message):
+    said = suggest(tmp_path, *options, rows=rows)
+    assert said.startswith("dit_grid.")
+    assert message in said
+    assert "\n" not in said

@@ -181,10 +181,10 @@ class Scheduler(RuleBasedStateMachine):
         self.at += passed
         self.tell(Tick(self.at))
 
-    @rule(data=st.data(), what=st.sampled_from(["cancel", "pause", "resume", "retry"]))
+    @rule(data=st.data(), what=st.sampled_from(["cancel", "pause", "enough", "resume", "retry"]))
     def somebody_asks(self, data, what):
         ids = data.draw(st.sets(st.sampled_from([*self.state.order, "a run of another store"])))
-        self.tell(Asked(self.at, what, tuple(sorted(ids))))
+        self.tell(Asked(self.at, what, tuple(sorted(ids)), "its end is known" if what == "enough" else ""))
 
     @rule(data=st.data())
     def results_say_what_is_worth_most(self, data):

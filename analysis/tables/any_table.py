@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dit_grid.analysis.forecasting.axes import axes_of
-from dit_grid.analysis.forecasting.mixture import Mixture, mix
-from dit_grid.analysis.forecasting.priors import kind_of, prior_of
-from dit_grid.analysis.forecasting.scales import mixed_units
-from dit_grid.analysis.forecasting.table import Tables, checked
+from dit_grid.analysis.tables.axes import axes_of
+from dit_grid.analysis.tables.mixture import Mixture, mix
+from dit_grid.analysis.tables.priors import kind_of, prior_of
+from dit_grid.analysis.tables.scales import mixed_units
+from dit_grid.analysis.tables.table import Tables, checked
 
 OWN_ROWS, OWN_ROWS_OF_MANY = 5, 3
 """Places from which on a group speaks for itself; with fewer it has a level, and shares exponents with the others."""
@@ -88,9 +88,9 @@ def forecast_table(
         part, wanted = tables.seen.iloc[rows], tables.asked.iloc[asked_rows]
         part = _thinned(part, wanted, tables.x, notes)
         axes = axes_of(part, wanted, tables.x)
-        levels = [_levels(frame, part, tables.group if name == "" else None) for frame in (part, wanted)]
+        levels = [group_levels(frame, part, tables.group if name == "" else None) for frame in (part, wanted)]
         t = np.log(part[y].to_numpy())
-        spread = _group_sd(t, axes.named["compute"][0], levels[0])
+        spread = group_spread(t, axes.named["compute"][0], levels[0])
         mixtures[name] = mix(t, axes, prior, levels[0], levels[1], spread)
         predicted[:, asked_rows] = mixtures[name].quantiles(QUANTILES)
         c, new = axes.named["compute"]
@@ -129,7 +129,7 @@ def _speakers(tables: Tables, notes: list[str]) -> list[tuple[str, np.ndarray, n
     return [*parts, *([("", every[0], np.flatnonzero(rest))] if rest.any() else [])]
 
 
-def _levels(frame: pd.DataFrame, seen: pd.DataFrame, group: str | None) -> np.ndarray:
+def group_levels(frame: pd.DataFrame, seen: pd.DataFrame, group: str | None) -> np.ndarray:
     """A column of ones, and one for each measured group with ones in its rows."""
     ones = np.ones((len(frame), 1))
     names = sorted(set(seen[group])) if group else []
@@ -138,7 +138,7 @@ def _levels(frame: pd.DataFrame, seen: pd.DataFrame, group: str | None) -> np.nd
     return np.hstack([ones, (frame[group].to_numpy()[:, None] == np.array(names)).astype(float)])
 
 
-def _group_sd(t: np.ndarray, compute: np.ndarray, levels: np.ndarray) -> float:
+def group_spread(t: np.ndarray, compute: np.ndarray, levels: np.ndarray) -> float:
     """How far groups differ in ln y at equal compute, from their levels about a shared slope."""
     if levels.shape[1] == 1:
         return LEAST_GROUP_SD

@@ -69,19 +69,19 @@ def checked(
         if name in x:
             raise TableError(f"--x: {name!r} is also --{'y' if name == y else 'group'}; a column has one role")
     wanted = [*x, *([group] if group else [])]
-    _has(seen, [y, *wanted], names[0])
-    _has(asked, wanted, names[1])
+    has_columns(seen, [y, *wanted], names[0])
+    has_columns(asked, wanted, names[1])
     if asked.empty:
         raise TableError(f"{names[1]}: no row to predict")
-    numbers = _numbers(seen, [y, *x], names[0]).assign(**({group: _labels(seen[group])} if group else {}))
-    rows = _numbers(asked, list(x), names[1]).assign(**({group: _labels(asked[group])} if group else {}))
+    measured = numbers(seen, [y, *x], names[0]).assign(**({group: _labels(seen[group])} if group else {}))
+    rows = numbers(asked, list(x), names[1]).assign(**({group: _labels(asked[group])} if group else {}))
     _usable_all(rows, x, names[1])
-    kept, dropped = _usable(numbers, y, x, group)
+    kept, dropped = _usable(measured, y, x, group)
     _enough(kept, x, names[0], dropped)
     return Tables(kept.reset_index(drop=True), rows.reset_index(drop=True), y, x, group or None, dropped)
 
 
-def _has(frame: pd.DataFrame, wanted: list[str], name: str) -> None:
+def has_columns(frame: pd.DataFrame, wanted: list[str], name: str) -> None:
     for column in wanted:
         if column not in frame.columns:
             near = get_close_matches(column, [str(c) for c in frame.columns], n=1)
@@ -97,7 +97,7 @@ def _labels(column: pd.Series) -> pd.Series:
     return column.astype(str).str.strip()
 
 
-def _numbers(frame: pd.DataFrame, columns: list[str], name: str) -> pd.DataFrame:
+def numbers(frame: pd.DataFrame, columns: list[str], name: str) -> pd.DataFrame:
     """The columns as floats; an empty cell is NaN, a cell of text an error."""
     found = {}
     for column in columns:

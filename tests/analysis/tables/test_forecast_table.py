@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dit_grid.analysis.forecasting import TableError, forecast_table, forms as laws
-from dit_grid.analysis.forecasting.axes import axes_of
-from dit_grid.analysis.forecasting.priors import kind_of, prior_of, public_fits
-from dit_grid.analysis.forecasting.wording import said
+from dit_grid.analysis.tables import TableError, forecast_table, forms as laws
+from dit_grid.analysis.tables.axes import axes_of
+from dit_grid.analysis.tables.priors import kind_of, prior_of, public_fits
+from dit_grid.analysis.tables.wording import said
 
 DIT_2 = pd.DataFrame({"gflops": [6.06, 23.01, 80.71], "fid": [68.4, 43.47, 23.33]})
 """S/2, B/2, L/2 of Peebles & Xie 2022, Table 4; XL/2 has 118.64 and 19.47."""

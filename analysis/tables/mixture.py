@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr
 
-from dit_grid.analysis.forecasting import forms
-from dit_grid.analysis.forecasting.axes import APART, Axes
-from dit_grid.analysis.forecasting.forms import Form
-from dit_grid.analysis.forecasting.posterior import Posterior, Rows, posterior
-from dit_grid.analysis.forecasting.priors import BEND_SD, DRIFT_SD, Prior
+from dit_grid.analysis.tables import forms
+from dit_grid.analysis.tables.axes import APART, Axes
+from dit_grid.analysis.tables.forms import Form
+from dit_grid.analysis.tables.posterior import Posterior, Rows, posterior
+from dit_grid.analysis.tables.priors import BEND_SD, DRIFT_SD, Prior
 
 CHEAPER = 0.6
 """Share of the rows that a form is given before it is judged on the rest."""
@@ -59,7 +59,7 @@ class Mixture:
     def quantiles(self, probabilities: tuple[float, ...]) -> np.ndarray:
         """Quantiles of y of one new run, (probabilities, rows asked)."""
         parts = self.parts()
-        return np.exp([_quantile(parts.weight, parts.mean, parts.sd, p) for p in probabilities])
+        return np.exp([quantile(parts.weight, parts.mean, parts.sd, p) for p in probabilities])
 
 
 def mix(
@@ -69,7 +69,7 @@ def mix(
     compute = axes.named["compute"][0]
     centre = float(t[np.argmax(compute)])
     sd = np.array([LEVEL_SD, *[group_sd] * (seen_levels.shape[1] - 1)])
-    place = _places(axes)
+    place = places(axes)
     cheaper = np.sort(np.argsort(compute, kind="stable")[: int(np.ceil(CHEAPER * len(t)))])
     fits, scores = {}, {}
     for form, z in forms_for(axes, prior):
@@ -120,7 +120,7 @@ def forms_for(axes: Axes, prior: Prior) -> list[tuple[Form, tuple[np.ndarray, np
     return found
 
 
-def _places(axes: Axes) -> tuple[np.ndarray, np.ndarray]:
+def places(axes: Axes) -> tuple[np.ndarray, np.ndarray]:
     """Where rows are for the misfit: every axis that varies on its own."""
     main = ("size", "data") if "size" in axes.named else ("compute",)
     seen, asked = axes.stack(*main, *axes.extras)
@@ -129,7 +129,7 @@ def _places(axes: Axes) -> tuple[np.ndarray, np.ndarray]:
     return np.column_stack([seen, axes.repeats[0]]), np.column_stack([asked, axes.repeats[1]])
 
 
-def _quantile(weight: np.ndarray, mean: np.ndarray, sd: np.ndarray, p: float) -> np.ndarray:
+def quantile(weight: np.ndarray, mean: np.ndarray, sd: np.ndarray, p: float) -> np.ndarray:
     """Where a mixture of normals has probability p below, an asked row each, by bisection."""
     low, high = (mean - 10 * sd).min(0), (mean + 10 * sd).max(0)
     for _ in range(60):

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from dit_grid.analysis.forecasting.any_table import TableForecast
-from dit_grid.analysis.forecasting.mixture import FEWEST, Mixture
-from dit_grid.analysis.forecasting.priors import FLOORS
+from dit_grid.analysis.tables.any_table import TableForecast
+from dit_grid.analysis.tables.mixture import FEWEST, Mixture
+from dit_grid.analysis.tables.priors import FLOORS
 
 SPOKE = 0.02
 """Weight from which on a form is named."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dit_grid.analysis.forecasting.forms import Form
-from dit_grid.analysis.forecasting.priors import RISE, Prior
+from dit_grid.analysis.tables.forms import Form
+from dit_grid.analysis.tables.priors import RISE, Prior
 
 STEPS = 30
 """Most steps of Levenberg-Marquardt; with centred logs and proper priors 8 are usual."""
@@ -90,7 +90,7 @@ def _given_ratio(
     at, by = curve(form, theta, seen, floor)
     weights = ratio**2 * kernel(asked, seen) @ whiten.T  # (asked, seen), on whitened residuals
     mean = mean + (t - at) @ whiten.T @ weights.T
-    slopes = slopes - _whitened(weights @ whiten, by)
+    slopes = slopes - whitened(weights @ whiten, by)
     variance = ((slopes @ np.linalg.inv(hessian)) * slopes).sum(-1)
     own = 1 + ratio**2 - (weights**2).sum(-1)
     variance += noise[:, None] ** 2 * np.maximum(own, 1.0)
@@ -114,7 +114,7 @@ def _modes(
         found = (r**2).sum(-1) + (off**2 * precision).sum(-1)
         better = np.isfinite(found) & (found < cost)
         gain = np.where(better, np.minimum(cost, 1e300) - found, 0.0)
-        wj = _whitened(whiten, by) / noise[:, None, None]
+        wj = whitened(whiten, by) / noise[:, None, None]
         turned = np.swapaxes(wj, 1, 2)
         hessian[better] = (turned @ wj + np.diag(precision))[better]
         gradient[better] = ((turned @ r[..., None])[..., 0] - off * precision)[better]
@@ -128,7 +128,7 @@ def _modes(
     return best, cost, hessian
 
 
-def _whitened(whiten: np.ndarray, by: np.ndarray) -> np.ndarray:
+def whitened(whiten: np.ndarray, by: np.ndarray) -> np.ndarray:
     """`whiten` (m, n) times each component's (n, parameters), as one product of matrices."""
     count, n, p = by.shape
     product = whiten @ by.transpose(1, 0, 2).reshape(n, count * p)

@@ -1,0 +1,145 @@
+"""Whether a run's loss leaves the curve that its peers share: where, by how much, and how surely.
+
+Losses of one recipe fall on one curve once they are normalised (arXiv 2507.02119, 2509.25087): here ln of the loss
+against the share of training done, of each run up to a shift and a factor that its own past says. What is here is
+arrays, without pandas, so that a status stays quick; which runs are peers is `peers`.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+BINS = 40
+"""Parts of training in which losses are averaged; fewer where less is logged."""
+
+LEAST_BINS = 10
+BURN_IN = 0.1
+"""Share of training that is not looked at: a curve's first tenth hangs on warm-up and initialisation."""
+
+PAST = 4
+"""Bins after the burn-in from which on the next one can be foretold."""
+
+LEAST_PEERS = 3
+
+FALSE_ALARMS = 0.01
+"""Of healthy runs so many are flagged at some time of their whole training; `benchmarks/early_alarm.py` counts it."""
+
+TESTS = 20
+"""Independent looks that a training's bins amount to: neighbours share most of their past."""
+
+LEAST_LIMIT = 5.0
+"""Standard errors that are no alarm however many peers there are: models of other sizes bend by a little more or less,
+and that is no chance. Of 24 digits runs the worst reached 4.2."""
+
+USUAL, USUAL_DOF = 0.01, 4
+"""Relative scatter of a bin about what peers foretell, and the degrees of freedom it counts for beside theirs: 0.9 %
+on 24 digits runs of three seeds."""
+
+STIFF = 1e-4
+"""Weight of a factor of 1 in the fit of shift and factor, as a square of ln: a hundredth of the losses' own range."""
+
+
+class Found(NamedTuple):
+    """Where a curve left its peers': the bin, ln of the loss over what they foretell, that in standard errors."""
+
+    bin: int
+    off: float
+    sigmas: float
+    limit: float
+    peers: int
+
+
+@dataclass(frozen=True)
+class Departure:
+    """A run left its peers' curve: first at `step`, where its loss is `by` (a share, signed) off what they foretell.
+
+    `sigmas` is that over its standard error, `limit` what a healthy run stays below, `peers` how many spoke.
+    """
+
+    run_id: str
+    step: int
+    by: float
+    sigmas: float
+    limit: float
+    peers: int
+
+    def __str__(self) -> str:
+        way = "above" if self.by > 0 else "below"
+        off = f"{abs(self.by):.1%} {way} what {self.peers} peers foretell"
+        rate = f"{abs(self.sigmas):.1f} standard errors, {FALSE_ALARMS:.0%} of healthy runs reach {self.limit:.1f}"
+        return f"{self.run_id} left its peers' loss curve at step {self.step:,}: {off} ({rate})"
+
+
+def binned(steps: np.ndarray, losses: np.ndarray, end: float, bins: int) -> np.ndarray:
+    """Mean ln loss of each part of training, (bins,); NaN where a part is not over, or has no usable row."""
+    steps, losses = np.asarray(steps, float), np.asarray(losses, float)
+    usable = np.isfinite(losses) & (losses > 0) & (steps > 0) & (steps <= end)
+    place = np.ceil(steps[usable] / end * bins - 1e-9).astype(int) - 1
+    count = np.bincount(place, minlength=bins)
+    total = np.bincount(place, np.log(losses[usable]), minlength=bins)
+    over = (np.arange(bins) + 1) / bins * end <= (steps.max() if len(steps) else 0) + 1e-9
+    return np.where((count > 0) & over, total / np.maximum(count, 1), np.nan)
+
+
+def departure(own: np.ndarray, peers: np.ndarray) -> Found | None:
+    """The first bin in which `own` (bins,) leaves the curve of `peers` (peers, bins), as far as both reach.
+
+    None while it does not, or where fewer than LEAST_PEERS reach past the bins that are only learned from. Rows may end
+    in NaN where they stand so far; one with a hole reaches to it.
+    """
+    first = round(BURN_IN * len(own))
+    reach = np.array([_reach(row[first:]) for row in peers], int)
+    if len(peers) < LEAST_PEERS:
+        return None
+    shared = min(_reach(own[first:]), int(np.sort(reach)[-LEAST_PEERS]))
+    if shared <= PAST:
+        return None
+    rows = peers[reach >= shared, first : first + shared]
+    off = residuals(own[first : first + shared], rows.mean(0))
+    scatter, dof = _scatter(rows)
+    limit = limit_of(dof)
+    sigmas = off / scatter
+    beyond = np.flatnonzero(np.abs(sigmas) > limit)
+    if not len(beyond):
+        return None
+    at = int(beyond[0])
+    return Found(first + PAST + at, float(off[at]), float(sigmas[at]), limit, len(rows))
+
+
+def limit_of(dof: float) -> float:
+    """How many standard errors a healthy run stays within over its training, all but FALSE_ALARMS of them."""
+    from scipy.special import stdtrit
+
+    return max(float(stdtrit(dof, 1 - FALSE_ALARMS / TESTS / 2)), LEAST_LIMIT)
+
+
+def residuals(own: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    """ln of the loss over what the shape foretells, for each bin after the first PAST: (bins - PAST,).
+
+    A bin is foretold by the shape, shifted and stretched as it fits the bins before it (least squares).
+    """
+    count = np.arange(1, len(own) + 1)
+    x, y = shape - shape[0], own - own[0]
+    mean_x, mean_y = np.cumsum(x) / count, np.cumsum(y) / count
+    var = np.cumsum(x * x) / count - mean_x**2
+    cov = np.cumsum(x * y) / count - mean_x * mean_y
+    factor = (cov * count + STIFF) / (np.maximum(var, 0) * count + STIFF)
+    past = slice(PAST - 1, -1)
+    return y[PAST:] - mean_y[past] - factor[past] * (x[PAST:] - mean_x[past])
+
+
+def _scatter(rows: np.ndarray) -> tuple[np.ndarray, float]:
+    """Root mean square of how far peers were off each other so far, a bin each, and its degrees of freedom."""
+    total = rows.sum(0)
+    each = np.array([residuals(row, (total - row) / (len(rows) - 1)) for row in rows])
+    bins = np.arange(1, each.shape[1] + 1)
+    squares = np.cumsum((each**2).mean(0)) / bins
+    freedom = 2.0 * (len(rows) - 1)
+    return np.sqrt((USUAL_DOF * USUAL**2 + freedom * squares) / (USUAL_DOF + freedom)), USUAL_DOF + freedom
+
+
+def _reach(row: np.ndarray) -> int:
+    """How many bins from the first on are there without a hole."""
+    holes = np.flatnonzero(~np.isfinite(row))
+    return int(holes[0]) if len(holes) else len(row)
