@@ -1,7 +1,7 @@
-"""The diffusion transformer of Peebles & Xie (2022) in PyTorch, as its users would train it: a peer to be timed against.
+"""The diffusion transformer of Peebles & Xie (2022) in PyTorch, as its users would train it: a peer to time against.
 
-adaLN-Zero alone. Written from the paper, with the parameter names of the published checkpoints, so that the golden arrays
-of the reference can check it, where torch 2.13.0 is: `python benchmarks/peers/torch_dit.py tests/golden/dit_p4_16x16.npz`.
+adaLN-Zero alone. Written from the paper, with the parameter names of the published checkpoints, so that the golden
+arrays of the reference can check it: `python benchmarks/peers/torch_dit.py tests/golden/dit_p4_16x16.npz`.
 """
 
 import math
