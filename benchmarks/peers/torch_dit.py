@@ -120,7 +120,7 @@ def updates(side: int, patch: int, width: int, depth: int, heads: int, batch: in
         optimizer.step()
         with torch.no_grad():
             torch._foreach_lerp_(averaged, list(model.parameters()), 1e-4)
-        return float(loss)
+        return float(loss.detach())
 
     return SimpleNamespace(update=update, parameters=sum(p.numel() for p in model.parameters()))
 
