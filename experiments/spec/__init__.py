@@ -6,9 +6,10 @@ Nothing below reads YAML, environment or flags; what of it is left to do, and co
 
 from dit_grid.experiments.spec.any_run import AnyRun, costs
 from dit_grid.experiments.spec.cluster import BudgetSpec, ClusterSpec
+from dit_grid.experiments.spec.execution import ExecutionSpec, ResourceSpec
 from dit_grid.experiments.spec.expand import ExperimentSpec, PriceSpec, UntilSpec, load_spec
 from dit_grid.experiments.spec.objective import DiffusionSpec
-from dit_grid.experiments.spec.run import EvalSetting, ExecutionSpec, ResourceSpec, RunSpec
+from dit_grid.experiments.spec.run import EvalSetting, RunSpec
 from dit_grid.experiments.spec.source import Problem, SpecError
 from dit_grid.experiments.spec.trainer import TrainerRun
 

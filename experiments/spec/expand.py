@@ -38,8 +38,11 @@ class SizeSpec(Record):
     """What a size name stands for."""
 
     width: Side
+    """[channels] Of a token."""
     depth: Side
+    """[blocks] Of the network."""
     heads: Side
+    """[heads] Of attention; they divide the width."""
 
 
 Price = Annotated[float, Field(gt=0, le=1e9)]
@@ -54,13 +57,21 @@ class PriceSpec(Record):
     """
 
     mfu: Annotated[float, Field(ge=1e-6, le=1)] | None = None
+    """[share] Of the peak that training reaches, where nothing was measured."""
     mfu_error: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    """[share] By which that may be off; the range of hours follows."""
     efficiency: Annotated[float, Field(ge=1e-6, le=1)] | None = None
+    """[share] Of the compiled roofline that is reached, for `plan --compile`."""
     usd_per_chip_hour: Price | None = None
+    """[USD/h] Of a chip, or a GPU, or a core."""
     usd_per_core_hour: Price | None = None
+    """[USD/h] Of a core as the cloud counts them; a TPU v3 chip has two."""
     overhead: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    """[share] Of time on top for anything else."""
     preemptions_per_hour: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    """[per hour] Expected of each run."""
     restart_s: Annotated[float, Field(ge=0, le=1e9)] = 300.0
+    """[seconds] That each preemption costs before training goes on."""
 
     @model_validator(mode="after")
     def _one_unit(self) -> "PriceSpec":
@@ -76,18 +87,26 @@ class UntilSpec(Record):
     """
 
     target: Annotated[str, Field(min_length=1)]
+    """`exponent ±0.05` or `forecast:XL/2 ±10%`: no run starts once it is known so well."""
     metric: str | None = None
+    """Whose law it is; the main one of what was measured if left out."""
     running: Literal["finish", "stop"] = "finish"
+    """What runs under way then do: go on to their end, or stop at a checkpoint."""
 
 
 class ExperimentSpec(Record):
     """A whole spec, expanded: its name, its store and its runs in the order of the file."""
 
     name: Annotated[str, Field(pattern=NAME, max_length=100)]
+    """Stands in titles and file names."""
     store: Annotated[str, Field(min_length=1)]
+    """Folder or gs:// URL where everything is kept."""
     plan: PriceSpec = PriceSpec()
+    """What `plan` reckons time and money with."""
     cluster: ClusterSpec = ClusterSpec()
+    """How the runs are scheduled together."""
     until: UntilSpec | None = None
+    """When enough is known."""
     runs: tuple[AnyRun, ...] = ()
     file: str = ""
     groups: tuple[str, ...] = ()
