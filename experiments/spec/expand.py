@@ -5,6 +5,7 @@ Every mistake is collected before any is reported; a spec with a mistake gives n
 
 import itertools
 import math
+import re
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -27,6 +28,11 @@ HEAD_SECTIONS = ("name", "store", "plan", "cluster", "until")
 RUN_SECTIONS = tuple(dict.fromkeys((*RunSpec.model_fields, *TrainerRun.model_fields)))
 MOST_RUNS = 100_000
 """Runs of the largest grid that is expanded: ten times what was tried. More is a mistake that fills the memory."""
+
+MEASURED = ("model", "data", "evaluate")
+"""The sections of a run that say what it needs; a mistake elsewhere is no reason not to look."""
+MOST_MENDED = 100
+"""Runs with mistakes that are looked at further; one grid's have the same needs."""
 
 GRID_SECTIONS = ("grid", "sizes", "objectives", "overrides", "include", "exclude", "runs", "groups")
 
@@ -135,6 +141,7 @@ class _Expansion:
         self.problems: list[Problem] = []
         self.globs_used: set[int] = set()
         self.sizes_asked: dict[str, Located] = {}
+        self.mended: list[AnyRun] = []
         self._records: dict[int, tuple[Located, Record | None]] = {}
         self.varied = tuple(dict.fromkeys(self._varied()))
 
@@ -144,11 +151,9 @@ class _Expansion:
         self.problems = list(dict.fromkeys(self.problems))
         if not self.problems and not runs:
             self._problem(self.tree, "", "asks for no run: `grid` and `runs` are empty or everything is excluded")
-        if self.problems or head is None:
-            raise SpecError(self.problems)
         self._check_transfer(runs)
-        if self.problems:
-            raise SpecError(self.problems)
+        if self.problems or head is None:
+            raise SpecError(self.problems, [*runs, *self.mended])
         available = tuple(self._section("groups", dict))
         asked = {"runs": tuple(runs), "file": self.tree.file, "groups": available, "notes": self._notes(runs)}
         return head.model_copy(update=asked)
@@ -192,7 +197,10 @@ class _Expansion:
         return list(runs.values())
 
     def _run(self, tree: Located) -> tuple[AnyRun | None, list[Problem]]:
-        return validated(RunSpec, tree, self._sections(tree))
+        run, problems = validated(RunSpec, tree, self._sections(tree))
+        if problems and len(self.mended) < MOST_MENDED:
+            self.mended += _mended(tree, problems)
+        return run, problems
 
     def _own_run(self, tree: Located) -> tuple[AnyRun | None, list[Problem]]:
         """The run of one's own trainer: its costs reckoned, its label made, and the spec's folder to look in."""
@@ -376,6 +384,18 @@ def _parted(run: Located) -> tuple[Located | None, Located]:
     if not isinstance(run.value, dict) or OBJECTIVE not in run.value:
         return None, run
     return run.value[OBJECTIVE], Located({k: v for k, v in run.value.items() if k != OBJECTIVE}, run.file, run.line)
+
+
+def _mended(run: Located, problems: list[Problem]) -> list[RunSpec]:
+    """The run with its mistaken sections as they are by default, where its model, data and measurements have none.
+
+    So that what these need can be looked at in the same round.
+    """
+    if {re.split(r"[.[]", problem.path)[0] for problem in problems} & {"", *MEASURED}:
+        return []
+    kept = Located({key: run.value[key] for key in MEASURED if key in run.value}, run.file, run.line)
+    mended = validated(RunSpec, kept)[0]
+    return [mended] if mended is not None else []
 
 
 def _own_name(config: dict[str, Any], varied: Iterable[str]) -> str:

@@ -26,6 +26,7 @@ from dit_grid.orchestrator.commands.results import COMMANDS as RESULTS_COMMANDS
 from dit_grid.orchestrator.commands.sample import COMMANDS as SAMPLE_COMMANDS
 from dit_grid.orchestrator.commands.sentinel import COMMANDS as SENTINEL_COMMANDS
 from dit_grid.orchestrator.commands.simulate import COMMANDS as SIMULATE_COMMANDS
+from dit_grid.orchestrator.commands.spec import spec_group
 from dit_grid.orchestrator.commands.status import COMMANDS as STATUS_COMMANDS
 from dit_grid.orchestrator.commands.store import store_group
 from dit_grid.orchestrator.commands.trainer_client import COMMANDS as TRAINER_COMMANDS
@@ -47,6 +48,7 @@ def cli() -> None:
     """
 
 
+cli.add_command(spec_group)
 cli.add_command(store_group)
 for commands in (
     PLAN_COMMANDS,
