@@ -1,11 +1,11 @@
 """The JSON Schema of a spec, made from the records, for editors that complete and check YAML.
 
 It says what each value may be by itself; what must fit together, `load_spec` says. Draft 7, which every editor has.
+It is shipped as a file (`schema_file`).
 """
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 from dit_grid.experiments.spec.described import Schema, as_written, described, published
 from dit_grid.experiments.spec.expand import OBJECTIVE
@@ -13,9 +13,6 @@ from dit_grid.experiments.spec.keys import fields_of, inner_record
 from dit_grid.experiments.spec.record import Record
 from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.spec.trainer import TrainerRun
-
-FILE = Path(__file__).with_name("schema.json")
-"""The schema as it is shipped; `python docs/write_spec.py` writes it."""
 
 SHARED = {
     "grid": "Dotted key -> list of values; every combination is a run.",

@@ -105,9 +105,9 @@ def schema(out: str | None) -> None:
     dit-grid spec schema -o spec.schema.json
     # first line of a spec: # yaml-language-server: $schema=spec.schema.json
     """
-    from importlib.resources import files
+    from dit_grid.experiments.spec.schema_file import shipped_schema
 
-    text = (files("dit_grid.experiments.spec") / "schema.json").read_text("utf-8")
+    text = shipped_schema()
     if out is None:
         click.echo(text, nl=False)
         return

@@ -11,7 +11,8 @@ from dit_grid.experiments.spec import RunSpec, TrainerRun, load_spec
 from dit_grid.experiments.spec.described import records
 from dit_grid.experiments.spec.keys import fields_of, said_of
 from dit_grid.experiments.spec.reference import matching, page, sections
-from dit_grid.experiments.spec.schema import FILE, spec_schema_text
+from dit_grid.experiments.spec.schema import spec_schema_text
+from dit_grid.experiments.spec.schema_file import FILE
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = sorted([*ROOT.glob("experiments/*.yaml"), *ROOT.glob("examples/*/*.yaml")])
