@@ -115,7 +115,7 @@ def widened(one: Any) -> Any:
 def _pattern(bounds: Schema) -> str:
     """The text of a number; without a minus where there are no negative ones."""
     pattern = WHOLE_NUMBER if bounds["type"] == "integer" else NUMBER
-    least: float = bounds.get("minimum", bounds.get("exclusiveMinimum", -1))
+    least: Any = bounds.get("minimum", bounds.get("exclusiveMinimum", -1))
     return pattern.replace("[+-]?", r"\+?", 1) if least >= 0 else pattern
 
 

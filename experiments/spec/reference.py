@@ -23,7 +23,7 @@ TITLES: dict[type[Record], str] = {
     RunSpec: "A run",
     TrainerRun: "A run of your own trainer",
 }
-PREFIX = {SizeSpec: ("sizes", "NAME")}
+PREFIX: dict[type[Record], tuple[str, ...]] = {SizeSpec: ("sizes", "NAME")}
 """Where a record stands in the file that is no section of its own."""
 
 NOTHING = "nothing"

@@ -4,16 +4,17 @@ import json
 import math
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 
 from dit_grid.orchestrator.control.errors import RequestError
+from dit_grid.orchestrator.screen.rows import print_rows as print_rows, rows_table, screen, short, view
 
 if TYPE_CHECKING:  # a status is printed before specs and models could be imported
     import pandas as pd
@@ -77,41 +78,6 @@ def _wrapped(line: str, width: int) -> str:
     return fill(line, width, subsequent_indent=f"{indent}  ")
 
 
-def print_rows(
-    columns: dict[str, str], rows: Sequence[dict[str, Any]], caption: str = "", spare: Sequence[str] = ()
-) -> None:
-    """Print rows as a table; see `rows_table`. Where a terminal is too narrow the `spare` headings go, the first first.
-
-    Those that went are named below the table.
-    """
-    # A pipe has no width; 80 columns would cut the last cells off.
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    left_out: list[str] = []
-    spare = [heading for heading in spare if heading in columns]
-    while len(left_out) < len(spare) and _width(console, rows_table(columns, rows)) > console.width:
-        left_out.append(spare[len(left_out)])
-        columns = {heading: key for heading, key in columns.items() if heading != left_out[-1]}
-    console.print(rows_table(columns, rows, caption), highlight=False)
-    if left_out:
-        click.echo(f"not shown, for want of width: {', '.join(left_out)}")
-
-
-def _width(console: Console, table: Table) -> int:
-    """Return the columns of the terminal that the table would like to have."""
-    return console.measure(table, options=console.options.update(max_width=10_000)).maximum
-
-
-def rows_table(columns: dict[str, str], rows: Sequence[dict[str, Any]], caption: str = "") -> Table:
-    """Return rows as a table. `columns` maps a heading to a key; numbers are set right and written short."""
-    table = Table(box=None, pad_edge=False, header_style="bold", caption=caption or None, caption_justify="left")
-    for heading, key in columns.items():
-        numeric = any(isinstance(row[key], int | float) for row in rows)
-        table.add_column(heading, justify="right" if numeric else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*(_short(row[key]) for key in columns.values()))
-    return table
-
-
 def print_plan(
     spec: "ExperimentSpec", rows: "list[PlanRow]", as_json: bool, expected: "Mapping[str, Expectation] | None" = None,
     compiled: "Mapping[str, Compiled] | None" = None,
@@ -173,45 +139,70 @@ def print_status(rows: "list[RunStatus]", as_json: bool) -> None:
     if as_json:
         print_json([vars(row) for row in rows])
         return
-    Console(width=None if sys.stdout.isatty() else 200).print(status_table(rows), highlight=False)
+    console = screen()
+    console.print(status_view(rows, console), highlight=False)
     for row in rows:
         for said in filter(None, (row.message, row.waits_for)):
             click.echo(f"{row.run_id}: {said}")
 
 
-def status_table(rows: "list[RunStatus]") -> Table:
-    """Return how every run stands as a table, a row a run, with the number of runs in each state below it.
+SPARE_STATUS = ("MFU", "attempts", "run", "of", "it/s", "measured", "loss")
+"""What a narrow terminal does not show of runs, the most dispensable first; models, states and metrics stay."""
+
+
+def status_view(rows: "list[RunStatus]", console: Console) -> Group:
+    """Return how every run stands, as it fits the console, with the number of runs in each state below it.
 
     Of very many runs it shows those that are neither done nor waiting.
     """
+    drawn = _drawn(rows)
+    counts = Counter(row.state for row in rows)
+    caption = ", ".join(f"{count} {state}" for state, count in counts.items())
+    if len(drawn) < len(rows):
+        caption += "; `--json` has every run"
+    columns, shown = _status_columns(rows, drawn)
+    alike = len({row.model for row in drawn}) < len(drawn) and not any(row.swept for row in drawn)
+    spare = [heading for heading in SPARE_STATUS if not (alike and heading == "run")]  # which alone tells them apart
+    return view(columns, shown, console, caption, spare)
+
+
+def status_table(rows: "list[RunStatus]") -> Table:
+    """Return how every run stands as a table, a row a run, with all that is known."""
+    return rows_table(*_status_columns(rows, _drawn(rows)))
+
+
+def _drawn(rows: "list[RunStatus]") -> "list[RunStatus]":
+    if len(rows) <= MANY_ROWS:
+        return rows
+    return [row for row in rows if row.state not in ("done", "waiting")][:MANY_ROWS]
+
+
+def _status_columns(rows: "list[RunStatus]", drawn: "list[RunStatus]") -> tuple[dict[str, str], list[dict[str, Any]]]:
     names = list(dict.fromkeys(name for row in rows for name in row.metrics))
-    drawn = rows
-    if len(rows) > MANY_ROWS:
-        drawn = [row for row in rows if row.state not in ("done", "waiting")][:MANY_ROWS]
     swept = list(dict.fromkeys(name for row in rows for name in row.swept))
     shown = [
         asdict(row)
         | {f"metric {name}": row.metrics.get(name) for name in names}
         | {f"swept {name}": row.swept.get(name) for name in swept}
+        | {"eta": None if row.eta_s is None else span(row.eta_s)}
         for row in drawn
     ]
-    columns = {
-        "run": "run_id",
-        "model": "model",
-        **{name: f"swept {name}" for name in swept},
-        "state": "state",
-        "step": "step",
-        "of": "steps",
-        "it/s": "steps_per_s",
-    }
-    columns |= {"MFU": "mfu", "loss": "loss"} | {name: f"metric {name}" for name in names}
+    columns = {"model": "model", **{name: f"swept {name}" for name in swept}, "state": "state", "step": "step"}
+    columns |= {"of": "steps", "it/s": "steps_per_s", "MFU": "mfu", "loss": "loss"}
+    columns |= {name: f"metric {name}" for name in names}
     columns |= {"measured": "measured"} if any(row["measured"] for row in shown) else {}
-    columns |= {"ETA s": "eta_s", "attempts": "attempts"}
-    counts = Counter(row.state for row in rows)
-    caption = ", ".join(f"{count} {state}" for state, count in counts.items())
-    if len(drawn) < len(rows):
-        caption += "; `--json` has every run"
-    return rows_table(columns, shown, caption)
+    return columns | {"ETA": "eta", "attempts": "attempts", "run": "run_id"}, shown
+
+
+def span(seconds: float) -> str:
+    """Return a duration in two of its units, e.g. 17 s, 12 min, 3 h 20 min, 2 d 4 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, left = divmod(minutes, 60)
+    return f"{hours} h {left} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
 def print_findings(findings: "list[Finding]", as_json: bool) -> None:
@@ -248,14 +239,6 @@ def _records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in rows]
 
 
-def _short(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
 def _plan_totals(spec: "ExperimentSpec", rows: "list[PlanRow]") -> list[str]:
     train, evaluation = sum(row.train_gmacs or 0 for row in rows), sum(row.eval_gmacs for row in rows)
     lines = [
@@ -270,8 +253,8 @@ def _plan_totals(spec: "ExperimentSpec", rows: "list[PlanRow]") -> list[str]:
         known = _range(sum(row.hours_low or 0 for row in rows), sum(row.hours_high or 0 for row in rows))
         lost = hours / (train_hours + eval_hours) - 1
         lines.append(
-            f"{_short(hours)} hours if run one after another{f' ({known})' if known else ''}: "
-            f"training {_short(train_hours)}, evaluation sampling {_short(eval_hours)}, "
+            f"{short(hours)} hours if run one after another{f' ({known})' if known else ''}: "
+            f"training {short(train_hours)}, evaluation sampling {short(eval_hours)}, "
             f"{lost:.1%} on top for preemptions and other overhead"
         )
     else:
@@ -291,8 +274,8 @@ def _price_line(spec: "ExperimentSpec", rows: "list[PlanRow]") -> str:
     evaluation = sum(row.eval_usd or 0 for row in rows)
     train = sum(row.usd or 0 for row in rows) - evaluation
     return (
-        f"{_short(train + evaluation)} USD at {rate:g} USD per {unit} (training {_short(train)}, evaluation "
-        f"{_short(evaluation)}); "
+        f"{short(train + evaluation)} USD at {rate:g} USD per {unit} (training {short(train)}, evaluation "
+        f"{short(evaluation)}); "
         f"{dearest.model} on {dearest.on} holds {units:,.0f} {unit.split('-')[0]}s, "
         f"{dearest.usd_per_hour:,.0f} USD an hour"
     )
@@ -300,4 +283,4 @@ def _price_line(spec: "ExperimentSpec", rows: "list[PlanRow]") -> str:
 
 def _range(low: float | None, high: float | None) -> str:
     """Write a range, where there is one."""
-    return "" if low is None or high is None or high <= low else f"{_short(low)}-{_short(high)}"
+    return "" if low is None or high is None or high <= low else f"{short(low)}-{short(high)}"

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from dit_grid.experiments.running.needed_files import missing_files, spec_mistakes
-from dit_grid.experiments.spec import load_spec
+from dit_grid.experiments.spec import RunSpec, TrainerRun, load_spec
 from dit_grid.experiments.spec.any_run import costs, shortened
 from dit_grid.experiments.store import Store
 from dit_grid.experiments.training.context import Context
@@ -31,9 +31,9 @@ def here(tmp_path, monkeypatch):
         Image.fromarray(draw.integers(0, 256, (40, 36, 3), dtype=np.uint8)).save(file)
     rows = draw.standard_normal((100, 2))
     Path("data").mkdir()
-    with open("data/heights.csv", "w", newline="") as file:
-        csv.writer(file).writerows([["who", "a b", "yes", "sum"]])
-        csv.writer(file).writerows([["x", *row, sum(row)] for row in rows.tolist()])
+    with open("data/heights.csv", "w", newline="") as table:
+        csv.writer(table).writerows([["who", "a b", "yes", "sum"]])
+        csv.writer(table).writerows([["x", *row, sum(row)] for row in rows.tolist()])
     return tmp_path
 
 
@@ -64,8 +64,8 @@ def test_the_smallest_network_on_pictures_trains():
     from dit_grid.experiments.running.training_run import train
 
     init(*STARTS["my-photos.yaml"])
-    smallest = min(load_spec("my-photos.yaml").runs, key=lambda run: costs(run).forward_macs)
-    assert train(shortened(smallest, 2, 2), Context(Store.create("store"))).kind == "done"
+    smallest = load_spec("my-photos.yaml").networks[-1]
+    assert train(RunSpec.model_validate(shortened(smallest, 2, 2)), Context(Store.create("store"))).kind == "done"
 
 
 def test_the_table_is_learnt_and_costs_what_its_arrays_hold():
@@ -80,7 +80,8 @@ def test_the_table_is_learnt_and_costs_what_its_arrays_hold():
         assert costs(run).forward_macs == first.size + second.size
     store = Store.create("store")
     run = load_spec("heights.yaml").runs[2]
-    assert train(run.model_copy(update={"folder": str(Path.cwd())}), Context(store)).outcome == "done"
+    assert isinstance(run, TrainerRun)
+    assert train(run, Context(store)).outcome == "done"
     values = {row["step"]: row["value"] for row in store.evals().to_pylist() if row["metric"] == "test_error"}
     assert values[2000] < 0.05  # of a spread of 1, of a sum that a line has whole
 
