@@ -50,7 +50,8 @@ def plan(
     from dit_grid.orchestrator.commands.asked_spec import asked_spec
     from dit_grid.orchestrator.planning.calibrate import measured_speeds
     from dit_grid.orchestrator.planning.plan import plan as planned
-    from dit_grid.orchestrator.screen.tables import print_plan
+    from dit_grid.orchestrator.planning.wall_time import cores_here, steps_done, wall_time
+    from dit_grid.orchestrator.screen.plan_table import print_plan
 
     loaded = asked_spec(spec, groups)
     if parameters:
@@ -60,8 +61,11 @@ def plan(
         raise SpecError(mistakes)
     if calibrate:
         _calibrate(loaded, address)
+    done = steps_done(loaded)
     if not compiling:
-        print_plan(loaded, planned(loaded, measured_speeds(loaded)), as_json, expectations(loaded))
+        rows = planned(loaded, measured_speeds(loaded))
+        wall = wall_time(loaded, rows, done, cores_here())
+        print_plan(loaded, rows, as_json, expectations(loaded), done=done, wall=wall)
         _say_folders(loaded)
         _say_missing(loaded, spec)
         return
@@ -69,7 +73,7 @@ def plan(
 
     found, unfit = compile_spec(loaded)
     rows = planned(loaded, measured_speeds(loaded), rooflines(found))
-    print_plan(loaded, rows, as_json, expectations(loaded), found)
+    print_plan(loaded, rows, as_json, expectations(loaded), found, done)
     if not as_json:
         print_compiled(loaded, found)
     _say_folders(loaded)

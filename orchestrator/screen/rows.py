@@ -102,8 +102,19 @@ def short(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
+def span(seconds: float) -> str:
+    """Return a duration in two of its units, e.g. 17 s, 12 min, 3 h 20 min, 2 d 4 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, left = divmod(minutes, 60)
+    return f"{hours} h {left} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
 def _same(columns: dict[str, str], rows: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Heading -> the one cell of all rows, of columns but the first in which all have one; empty where all have none."""
+    """Heading -> the one cell of all rows, of columns after the first that have one; empty where all have none."""
     if len(rows) < 2:
         return {}
     found = {heading: {short(row[key]) for row in rows} for heading, key in list(columns.items())[1:]}
