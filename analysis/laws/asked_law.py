@@ -22,8 +22,8 @@ AXES = {"forward": "gmacs", "training": "train_gmacs", "params": "params", "step
 FORMS = ("power", "line", "powers", "isoflop")
 BUDGETS = 6
 """How many budgets the curves are cut at for isoFLOP parabolas."""
-LEAST = 3
-"""Models that a budget, and evaluations that a curve, must have."""
+LEAST, LEAST_SIZES = 3, 4
+"""Evaluations that a curve, and models that a budget's parabola, must have."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class AskedLaw:
     def to_text(self) -> str:
         """The law in lines."""
         label = metric_named(self.metric).label
-        lines = [f"{label} ({self.metric}) against {self.x}: {len(self.points)} points"]
+        named = label if label == self.metric else f"{label} ({self.metric})"
+        lines = [f"{named} against {self.x}: {len(self.points)} points"]
         for name, fit in self.fits.items():
             said = fit.law.equation(fit.theta).replace("value", self.metric)
             ends = ", ".join(f"{key} {fit.params[key]}" for key in fit.law.coefficients() if key != "ln_scale")
@@ -71,6 +72,8 @@ def asked_law(results: Results, metric: str, x: str = "forward", form: str | Non
     lower, log_y = metric_named(metric).lower_is_better, metric_named(metric).log
     chosen = form or ("power" if log_y else "line")
     if chosen == "powers":
+        if curves[["params", "images"]].isna().any(axis=None):
+            raise CannotFitError("parameters or images are not known of every model; say cost.params and train.batch")
         law = law_named("powers", ("params", "images"), "value")
         return AskedLaw(metric, "params and images seen", chosen, curves, {"L(N, D)": law.fit(curves)}, ())
     if chosen == "isoflop":
@@ -97,7 +100,7 @@ def _curves(results: Results, metric: str) -> pd.DataFrame:
     found = rows.groupby(names, dropna=False, sort=False)["value"].agg(value=lambda v: float(back(np.mean(to(v)))))
     if found.empty:
         raise CannotFitError(f"no run has a final {metric} yet; `dit-grid status` says how they stand")
-    return found.reset_index().sort_values(["model", "step"], ignore_index=True)
+    return found.reset_index().sort_values(["gmacs", "model", "step"], ignore_index=True)
 
 
 def _frontier(curves: pd.DataFrame, lower_is_better: bool) -> pd.DataFrame:
@@ -123,12 +126,12 @@ def _iso_flop(metric: str, curves: pd.DataFrame) -> AskedLaw:
     if not metric_named(metric).log:
         raise CannotFitError(f"isoflop is of distances and losses; {metric} has no logarithm")
     spans = curves.groupby("model")["train_gmacs"].agg(["min", "max"])
-    if len(spans) < LEAST or curves["train_gmacs"].isna().any():
-        raise CannotFitError(f"isoflop needs {LEAST} models whose compute is known; there are {len(spans)}")
-    low, high = sorted(spans["min"])[LEAST - 1], sorted(spans["max"])[-LEAST]
+    if len(spans) < LEAST_SIZES or curves["train_gmacs"].isna().any():
+        raise CannotFitError(f"isoflop needs {LEAST_SIZES} models whose compute is known; there are {len(spans)}")
+    low, high = sorted(spans["min"])[LEAST_SIZES - 1], sorted(spans["max"])[-LEAST_SIZES]
     if low >= high:
         raise CannotFitError(
-            f"no compute at which {LEAST} models were measured: evaluate more often, or train smaller ones longer"
+            f"no compute at which {LEAST_SIZES} models were measured: evaluate more often, or train smaller ones longer"
         )
     cut = cut_at_budgets(curves, list(np.geomspace(low, high, BUDGETS)))
     found = iso_flop(cut, budget="train_gmacs", y="value")

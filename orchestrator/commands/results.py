@@ -92,9 +92,10 @@ def _asked(
     found = chosen_runs(load(store), conditions)
     metric = metric or main_metric_of(found)
     if as_json:
-        print_json(
-            {"store": store, "where": list(conditions)} | asked_law(found, metric, x or "forward", form).record()
-        )
+        grid = law(found, metric)
+        said = {name: list(getattr(grid, name)) for name in ("cautions", "choices", "missing", "left_out")}
+        asked = asked_law(found, metric, x or "forward", form).record()
+        print_json({"store": store, "where": list(conditions)} | asked | said)
     elif x in (None, "forward") and form is None:
         print_text(in_words(found, law(found, metric)))
     else:

@@ -32,10 +32,10 @@ def print_plan(
     """
     expected, done = expected or {}, done or {}
     from dit_grid.experiments.spec.any_run import stored
-    from dit_grid.experiments.spec.swept import swept_settings
+    from dit_grid.experiments.spec.swept import told_apart
 
     said = {run_id: asdict(one) for run_id, one in expected.items()}
-    swept = dict(zip((r.id for r in spec.runs), swept_settings([stored(r) for r in spec.runs]), strict=True))
+    swept = dict(zip((r.id for r in spec.runs), told_apart([stored(r) for r in spec.runs]), strict=True))
     if as_json:
         verdicts = [{} if compiled is None else {"compiled": _record(compiled.get(row.run_id))} for row in rows]
         known = [{"swept": swept.get(row.run_id, {}), "expected": said.get(row.run_id),

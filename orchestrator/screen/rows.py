@@ -104,6 +104,8 @@ def short(value: Any) -> str:
 
 def span(seconds: float) -> str:
     """Return a duration in two of its units, e.g. 17 s, 12 min, 3 h 20 min, 2 d 4 h."""
+    if seconds < 1:
+        return "less than 1 s"
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

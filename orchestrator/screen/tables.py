@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 from collections import Counter
 from dataclasses import asdict
 from textwrap import fill
@@ -27,8 +26,8 @@ MANY_ROWS = 200
 
 
 SPARE_RESULTS = (
-    "size", "patch", "batch", "params", "tokens", "steps", "evaluated_at", "seed", "steps_per_s", "state", "loss",
-    "heldout_loss", "run_id",
+    "size", "patch", "batch", "tokens", "steps", "evaluated_at", "run", "it/s", "params M", "block", "state", "loss",
+    "seed", "heldout_loss",
 )  # fmt: skip
 """What a narrow terminal does not show of results, the most dispensable first: models and their metrics stay."""
 
@@ -63,9 +62,8 @@ def _finite(value: Any) -> Any:
 
 def print_text(text: str) -> None:
     """Print text; on a terminal its long lines are broken between words, what follows set in."""
-    if sys.stdout.isatty():
-        text = "\n".join(_wrapped(line, Console().width) for line in text.splitlines())
-    click.echo(text)
+    width = screen().width
+    click.echo("\n".join(_wrapped(line, width) if len(line) > width else line for line in text.splitlines()))
 
 
 def _wrapped(line: str, width: int) -> str:
@@ -150,7 +148,7 @@ def write_frame(frame: "pd.DataFrame", form: str, out: str | None) -> None:
             raise RequestError("--format parquet needs a file: add -o results.parquet")
         frame.to_parquet(out, index=False)
     elif form == "table" and out is None:
-        print_rows({name: name for name in frame.columns}, _records(frame), spare=SPARE_RESULTS)
+        print_rows(*_as_people_read(frame), spare=SPARE_RESULTS)
     else:
         text = (
             frame.to_csv(index=False) if form in ("csv", "table") else frame.to_json(orient="records", indent=2) + "\n"
@@ -160,6 +158,16 @@ def write_frame(frame: "pd.DataFrame", form: str, out: str | None) -> None:
         else:
             with open(out, "w", encoding="utf-8", newline="") as file:
                 file.write(text)
+
+
+def _as_people_read(frame: "pd.DataFrame") -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """The columns, models first and runs' ids last, and the rows, with long numbers in the units of a plan."""
+    names = [name for name in frame.columns if name not in ("model", "run_id")]
+    order = [name for name in ("model", *names, "run_id") if name in frame.columns]
+    if "params" in frame:
+        frame = frame.assign(params=frame["params"] / 1e6)
+    headings = {"params": "params M", "gmacs": "GMACs/image", "steps_per_s": "it/s", "run_id": "run"}
+    return {headings.get(name, name): name for name in order}, _records(frame)
 
 
 def _records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
