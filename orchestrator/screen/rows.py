@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rich.console import Console, Group
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -78,9 +79,9 @@ def rows_table(columns: Mapping[str, str], rows: Sequence[dict[str, Any]], fold:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading, key in columns.items():
         numeric = any(isinstance(row[key], int | float) for row in rows)
-        table.add_column(heading, justify="right" if numeric else "left", no_wrap=not fold, overflow="fold")
+        table.add_column(escape(heading), justify="right" if numeric else "left", no_wrap=not fold, overflow="fold")
     for row in rows:
-        table.add_row(*(short(row[key]) for key in columns.values()))
+        table.add_row(*(Text(short(row[key])) for key in columns.values()))  # brackets are no markup
     return table
 
 
