@@ -46,14 +46,17 @@ def plan(
     """
     from dit_grid.experiments.running.needed_files import spec_mistakes
     from dit_grid.experiments.spec import SpecError
-    from dit_grid.orchestrator.advice.expectations import expectations
+    from dit_grid.orchestrator.advice.expectations import expectations, has_expectations
     from dit_grid.orchestrator.commands.asked_spec import asked_spec
     from dit_grid.orchestrator.planning.calibrate import measured_speeds
     from dit_grid.orchestrator.planning.plan import plan as planned
     from dit_grid.orchestrator.planning.wall_time import cores_here, steps_done, wall_time
     from dit_grid.orchestrator.screen.plan_table import print_plan
+    from dit_grid.orchestrator.screen.status import without_pandas
 
     loaded = asked_spec(spec, groups)
+    if not (calibrate or compiling or parameters or has_expectations(loaded)):
+        without_pandas()
     if parameters:
         click.echo(_parameter_table(loaded, parameters))
         return
