@@ -42,6 +42,7 @@ def test_the_law_of_training_compute_is_that_of_the_frontier(planted):
     results = planted.results()
     points = asked_law(results, "fd_conv", "training").points
     rows = results.evals[results.evals["metric"] == "fd_conv"]
+    assert (points["value"].diff()[1:] < 0).all()
     for point in points.to_dict("records"):
         cheaper = rows[rows["train_gmacs"] <= point["train_gmacs"]]
         assert cheaper["value"].min() == pytest.approx(point["value"])

@@ -58,6 +58,11 @@ def test_headings_are_shortened_before_a_column_goes_and_spare_ones_go_first():
     assert list(fitted(COLUMNS, ROWS, Console(width=30), ["run"]).columns) == ["model", "learning_rate", "fd"]
 
 
+def test_a_cell_wider_than_the_terminal_goes_on_below_itself():
+    lines = shown(12, rows=[{**ROWS[0], "model": "a-model-of-a-very-long-name"}])
+    assert "a-model-of-a-very-long-name" in "".join(line.strip() for line in lines)
+
+
 def test_brackets_in_a_cell_are_text():
     assert "[/b] [red]" in shown(200, rows=[{**ROWS[0], "run": "[/b] [red]"}])[1]
 
