@@ -3,10 +3,11 @@
     uv run python benchmarks/training_step.py --torch-python VENV/bin/python            with torch 2.13.0 in VENV
     uv run python benchmarks/training_step.py --models S/8,S/4 --threads 2 --updates 3
 
-Ours and the peer's each live in a process of their own, bound to the same cores; one update of each in turn, so that both
-see the same machine. An update is noise, forward, backward, AdamW and the moving average, in float32, and is taken by the
-processor seconds it took. Prints for each model the median of either, their ratio with the middle half of the paired
-ratios, and what the network's matrix products need at the speed that a large product alone reaches here (roofline).
+Ours and the peer's each live in a process of their own, bound to the same cores; one update of each in turn, so that
+both see the same machine. An update is noise, forward, backward, AdamW and the moving average, in float32, and is taken
+by the processor seconds it took. Prints for each model the median of either, their ratio with the middle half of the
+paired ratios, and the time that the network's matrix products would take at the speed of one large product in NumPy as
+a share of ours.
 Without --torch-python only ours is timed. `--compile` adds torch.compile, which needs a C++ compiler and minutes.
 """
 
@@ -75,7 +76,8 @@ def start(who: str, model: str, asked: argparse.Namespace) -> subprocess.Popen[s
 
 def told(worker: subprocess.Popen[str]) -> float:
     """Ask for one update and return the processor seconds that it took."""
-    assert worker.stdin is not None and worker.stdout is not None
+    assert worker.stdin is not None
+    assert worker.stdout is not None
     worker.stdin.write("go\n")
     worker.stdin.flush()
     return float(worker.stdout.readline())

@@ -141,8 +141,8 @@ def compare_stores(own: Results, other: Results, metric: str, anyway: bool = Fal
     differs = [
         _spec_differences(specs[0][a], specs[1][b]) for a, b in zip(pairs["run_id"], pairs["run_id_other"], strict=True)
     ]
-    known = pairs[SAME_RUN].apply(tuple, axis=1)
-    alone = [row for rows in (first, second) for row in rows[SAME_RUN].apply(tuple, axis=1) if row not in set(known)]
+    known = set(_named_runs(pairs))
+    alone = [row for rows in (first, second) for row in _named_runs(rows) if row not in known]
     assumed = FID_SEED_SD if metric == "fid" else ASSUMED_SEED_SD
     band, source = _band([first, second], assumed, f"{100 * assumed:.2g} %, assumed")
     names = tuple(dict.fromkeys(f"{row[0]} seed {row[3]}" for row in alone))
@@ -162,6 +162,12 @@ def _table(pairs: pd.DataFrame, differs: list[str], band: float, reruns: bool) -
         .assign(ratio=ratio, verdict=np.where(within, "rerun spread", small))
     )
     return table.assign(differs=differs).reset_index(drop=True)
+
+
+def _named_runs(rows: pd.DataFrame) -> list[tuple[Any, ...]]:
+    """What makes each row the same run as another's; what a trainer of one's own does not know is None, not NaN."""
+    names = rows[SAME_RUN].astype(object)
+    return list(names.where(names.notna(), None).itertuples(index=False, name=None))
 
 
 def _band(sides: list[pd.DataFrame], assumed: float, told: str) -> tuple[float, str]:

@@ -4,29 +4,23 @@ or a `TrainerRun` where somebody's own trainer runs.
 Nothing below reads YAML, environment or flags; what of it is left to do, and costs, is the orchestrator's `planning`.
 """
 
-from dit_grid.experiments.spec.any_run import AnyRun, costs
-from dit_grid.experiments.spec.cluster import BudgetSpec, ClusterSpec
-from dit_grid.experiments.spec.expand import ExperimentSpec, PriceSpec, UntilSpec, load_spec
-from dit_grid.experiments.spec.objective import DiffusionSpec
-from dit_grid.experiments.spec.run import EvalSetting, ExecutionSpec, ResourceSpec, RunSpec
-from dit_grid.experiments.spec.source import Problem, SpecError
-from dit_grid.experiments.spec.trainer import TrainerRun
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "AnyRun",
-    "BudgetSpec",
-    "ClusterSpec",
-    "DiffusionSpec",
-    "EvalSetting",
-    "ExecutionSpec",
-    "ExperimentSpec",
-    "PriceSpec",
-    "Problem",
-    "ResourceSpec",
-    "RunSpec",
-    "SpecError",
-    "TrainerRun",
-    "UntilSpec",
-    "costs",
-    "load_spec",
-]
+from dit_grid.model.lazy import on_first_use
+
+if TYPE_CHECKING:
+    from dit_grid.experiments.spec.any_run import AnyRun as AnyRun, costs as costs
+    from dit_grid.experiments.spec.cluster import BudgetSpec as BudgetSpec, ClusterSpec as ClusterSpec
+    from dit_grid.experiments.spec.execution import ExecutionSpec as ExecutionSpec, ResourceSpec as ResourceSpec
+    from dit_grid.experiments.spec.expand import (
+        ExperimentSpec as ExperimentSpec,
+        PriceSpec as PriceSpec,
+        UntilSpec as UntilSpec,
+        load_spec as load_spec,
+    )
+    from dit_grid.experiments.spec.objective import DiffusionSpec as DiffusionSpec
+    from dit_grid.experiments.spec.run import EvalSetting as EvalSetting, RunSpec as RunSpec
+    from dit_grid.experiments.spec.source import Problem as Problem, SpecError as SpecError
+    from dit_grid.experiments.spec.trainer import TrainerRun as TrainerRun
+
+__getattr__, __dir__ = on_first_use(__name__)

@@ -21,8 +21,11 @@ class BudgetSpec(Record):
     """
 
     slices: PositiveInt | None = None
+    """[slices] Held at once; a run on cores or GPUs counts as one."""
     slice_hours: Cap | None = None
+    """[hours] Of slices in all; runs stop at a checkpoint before."""
     usd: Cap | None = None
+    """[USD] In all; needs a price in `plan`."""
 
 
 class ClusterSpec(Record):
@@ -31,26 +34,30 @@ class ClusterSpec(Record):
     order: Literal["spec", "cheapest", "largest"] = "spec"
     """Among runs of one priority: as written, or by the compute that is left."""
     budget: BudgetSpec = BudgetSpec()
+    """Caps on what is held and spent; nothing is capped by default."""
     settle_s: Seconds = 3.0
-    """How long after the first bad news of a gang its class is left open; evidence of the infrastructure's wins."""
+    """[seconds] After the first bad news of a gang in which its class stays open."""
     stop_grace_s: Patience = 300.0
-    """How long a gang that was asked to checkpoint and stop may take before it is killed."""
+    """[seconds] That a gang asked to checkpoint and stop may take before it is killed."""
     kill_again_s: Patience = 30.0
-    """How often a kill is said again while its gang is not gone."""
+    """[seconds] Between kills of a gang that is not gone."""
     backoff_s: Seconds = 5.0
-    """Before the first retry that is not free; doubles with each fruitless one, up to `backoff_max_s`."""
+    """[seconds] Before the first retry that is not free; doubles with each fruitless one."""
     backoff_max_s: Seconds = 600.0
+    """[seconds] The longest wait before a retry."""
     start_timeout_s: Patience = 900.0
-    """From the decision to start until every process is up."""
+    """[seconds] From the decision to start until every process is up."""
     watchdog_floor_s: Patience = 120.0
+    """[seconds] Silence that is never taken for a hang."""
     watchdog_factor: Annotated[float, Field(ge=1, le=1e6)] = 3.0
-    """No report for max(floor, factor x the 99th percentile of its time, by the step) is a hang."""
+    """[times] The 99th percentile of a step's time; silence beyond it and the floor is a hang."""
     starting_s: Patience = 1800.0
-    """Patience until the first report of a step: restoring, compiling."""
+    """[seconds] Patience until the first report of a step: restoring, compiling."""
     evaluating_s: Patience = 14400.0
-    """Patience while a gang evaluates, which reports nothing meanwhile."""
+    """[seconds] Patience while a gang evaluates, which reports nothing meanwhile."""
     strikes: PositiveInt = 2
-    """After so many failed starts or hangs in a row a slice is left alone for `quarantine_s`, doubling each time."""
+    """[failures] Failed starts or hangs in a row after which a slice is left alone."""
     quarantine_s: Seconds = 600.0
+    """[seconds] That it is left alone; doubles each time."""
     lease_s: Annotated[float, Field(ge=1)] = 20.0
-    """A driver that is silent for so long is replaced; it stops acting by itself after two thirds of it."""
+    """[seconds] Of silence after which a driver is replaced; it stops by itself at two thirds."""

@@ -5,6 +5,7 @@ Every mistake is collected before any is reported; a spec with a mistake gives n
 
 import itertools
 import math
+import re
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -28,6 +29,11 @@ RUN_SECTIONS = tuple(dict.fromkeys((*RunSpec.model_fields, *TrainerRun.model_fie
 MOST_RUNS = 100_000
 """Runs of the largest grid that is expanded: ten times what was tried. More is a mistake that fills the memory."""
 
+MEASURED = ("model", "data", "evaluate")
+"""The sections of a run that say what it needs; a mistake elsewhere is no reason not to look."""
+MOST_MENDED = 100
+"""Runs with mistakes that are looked at further; one grid's have the same needs."""
+
 GRID_SECTIONS = ("grid", "sizes", "objectives", "overrides", "include", "exclude", "runs", "groups")
 
 OBJECTIVE = "objective"
@@ -38,8 +44,11 @@ class SizeSpec(Record):
     """What a size name stands for."""
 
     width: Side
+    """[channels] Of a token."""
     depth: Side
+    """[blocks] Of the network."""
     heads: Side
+    """[heads] Of attention; they divide the width."""
 
 
 Price = Annotated[float, Field(gt=0, le=1e9)]
@@ -54,13 +63,21 @@ class PriceSpec(Record):
     """
 
     mfu: Annotated[float, Field(ge=1e-6, le=1)] | None = None
+    """[share] Of the peak that training reaches, where nothing was measured."""
     mfu_error: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    """[share] By which that may be off; the range of hours follows."""
     efficiency: Annotated[float, Field(ge=1e-6, le=1)] | None = None
+    """[share] Of the compiled roofline that is reached, for `plan --compile`."""
     usd_per_chip_hour: Price | None = None
+    """[USD/h] Of a chip, or a GPU, or a core."""
     usd_per_core_hour: Price | None = None
+    """[USD/h] Of a core as the cloud counts them; a TPU v3 chip has two."""
     overhead: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    """[share] Of time on top for anything else."""
     preemptions_per_hour: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    """[per hour] Expected of each run."""
     restart_s: Annotated[float, Field(ge=0, le=1e9)] = 300.0
+    """[seconds] That each preemption costs before training goes on."""
 
     @model_validator(mode="after")
     def _one_unit(self) -> "PriceSpec":
@@ -76,18 +93,26 @@ class UntilSpec(Record):
     """
 
     target: Annotated[str, Field(min_length=1)]
+    """`exponent ±0.05` or `forecast:XL/2 ±10%`: no run starts once it is known so well."""
     metric: str | None = None
+    """Whose law it is; the main one of what was measured if left out."""
     running: Literal["finish", "stop"] = "finish"
+    """What runs under way then do: go on to their end, or stop at a checkpoint."""
 
 
 class ExperimentSpec(Record):
     """A whole spec, expanded: its name, its store and its runs in the order of the file."""
 
     name: Annotated[str, Field(pattern=NAME, max_length=100)]
+    """Stands in titles and file names."""
     store: Annotated[str, Field(min_length=1)]
+    """Folder or gs:// URL where everything is kept."""
     plan: PriceSpec = PriceSpec()
+    """What `plan` reckons time and money with."""
     cluster: ClusterSpec = ClusterSpec()
+    """How the runs are scheduled together."""
     until: UntilSpec | None = None
+    """When enough is known."""
     runs: tuple[AnyRun, ...] = ()
     file: str = ""
     groups: tuple[str, ...] = ()
@@ -116,6 +141,7 @@ class _Expansion:
         self.problems: list[Problem] = []
         self.globs_used: set[int] = set()
         self.sizes_asked: dict[str, Located] = {}
+        self.mended: list[AnyRun] = []
         self._records: dict[int, tuple[Located, Record | None]] = {}
         self.varied = tuple(dict.fromkeys(self._varied()))
 
@@ -125,11 +151,9 @@ class _Expansion:
         self.problems = list(dict.fromkeys(self.problems))
         if not self.problems and not runs:
             self._problem(self.tree, "", "asks for no run: `grid` and `runs` are empty or everything is excluded")
-        if self.problems or head is None:
-            raise SpecError(self.problems)
         self._check_transfer(runs)
-        if self.problems:
-            raise SpecError(self.problems)
+        if self.problems or head is None:
+            raise SpecError(self.problems, [*runs, *self.mended])
         available = tuple(self._section("groups", dict))
         asked = {"runs": tuple(runs), "file": self.tree.file, "groups": available, "notes": self._notes(runs)}
         return head.model_copy(update=asked)
@@ -173,7 +197,10 @@ class _Expansion:
         return list(runs.values())
 
     def _run(self, tree: Located) -> tuple[AnyRun | None, list[Problem]]:
-        return validated(RunSpec, tree, self._sections(tree))
+        run, problems = validated(RunSpec, tree, self._sections(tree))
+        if problems and len(self.mended) < MOST_MENDED:
+            self.mended += _mended(tree, problems)
+        return run, problems
 
     def _own_run(self, tree: Located) -> tuple[AnyRun | None, list[Problem]]:
         """The run of one's own trainer: its costs reckoned, its label made, and the spec's folder to look in."""
@@ -366,6 +393,18 @@ def _with_config(label: str, config: dict[str, Any]) -> str:
     """The label with the fields of config that it names; what else it names is the run's to fill in, or to refuse."""
     there = flat(config, "config")
     return PLACEHOLDER.sub(lambda found: on_a_line(there[found[1]]) if found[1] in there else found[0], label)
+
+
+def _mended(run: Located, problems: list[Problem]) -> list[RunSpec]:
+    """The run with its mistaken sections as they are by default, where its model, data and measurements have none.
+
+    So that what these need can be looked at in the same round.
+    """
+    if {re.split(r"[.[]", problem.path)[0] for problem in problems} & {"", *MEASURED}:
+        return []
+    kept = Located({key: run.value[key] for key in MEASURED if key in run.value}, run.file, run.line)
+    mended = validated(RunSpec, kept)[0]
+    return [mended] if mended is not None else []
 
 
 def _own_name(config: dict[str, Any], varied: Iterable[str]) -> str:

@@ -27,15 +27,25 @@ class DiffusionSpec(Record):
     """
 
     schedule: Literal["linear", "cosine"] = "linear"
+    """Of the discrete process's noise; the paper's is linear."""
     timesteps: Annotated[int, Field(ge=2, le=1_000_000)] = 1000
+    """[timesteps] Of the discrete process."""
     variance: Literal["learned-range", "fixed-small", "fixed-large"] = "learned-range"
+    """How the reverse process's variance is had: learned as the paper's, or fixed."""
     prediction: Literal["epsilon", "x0", "velocity", "score"] = "epsilon"
+    """What the network predicts."""
     path: Literal["linear", "gvp", "vp"] | None = later(None)
+    """SiT's continuous time in place of the discrete process; its shape from noise to image."""
     loss: Literal["epsilon", "x0", "velocity"] | None = later(None)
+    """Space in which the error counts; the prediction's own if left out."""
     weight: Literal["none", "velocity", "likelihood"] = later("none")
+    """Of the error with time, for predictions of noise or score along a path."""
     times: Literal["uniform", "logit-normal"] = later("uniform")
+    """How training times are drawn."""
     times_mean: float = later(0.0)
+    """[logit] With logit-normal times: their centre; negative favours noise."""
     times_spread: PositiveFloat = later(1.0)
+    """[logit] With logit-normal times: their standard deviation."""
 
     @model_validator(mode="before")
     @classmethod

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic_core import PydanticKnownError
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticKnownError
+from pydantic_core.core_schema import no_info_before_validator_function
 
 from dit_grid.model.entry_points import registered
 
@@ -27,16 +28,26 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-def one_of(kind: str, *names: str) -> BeforeValidator:
-    """The validator of a name that is one of these, or of those that installed packages register for the kind."""
+class one_of:  # noqa: N801, read as a word in annotations
+    """The validator of a name that is one of these, or of those that installed packages register for the kind.
 
-    def known(value: Any) -> Any:
-        if value in names or value in registered(kind):
+    An editor offers these alone, and takes any.
+    """
+
+    def __init__(self, kind: str, *names: str) -> None:
+        self.kind, self.names = kind, names
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_before_validator_function(self._known, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"enum": list(self.names)}, handler(schema)]}
+
+    def _known(self, value: Any) -> Any:
+        if value in self.names or value in registered(self.kind):
             return value
-        expected = ", ".join(f"'{name}'" for name in (*names, *registered(kind)))
+        expected = ", ".join(f"'{name}'" for name in (*self.names, *registered(self.kind)))
         raise PydanticKnownError("literal_error", {"expected": expected})
-
-    return BeforeValidator(known)
 
 
 def later(default: Any, **limits: Any) -> Any:

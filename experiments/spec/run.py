@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, field_validator, model_validator
 
+from dit_grid.experiments.spec.execution import ExecutionSpec
 from dit_grid.experiments.spec.objective import DISCRETE_SAMPLERS, FLOW_SAMPLERS, DiffusionSpec, sampling_mistake
 from dit_grid.experiments.spec.record import Count, Record, Seed, Side, Steps, UnitInterval, later, one_of
-from dit_grid.experiments.spec.slices import slice_mistake
 from dit_grid.experiments.spec.source import LARGEST
 from dit_grid.model.accounting import forward_macs, trainable_params
 from dit_grid.model.config import BLOCKS, DiTConfig
@@ -40,17 +40,29 @@ class ModelSpec(Record):
     """
 
     size: Annotated[str, Field(pattern=NAME, max_length=100)]
+    """A name of `sizes`, or one of the paper's: S, B, L, XL. It gives width, depth and heads."""
     patch: Side
+    """[pixels] Side of the square that becomes one token; halving it makes four times the tokens."""
     image_size: Side
+    """[pixels] Side of what is trained on; of latents theirs, an eighth of the image's."""
     channels: Side = 4
+    """[channels] 4 of latents, 3 of colour images, 1 of grey ones."""
     classes: Count = 1000
+    """[classes] Labels of the data; not used where captions are the condition."""
     block: Annotated[str, one_of("blocks", *BLOCKS)] = "adaln-zero"
+    """How the condition enters: the paper's four designs (Figure 2), or a registered one."""
     width: Side
+    """[channels] Of a token; only without a named size."""
     depth: Side
+    """[blocks] Only without a named size."""
     heads: Side
+    """[heads] Of attention; they divide the width. Only without a named size."""
     mlp_ratio: Side = 4
+    """[widths] Width of each block's hidden layer."""
     context_width: Side | None = later(None)
+    """[channels] Of a caption's embeddings, where captions are the condition; without it classes are."""
     context_length: Side = later(1)
+    """[tokens] Longest caption; shorter ones are padded."""
 
     @property
     def name(self) -> str:
@@ -74,28 +86,41 @@ class DataSpec(Record):
     """
 
     name: str
+    """`digits`, `captioned-digits`, or a name of your own for what lies at `path`."""
     path: str | None = None
+    """Folder of images or latents, on a disk or at gs://; it may move without a new id."""
     heldout: int = later(0, ge=0, lt=2**31)
+    """[images] Left out of training, the same for every seed, for the metric `heldout_loss`."""
 
 
 class OptimizerSpec(Record):
     """An optax optimizer and its learning-rate schedule; the defaults are the paper's (section 4 and its code)."""
 
     name: Literal["adamw", "adam", "sgd", "lion"] = "adamw"
+    """Optax's; the paper trains with AdamW."""
     learning_rate: PositiveFloat = 1e-4
+    """[per update] The peak of the schedule; the paper's is constant."""
     schedule: Literal["constant", "cosine", "linear"] = "constant"
+    """What the rate does after its warm-up; `cosine` and `linear` fall to 0 at the last step."""
     warmup_steps: Annotated[int, Field(ge=0, lt=10**9)] = 0
+    """[updates] In which the rate rises from 0."""
     beta1: UnitInterval = 0.9
+    """[share] Kept of the mean gradient, an update."""
     beta2: UnitInterval = 0.999
+    """[share] Kept of the mean squared gradient, an update; of `lion` of its slow mean."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """[per update] Decoupled, times the rate; the paper has none."""
     clip_norm: PositiveFloat | None = None
+    """[norm] Gradients longer than this are shortened to it; nothing is clipped without."""
 
 
 class EmaSpec(Record):
     """The average of the weights, which samples are drawn from. `warmup` lets the decay grow, for short runs."""
 
     decay: UnitInterval = 0.9999
+    """[share] Kept of the average an update; it remembers 1 / (1 - decay) of them."""
     warmup: bool = False
+    """Let the decay grow from 0.18, so that short runs forget their initial weights."""
 
 
 LOG_EVERY = 100
@@ -117,15 +142,25 @@ class TrainSpec(Record):
     """
 
     steps: Steps = 400_000
+    """[updates] How long each run trains."""
     batch: Count = 256
+    """[images] Of one update, over all devices."""
     accumulate: Count = 1
+    """[parts] That a batch is computed in, for want of memory; it divides the batch."""
     optimizer: OptimizerSpec = OptimizerSpec()
+    """Which rule, rate and schedule."""
     ema: EmaSpec = EmaSpec()
+    """The average of the weights, which samples are drawn from."""
     class_dropout: UnitInterval = 0.1
+    """[share] Of conditions dropped in training, without which there is no guidance."""
     dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the arithmetic; weights and their average stay float32."""
     log_every: Steps = LOG_EVERY
+    """[updates] Between logged rows; left out, it is what fits the steps, near 100."""
     parametrization: Literal["standard", "mup"] = later("standard")
+    """`mup` makes a learning rate hold at every width."""
     base_width: Side = later(BASE_WIDTH)
+    """[channels] With `mup`: the width at which it changes nothing."""
 
     @model_validator(mode="after")
     def _divides(self) -> "TrainSpec":
@@ -158,25 +193,45 @@ class EvalSetting(Record):
     """
 
     metrics: Annotated[tuple[str, ...], Field(min_length=1)]
+    """What is measured: of images, of one dataset, or `heldout_loss`, which draws nothing."""
     samples: Count = 50_000
+    """[images] Drawn, or for `heldout_loss` read; FID falls with their number, so compare like with like."""
     sampler: Annotated[str, one_of("samplers", *DISCRETE_SAMPLERS, *FLOW_SAMPLERS)] = "ddpm"
+    """ddpm, ddim, dpmpp-2m of the discrete process; ode- and sde- of a `diffusion.path`; or a registered one."""
     steps: Count = 250
+    """[steps] Of the sampler; ode- and sde- count the times of their grid, ends included."""
     eta: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """[share] Noise that `ddim` adds: 0 none, 1 that of ddpm."""
     clip: bool = False
+    """Hold each predicted image within the data's range."""
     guidance: Annotated[float, Field(ge=0)] = 1.0
+    """[scale] Of classifier-free guidance; 1 is none and costs half."""
     guidance_channels: Side | None = None
+    """[channels] The first so many are guided; the paper's code guides 3 of 4."""
     weights: Literal["ema", "raw"] = "ema"
+    """The average of the weights, or the weights themselves."""
     decoder: str | None = None
+    """Name in `evaluate.files` of the VAE that makes images of latents."""
     seed: Seed = 0
+    """[number] Of the samples' noise and labels."""
     features: str | None = later(None)
+    """Network whose features are compared: a name in `evaluate.files`, or module:function."""
     reference: str | None = later(None)
+    """Name in `evaluate.files` of the statistics or images compared with; else the training data."""
     labels: Literal["data", "uniform"] = later("data")
+    """What samples show: the data's mix of classes, or each alike, as published FIDs."""
     guidance_interval: tuple[float, float] | None = later(None)
+    """[timesteps] Lowest and highest at which guidance acts; of a path 0 (noise) to 1."""
     when: Literal["every", "end"] = later("every")
+    """Every time, or only the last step."""
     sde_form: Literal["constant", "sbdm", "sigma", "linear", "decreasing", "increasing-decreasing"] = later("sigma")
+    """How the noise of sde- samplers goes with time."""
     sde_norm: PositiveFloat = later(1.0)
+    """[scale] Of that noise."""
     last_step: Literal["none", "mean", "euler", "tweedie"] = later("mean")
+    """How an sde- sampler makes its last step, which adds no noise."""
     last_step_size: float = later(0.04, gt=0, lt=1)
+    """[time] Of that last step, of a path's 0 to 1."""
 
     @model_validator(mode="after")
     def _fits_its_sampler(self) -> "EvalSetting":
@@ -253,84 +308,15 @@ class EvaluateSpec(Record):
     """
 
     every: Steps
+    """[updates] Between measurements; the last step is always measured."""
     settings: tuple[EvalSetting, ...] = ()
+    """Ways to measure, each a row of its own; none measures nothing."""
     files: dict[str, str] = Field(default_factory=dict)
+    """Name -> place of the decoders, feature networks and references; their hashes are kept with rows."""
 
 
-class ResourceSpec(Record):
-    """What a run executes on: a TPU slice, GPUs or CPU cores. Not part of the run's id."""
-
-    slice: str | None = None
-    gpus: Count | None = None
-    cpus: Count | None = None
-
-    @field_validator("slice")
-    @classmethod
-    def _is_sold(cls, name: str | None) -> str | None:
-        if name is not None and (mistake := slice_mistake(name)):
-            raise ValueError(mistake)
-        return name
-
-    @model_validator(mode="after")
-    def _names_one_kind(self) -> "ResourceSpec":
-        named = [kind for kind in ("slice", "gpus", "cpus") if getattr(self, kind) is not None]
-        if len(named) != 1:
-            raise ValueError(f"names {' and '.join(named) or 'nothing'}; name exactly one of slice, gpus, cpus")
-        return self
-
-    @property
-    def kind(self) -> str:
-        """What the scheduler's ledger counts: a slice type such as `v3-256`, `gpu` or `cpu`."""
-        return self.slice or ("gpu" if self.gpus else "cpu")
-
-    @property
-    def count(self) -> int:
-        """How many of `kind` a run holds: 1 for a slice."""
-        return 1 if self.slice else (self.gpus or self.cpus or 0)
-
-
-class MeshSpec(Record):
-    """How devices are arranged: `fsdp` of them, side by side, share one copy of the state, and `data` copies there are,
-    by default as many as the devices allow."""
-
-    fsdp: Count
-    data: Count | None = None
-
-
-class ExecutionSpec(Record):
-    """How a run executes. Nothing here may change a number, so nothing here is part of the run's id.
-
-    With `evaluate_on` each checkpoint that is to be measured is measured by a job of its own on those resources, while
-    the training goes on; without it the training measures itself. `sharding` says what of the training state each
-    device holds: all (`replicated`), a part, and each host a whole copy (`host`), or a part and all hosts one copy
-    (`fsdp`). By default slices take `host` and everything else `replicated`; `mesh` says it in numbers.
-    """
-
-    resources: ResourceSpec = ResourceSpec(cpus=1)
-    evaluate_on: ResourceSpec | None = later(None)
-    checkpoint_every: Steps = 50_000
-    keep_checkpoints: Count = 2
-    steps_per_call: Steps = 1
-    flush_s: Annotated[float, Field(gt=0, le=1e9)] = 30.0
-    remat: Literal["none", "dots", "block"] = "none"
-    attention: Literal["auto", "xla", "cudnn", "cpu"] = "auto"
-    sharding: Literal["auto", "replicated", "host", "fsdp"] = "auto"
-    mesh: MeshSpec | None = later(None)
-    max_retries: Annotated[int, Field(ge=0, lt=2**31)] = 3
-    priority: Annotated[int, Field(gt=-(2**31), lt=2**31)] = 0
-
-    @model_validator(mode="after")
-    def _has_one_layout(self) -> "ExecutionSpec":
-        if self.mesh is not None and self.sharding not in ("auto", "host"):
-            raise ValueError(f"sharding {self.sharding} and a mesh; leave one of them out")
-        return self
-
-    @property
-    def layout(self) -> Literal["replicated", "host", "fsdp"]:
-        """What `sharding` means where it is `auto`."""
-        if self.sharding != "auto":
-            return self.sharding
-        return "host" if self.resources.slice or self.mesh else "replicated"
+PLACES: Any = {"execution": True, "data": {"path"}, "evaluate": {"files"}}
+"""What of a run is where and how, and no part of its id."""
 
 
 class RunSpec(Record):
@@ -338,12 +324,19 @@ class RunSpec(Record):
     makes the id."""
 
     model: ModelSpec
+    """The network: a named size and a patch."""
     data: DataSpec
+    """What it is trained on."""
     diffusion: DiffusionSpec = DiffusionSpec()
+    """The noising process and what is predicted; the paper's if left out."""
     train: TrainSpec = TrainSpec()
+    """How long, with which rule."""
     evaluate: EvaluateSpec
+    """When and how checkpoints are measured."""
     execution: ExecutionSpec = ExecutionSpec()
+    """Where and how it runs; none of it changes a number."""
     seed: Seed = 0
+    """[number] Of weights, data order, noise and dropout; several make intervals honest."""
 
     @model_validator(mode="after")
     def _logs_in_step(self) -> "RunSpec":
@@ -393,8 +386,7 @@ class RunSpec(Record):
 
     def identity(self) -> dict[str, Any]:
         """Every field that can change a number, as plain JSON values."""
-        places: Any = {"execution": True, "data": {"path"}, "evaluate": {"files"}}
-        return self.model_dump(mode="json", exclude=places)
+        return self.model_dump(mode="json", exclude=PLACES)
 
     @cached_property
     def id(self) -> str:

@@ -3,6 +3,7 @@
 What the values mean, and how one run is put together from them, is `dit_grid.experiments.spec.expand`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,10 @@ class Problem:
 
 
 class SpecError(ValueError):
-    """Every mistake found in a spec, one a line."""
+    """Every mistake found in a spec, one a line. `sound` are runs whose needs can be looked at."""
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: list[Problem], sound: Sequence[Any] = ()) -> None:
+        self.sound = tuple(sound)
         self.problems = list(dict.fromkeys(problems))  # twelve runs share most of their lines
         super().__init__("\n".join(map(str, self.problems)))
 

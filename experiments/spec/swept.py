@@ -32,6 +32,15 @@ def swept_settings(specs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{name: one.get(name) for name in dict.fromkeys(names)} for one in flat]
 
 
+def told_apart(specs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Of each spec what tells it from others of one name, where no column shows seeds: swept settings, and its seed."""
+    seeds = {spec.get("seed") for spec in specs if spec}
+    swept = swept_settings(specs)
+    if len(seeds) < 2:
+        return swept
+    return [one | {"seed": spec.get("seed")} for one, spec in zip(swept, specs, strict=True)]
+
+
 def _is_own(flat: Mapping[str, Any]) -> bool:
     return any(name.startswith("trainer.") for name in flat)
 

@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
+from dit_grid.experiments.spec.execution import ExecutionSpec
 from dit_grid.experiments.spec.record import Record
-from dit_grid.experiments.spec.run import EvaluateSpec, ExecutionSpec
+from dit_grid.experiments.spec.run import EvaluateSpec
 from dit_grid.experiments.spec.validate import nearest
 
 FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
@@ -33,7 +34,9 @@ class TrainerSpec(Record):
     """What trains: a Python function, called with the run, or a command. Exactly one of them."""
 
     function: Annotated[str, Field(min_length=1)] | None = None
+    """`module:function` beside the spec or installed, called with the run."""
     command: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """A program and its arguments; {config.NAME}, {steps} and others are filled in."""
 
     @model_validator(mode="before")
     @classmethod
@@ -73,8 +76,11 @@ class OwnTrainSpec(Record):
     """How long, and how often to tell; the trainer is told these and keeps to them. `batch` is only for reckoning."""
 
     steps: PositiveInt
+    """[updates] Told to the trainer, who keeps to them."""
     log_every: PositiveInt = 1
+    """[updates] Between rows; told to the trainer."""
     batch: PositiveInt | None = None
+    """[examples] Only to reckon training compute; set it in `config` for the trainer."""
 
 
 class CostNumbers(Record):
@@ -85,16 +91,22 @@ class CostNumbers(Record):
     """
 
     params: PositiveInt | None = None
+    """[parameters] A number, an expression of config, or module:function."""
     forward_gmacs: PositiveFloat | None = None
+    """[GMACs] Of one forward pass of one example; a number, expression or function."""
     tokens: PositiveInt | None = None
+    """[tokens] Of one example; a number, expression or function."""
     train_gmacs: PositiveFloat | None = None
+    """[GMACs] Of the run's training; 3 x forward x batch x steps if left out."""
 
 
 class OwnMetric(Record):
     """How a metric of one's own reads: which direction is better, and whether its values span decades."""
 
     better: Literal["lower", "higher"] = "lower"
+    """Which direction is."""
     scale: Literal["linear", "log"] = "linear"
+    """Whether its values span decades, so that axes and laws take their logarithm."""
 
 
 class Label(NamedTuple):
@@ -105,19 +117,32 @@ class Label(NamedTuple):
     block: str = ""
 
 
+OWN_IDENTITY = {"trainer", "config", "train", "seed"}
+"""What of a run of one's own trainer makes its id."""
+
+
 class TrainerRun(Record):
     """One run of one's own trainer. `execution`, `folder`, `label`, `cost` and `metrics` change no number of it, the
     rest makes the id. `folder` is where the function or command is found and runs."""
 
     trainer: TrainerSpec
+    """Your function or program; with it a run is yours, and `model`, `data`, `diffusion` have no meaning."""
     config: dict[str, Any] = Field(default_factory=dict)
+    """Whatever your trainer reads; nested as you like, and swept by the grid."""
     train: OwnTrainSpec
+    """How long; the trainer is told."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """[number] Told to the trainer."""
     cost: CostNumbers = CostNumbers()
+    """What laws and plans are reckoned from."""
     metrics: dict[str, OwnMetric] = Field(default_factory=dict)
+    """Name -> how your metric reads; unnamed ones are lower-is-better."""
     execution: ExecutionSpec = ExecutionSpec()
+    """Where it runs; as above."""
     label: str = ""
+    """Name of the run in tables, `{config.NAME}` filled in; else what the grid varies."""
     folder: str = ""
+    """Where function or program is found and runs; the spec's own folder if left out."""
 
     @field_validator("config")
     @classmethod
@@ -169,7 +194,7 @@ class TrainerRun(Record):
 
     def identity(self) -> dict[str, Any]:
         """Every field that can change a number, as plain JSON values."""
-        return self.model_dump(mode="json", include={"trainer", "config", "train", "seed"}, exclude_none=True) | {
+        return self.model_dump(mode="json", include=OWN_IDENTITY, exclude_none=True) | {
             "config": self.config  # in which None is a value
         }
 

@@ -64,13 +64,13 @@ def _fields_at(model: Any, loc: tuple[str | int, ...]) -> set[str]:
     """Return the field names of the record that `loc` leads to."""
     for part in loc:
         if isinstance(part, str):
-            model = _record_in(model.model_fields[part].annotation)
+            model = record_in(model.model_fields[part].annotation)
     return set(model.model_fields)
 
 
-def _record_in(annotation: Any) -> Any:
+def record_in(annotation: Any) -> Any:
     """Return the record class inside an optional, a tuple or an Annotated type."""
     if inspect.isclass(annotation) and typing.get_origin(annotation) is None:
         return annotation if issubclass(annotation, BaseModel) else None
-    inner = (_record_in(arg) for arg in typing.get_args(annotation))
+    inner = (record_in(arg) for arg in typing.get_args(annotation))
     return next((record for record in inner if record is not None), None)

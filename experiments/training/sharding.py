@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
-from dit_grid.experiments.spec.run import ExecutionSpec
+from dit_grid.experiments.spec.execution import ExecutionSpec
 
 DATA, FSDP = AXES = "data", "fsdp"
 

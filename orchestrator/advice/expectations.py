@@ -17,6 +17,10 @@ PAPER = {"block": "adaln-zero", "image_size": 32, "channels": 4, "classes": 1000
 """What the twelve models of Table 4 share; the law says nothing about others."""
 
 
+LEAST_DONE = 6
+"""Runs of a store that must be done before a law of them is asked."""
+
+
 @dataclass(frozen=True)
 class Expectation:
     """A metric's expected final value with its 95 % interval (None for a printed value), and its source."""
@@ -40,16 +44,26 @@ def expectations(spec: ExperimentSpec) -> dict[str, Expectation]:
     return found | (_from_paper(missing) if missing else {})
 
 
-def _from_store(spec: ExperimentSpec) -> dict[str, Expectation]:
-    """Forecasts of the models that have no final value yet, from those that have."""
+def has_expectations(spec: ExperimentSpec) -> bool:
+    """Return whether anything may be expected, which takes the analysis; a plan without it need not wait for pandas."""
+    return _has_law(spec) or any(map(_is_papers, spec.networks))
+
+
+def _has_law(spec: ExperimentSpec) -> bool:
+    """Whether enough runs of the store are done: there is no law of fewer."""
     from dit_grid.experiments.store import Store
 
     try:
-        store = Store.open(spec.store)
+        states = Store.open(spec.store).states()
     except NotAStoreError:
+        return False
+    return sum(state.outcome == "done" for state in states.values()) >= LEAST_DONE
+
+
+def _from_store(spec: ExperimentSpec) -> dict[str, Expectation]:
+    """Forecasts of the models that have no final value yet, from those that have."""
+    if not _has_law(spec):
         return {}
-    if sum(state.outcome == "done" for state in store.states().values()) < 6:
-        return {}  # no law of so few; and a plan need not wait for pandas to say so
     from dit_grid.analysis import load, main_metric
     from dit_grid.analysis.fits import CannotFitError
     from dit_grid.analysis.results.frames import NotMeasuredError

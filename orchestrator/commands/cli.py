@@ -18,6 +18,7 @@ from dit_grid.orchestrator.commands.encode import COMMANDS as ENCODE_COMMANDS
 from dit_grid.orchestrator.commands.evaluate import COMMANDS as EVALUATE_COMMANDS
 from dit_grid.orchestrator.commands.forecast import COMMANDS as FORECAST_COMMANDS
 from dit_grid.orchestrator.commands.import_weights import COMMANDS as IMPORT_COMMANDS
+from dit_grid.orchestrator.commands.init import COMMANDS as INIT_COMMANDS
 from dit_grid.orchestrator.commands.launch import COMMANDS as LAUNCH_COMMANDS
 from dit_grid.orchestrator.commands.options import DONE, INTERRUPTED, SOME_FAILED, WRONG_REQUEST
 from dit_grid.orchestrator.commands.plan import COMMANDS as PLAN_COMMANDS
@@ -26,6 +27,7 @@ from dit_grid.orchestrator.commands.results import COMMANDS as RESULTS_COMMANDS
 from dit_grid.orchestrator.commands.sample import COMMANDS as SAMPLE_COMMANDS
 from dit_grid.orchestrator.commands.sentinel import COMMANDS as SENTINEL_COMMANDS
 from dit_grid.orchestrator.commands.simulate import COMMANDS as SIMULATE_COMMANDS
+from dit_grid.orchestrator.commands.spec import spec_group
 from dit_grid.orchestrator.commands.status import COMMANDS as STATUS_COMMANDS
 from dit_grid.orchestrator.commands.store import store_group
 from dit_grid.orchestrator.commands.suggest import COMMANDS as SUGGEST_COMMANDS
@@ -48,8 +50,10 @@ def cli() -> None:
     """
 
 
+cli.add_command(spec_group)
 cli.add_command(store_group)
 for commands in (
+    INIT_COMMANDS,
     PLAN_COMMANDS,
     LAUNCH_COMMANDS,
     STATUS_COMMANDS,

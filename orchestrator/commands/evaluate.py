@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dit_grid.orchestrator.commands.options import OLD_WHERE
 from dit_grid.orchestrator.commands.sample import changed, sampling_options
 from dit_grid.orchestrator.control.errors import RequestError
 
@@ -24,7 +25,7 @@ DRAWN = {"step": "step", "weights": "weights", "sampler": "sampler", "steps": "s
 
 
 @click.command()
-@click.argument("target", required=False)
+@click.argument("words", nargs=-1, metavar="[WHERE] TARGET")
 @click.option("--reference", metavar="FILE", help="Reference statistics, .npz, on a disk or at gs://.")
 @click.option(
     "--features",
@@ -34,7 +35,7 @@ DRAWN = {"step": "step", "weights": "weights", "sampler": "sampler", "steps": "s
 @click.option("--make-reference", is_flag=True, help="Make reference statistics of TARGET's images, written to -o.")
 @click.option("--image-size", type=click.IntRange(min=8), help="Crop the images of a folder as ADM does.")
 @click.option("-o", "--out", metavar="FILE", help="Where the reference is written; may be at gs://.")
-@click.option("--where", metavar="WHERE", help="Of a RUN: spec, store or gs:// URL (default: the newest store here).")
+@OLD_WHERE
 @click.option("--step", type=int, help="Of a RUN: checkpoint of this step instead of the newest.")
 @click.option("--raw", is_flag=True, default=None, help="Of a RUN: the raw weights, not their average (EMA).")
 @click.option("--data", metavar="PLACE", help="Of a RUN: where its data lie now, if not where it was trained.")
@@ -44,7 +45,7 @@ DRAWN = {"step": "step", "weights": "weights", "sampler": "sampler", "steps": "s
 @click.option("--record", is_flag=True, help="Of a RUN that is done: add the rows to its store.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")
 def evaluate(
-    target: str | None, reference: str | None, features: str | None, metrics: str | None, make_reference: bool,
+    words: tuple[str, ...], reference: str | None, features: str | None, metrics: str | None, make_reference: bool,
     image_size: int | None, out: str | None, as_json: bool, **run_options: Any,
 ) -> None:  # fmt: skip
     """Score samples, whoever made them, against reference statistics; or a RUN's checkpoint; or make a reference.
@@ -54,13 +55,15 @@ def evaluate(
     dit-grid evaluate imagenet/train --make-reference --image-size 256 --features pt_inception.pth -o imagenet256.npz
     dit-grid evaluate S/4 --samples 1000 --guidance 1.5 --record
 
-    TARGET is an .npz with arr_0 (ADM's form), on a disk or at gs://, a folder of images, or a run's id or model. FID,
+    TARGET is an .npz with arr_0 (ADM's form), on a disk or at gs://, a folder of images, or a run's id or model, of the
+    store at WHERE (a spec, a store or a gs:// URL; without it the newest store here). FID,
     sFID, Inception Score, precision and recall are those of ADM's suite; references of ADM, pytorch-fid and MeanFlow
     are read.
     """
     from dit_grid.experiments.data.remote import is_remote
     from dit_grid.orchestrator.screen.notices import plain_warnings
 
+    target, run_options["where"] = _target(words, run_options["where"])
     if target is None:
         raise RequestError("name what to score: an .npz of samples, a folder of images, or a RUN, e.g. XL/2")
     asked = tuple(name.strip() for name in metrics.split(",")) if metrics else ()
@@ -72,6 +75,18 @@ def evaluate(
             _score_file(_images(target), reference, features, asked, image_size, as_json)
         else:
             _score_run(target, reference, features, asked, as_json, **run_options)
+
+
+def _target(words: tuple[str, ...], where: str | None) -> tuple[str | None, str | None]:
+    """What is to be scored, and the store that it is a run of; of one word that is what is to be scored."""
+    from dit_grid.orchestrator.commands.where import parted
+
+    if len(words) < 2:
+        return (words[0] if words else None), where
+    place, rest = parted(words, where)
+    if len(rest) != 1:
+        raise RequestError(f"got {' '.join(words)}; name one thing to score, after the store that it is a run of")
+    return rest[0], place
 
 
 def _make_reference(

@@ -63,7 +63,7 @@ def launch(
     loaded = asked_until(loaded, until, until_metric, when_met)
     todo = unfinished(loaded)
     if not todo:
-        click.echo(f"All {len(loaded.runs)} runs of {loaded.name} are done.")
+        click.echo(f"All {len(loaded.runs)} runs of {loaded.name} are done, in {loaded.store}; nothing to launch.")
         if len(loaded.runs) > MANY_RUNS:
             click.echo(f"`dit-grid analyze {spec}` fits the law, `dit-grid results {spec}` has the table.")
         else:

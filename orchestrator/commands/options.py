@@ -7,6 +7,7 @@ DONE, SOME_FAILED, WRONG_REQUEST, INTERRUPTED = 0, 1, 2, 130
 
 SPEC = click.argument("spec", type=click.Path(dir_okay=False))
 WHERE = click.argument("where", required=False)
+OLD_WHERE = click.option("--where", metavar="WHERE", hidden=True, help="WHERE by another name, as scripts have it.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program instead of a table.")
 GROUPS = click.option("--group", "groups", multiple=True, help="Add a group of extra runs that the spec defines.")
 

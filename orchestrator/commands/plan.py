@@ -46,13 +46,17 @@ def plan(
     """
     from dit_grid.experiments.running.needed_files import spec_mistakes
     from dit_grid.experiments.spec import SpecError
-    from dit_grid.orchestrator.advice.expectations import expectations
+    from dit_grid.orchestrator.advice.expectations import expectations, has_expectations
     from dit_grid.orchestrator.commands.asked_spec import asked_spec
     from dit_grid.orchestrator.planning.calibrate import measured_speeds
     from dit_grid.orchestrator.planning.plan import plan as planned
-    from dit_grid.orchestrator.screen.tables import print_plan
+    from dit_grid.orchestrator.planning.wall_time import cores_here, steps_done, wall_time
+    from dit_grid.orchestrator.screen.plan_table import print_plan
+    from dit_grid.orchestrator.screen.status import without_pandas
 
     loaded = asked_spec(spec, groups)
+    if not (calibrate or compiling or parameters or has_expectations(loaded)):
+        without_pandas()
     if parameters:
         click.echo(_parameter_table(loaded, parameters))
         return
@@ -60,8 +64,11 @@ def plan(
         raise SpecError(mistakes)
     if calibrate:
         _calibrate(loaded, address)
+    done = steps_done(loaded)
     if not compiling:
-        print_plan(loaded, planned(loaded, measured_speeds(loaded)), as_json, expectations(loaded))
+        rows = planned(loaded, measured_speeds(loaded))
+        wall = wall_time(loaded, rows, done, cores_here())
+        print_plan(loaded, rows, as_json, expectations(loaded), done=done, wall=wall)
         _say_folders(loaded)
         _say_missing(loaded, spec)
         return
@@ -69,7 +76,7 @@ def plan(
 
     found, unfit = compile_spec(loaded)
     rows = planned(loaded, measured_speeds(loaded), rooflines(found))
-    print_plan(loaded, rows, as_json, expectations(loaded), found)
+    print_plan(loaded, rows, as_json, expectations(loaded), found, done)
     if not as_json:
         print_compiled(loaded, found)
     _say_folders(loaded)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dit_grid.orchestrator.commands.import_weights import objective_options
+from dit_grid.orchestrator.commands.options import OLD_WHERE
 from dit_grid.orchestrator.control.errors import RequestError
 
 if TYPE_CHECKING:
@@ -59,8 +60,8 @@ def sampling_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command()
-@click.argument("runs", nargs=-1, metavar="[RUN...]")
-@click.option("--where", metavar="WHERE", help="Spec, store or gs:// URL (default: the newest store here).")
+@click.argument("runs", nargs=-1, metavar="[WHERE] [RUN...]")
+@OLD_WHERE
 @click.option("--step", type=int, help="Checkpoint of this step instead of the newest.")
 @click.option("--raw", is_flag=True, help="The raw weights, not their average (EMA).")
 @click.option("--weights", type=click.Path(path_type=Path), help="A published or imported DiT file or folder.")
@@ -89,6 +90,7 @@ def sample(
 
     \b
     dit-grid sample XL/2
+    dit-grid sample results/digits XL/2
     dit-grid sample 'S/*' 'XL/*' --classes 0-4 --guidance 4 -o sheets
     dit-grid sample XL/2 --npz samples.npz --count 50000
     dit-grid sample --weights DiT-XL-2-256x256.pt --vae vae.safetensors --guidance 4 --classes 207,360
@@ -96,8 +98,10 @@ def sample(
 
     Interrupted, a --npz goes on where it was; hosts that share a disk share the work.
     """
+    from dit_grid.orchestrator.commands.where import parted
     from dit_grid.orchestrator.screen.notices import plain_warnings
 
+    where, runs = parted(runs, where)
     if bool(runs) == bool(weights):
         raise RequestError("name a RUN of the store, e.g. XL/2, or give a file of weights with --weights; not both")
     if npz is None and (count or labels or host):

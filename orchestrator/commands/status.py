@@ -38,7 +38,7 @@ def status(where: str | None, as_json: bool, watch: bool) -> None:
         said = {one.run_id: str(one).removeprefix(f"{one.run_id} ") for one in looked.left}
         print_status([replace(row, alarm=said.get(row.run_id, "")) for row in rows], as_json)
         if not as_json:
-            click.echo(driver_line(store))
+            click.echo(f"{store.paths.root}: {driver_line(store)}")
             if looked.silence:
                 click.echo(looked.silence)
         if not watch:
@@ -47,25 +47,29 @@ def status(where: str | None, as_json: bool, watch: bool) -> None:
 
 
 @click.command()
-@click.argument("run")
-@WHERE
+@click.argument("words", nargs=-1, required=True, metavar="[WHERE] RUN")
 @click.option("-f", "--follow", is_flag=True, help="Go on printing what is added.")
 @click.option("--rank", type=click.IntRange(0), default=0, help="Of a run on several hosts, which process's log.")
 @click.option("--attempt", type=click.IntRange(1), help="An earlier attempt's log instead of the newest's.")
-def logs(run: str, where: str | None, follow: bool, rank: int, attempt: int | None) -> None:
+def logs(words: tuple[str, ...], follow: bool, rank: int, attempt: int | None) -> None:
     """Print a run's log, or the traceback that ended it.
 
     RUN is a run id, the beginning of one, or a model such as XL/2.
 
     \b
     dit-grid logs XL/2
-    dit-grid logs xl-2-3f9c results/digits -f
+    dit-grid logs results/digits xl-2-3f9c -f
     dit-grid logs XL/2 --rank 3 --attempt 1
     """
     from dit_grid.experiments.store import Store
+    from dit_grid.orchestrator.commands.where import parted
+    from dit_grid.orchestrator.control.errors import RequestError
     from dit_grid.orchestrator.screen.logs import follow_log, print_log
 
-    store = Store.open(store_named(where))
+    where, runs = parted(words)
+    if len(runs) != 1:
+        raise RequestError(f"got {' '.join(words)}; name one run, e.g. XL/2, and, if it is not the newest, its store")
+    store, run = Store.open(store_named(where)), runs[0]
     (follow_log if follow else print_log)(store, run, attempt, rank)
 
 

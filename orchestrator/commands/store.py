@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from dit_grid.orchestrator.commands.options import WHERE
+from dit_grid.orchestrator.commands.options import JSON, WHERE
 
 
 @click.group("store")
@@ -46,7 +46,8 @@ def check(where: str | None, as_json: bool) -> None:
 
 @store_group.command()
 @WHERE
-def compact(where: str | None) -> None:
+@JSON
+def compact(where: str | None, as_json: bool) -> None:
     """Pack many small files into few; safe while runs write and others read.
 
     \b
@@ -54,8 +55,16 @@ def compact(where: str | None) -> None:
     """
     from dit_grid.experiments.store.compaction import compact as pack
 
-    written = pack(_open(where))
-    click.echo(f"{len(written)} packed files written; `dit-grid store gc` removes what they replace")
+    store = _open(where)
+    written = pack(store)
+    if as_json:
+        _print({"store": store.paths.root, "written": written})
+    elif written:
+        click.echo(
+            f"{store.paths.root}: {len(written)} packed files written; `dit-grid store gc` removes what they replace"
+        )
+    else:
+        click.echo(f"{store.paths.root}: nothing to pack")
 
 
 @store_group.command()
@@ -69,7 +78,8 @@ def compact(where: str | None) -> None:
     show_default=True,
     help="Leave files younger than this, seconds.",
 )
-def gc(where: str | None, dry_run: bool, grace_s: float) -> None:
+@JSON
+def gc(where: str | None, dry_run: bool, grace_s: float, as_json: bool) -> None:
     """Remove files that a packed one replaced, or that a killed writer left half-made. Never a row that counts.
 
     \b
@@ -77,10 +87,16 @@ def gc(where: str | None, dry_run: bool, grace_s: float) -> None:
     """
     from dit_grid.experiments.store.compaction import collect
 
-    removals = collect(_open(where), dry_run=dry_run, grace_s=grace_s)
+    store = _open(where)
+    removals = collect(store, dry_run=dry_run, grace_s=grace_s)
+    if as_json:
+        files = [{"file": removal.name, "reason": removal.reason} for removal in removals]
+        _print({"store": store.paths.root, "dry_run": dry_run, "removed": files})
+        return
     for removal in removals:
         click.echo(f"{removal.name}: {removal.reason}")
-    click.echo(f"{len(removals)} files {'would be' if dry_run else 'were'} removed")
+    said = f"{len(removals)} files {'would be' if dry_run else 'were'} removed" if removals else "nothing to remove"
+    click.echo(f"{store.paths.root}: {said}")
 
 
 @store_group.command()
@@ -124,6 +140,12 @@ def import_command(log: str, where: str, mapping: str) -> None:
     for note in parsed.notes:
         click.echo(note)
     click.echo(f"{len(runs)} runs imported into {where}: {', '.join(runs)}")
+
+
+def _print(record: dict[str, Any]) -> None:
+    from dit_grid.orchestrator.screen.tables import print_json
+
+    print_json(record)
 
 
 def _open(where: str | None) -> Any:

@@ -134,6 +134,7 @@ def _print_suggestion(found: "Suggestion", as_json: bool) -> None:
         row["seed"] = None if row["run_seed"] is None else int(row["run_seed"])
         row["after"] = None if row["width_after"] is None else target.tolerance(row["width_after"])
         row["bought"] = None if row["bought"] is None else int(row["bought"])
+        row["tmacs"] = None if row["flops"] is None else 0.5e-12 * row["flops"]  # as a plan has it
     columns = {
         "buy": "bought",
         "what": "kind",
@@ -146,7 +147,7 @@ def _print_suggestion(found: "Suggestion", as_json: bool) -> None:
         f"per {found.budget.unit.removesuffix('s')}": "per_cost",
         "hours": "hours",
         "usd": "usd",
-        "FLOPs": "flops",
+        "TMACs": "tmacs",
         "run": "run_id",
     }
     print_rows({heading: key for heading, key in columns.items() if any(row[key] is not None for row in rows)}, rows)

@@ -24,6 +24,23 @@ def store_of(where: str | None) -> str:
     return where
 
 
+def parted(words: Sequence[str], where: str | None = None) -> tuple[str | None, tuple[str, ...]]:
+    """Return (WHERE, the rest) of words of which one may say where: a spec, a gs:// URL or the folder of a store.
+
+    `where` is what an option said. Raises RequestError where two are named.
+    """
+    places = [word for word in words if _is_place(word)]
+    rest = tuple(word for word in words if word not in places)
+    named = list(dict.fromkeys([*places, *([where] if where is not None else [])]))
+    if len(named) > 1:
+        raise RequestError(f"{' and '.join(named)} are two stores; name one")
+    return (named[0] if named else None), rest
+
+
+def _is_place(word: str) -> bool:
+    return "://" in word or word.endswith((".yaml", ".yml")) or Path(word, "FORMAT.json").is_file()
+
+
 def _store_in(spec_file: str) -> str:
     """Return the store that a spec names; its runs, of which there may be thousands, are not expanded for that."""
     from dit_grid.experiments.spec.expand import load_spec

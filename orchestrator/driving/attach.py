@@ -13,7 +13,7 @@ from rich.live import Live
 from dit_grid.experiments.store import Store
 from dit_grid.orchestrator.control.lease import Ended, Held, Watcher
 from dit_grid.orchestrator.screen.status import RunStatus, read_status
-from dit_grid.orchestrator.screen.tables import status_table
+from dit_grid.orchestrator.screen.tables import status_view
 
 LOOK_EVERY_S = 2.0
 
@@ -24,7 +24,7 @@ def attach(store: Store, watcher: Watcher, console: Console | None = None) -> En
     if not console.is_terminal:
         return _until_the_end(store, watcher, _Lines(console).show)
     with Live(console=console, auto_refresh=False, transient=True) as live:
-        return _until_the_end(store, watcher, lambda rows: live.update(status_table(rows), refresh=True))
+        return _until_the_end(store, watcher, lambda rows: live.update(status_view(rows, console), refresh=True))
 
 
 def _until_the_end(store: Store, watcher: Watcher, show: Callable[[list[RunStatus]], None]) -> Ended | None:

@@ -17,7 +17,7 @@ import numpy as np
 from dit_grid.experiments.running.owed_evaluations import EvaluationJob, evaluation_steps, settings_due
 from dit_grid.experiments.spec import AnyRun, ExperimentSpec, PriceSpec, RunSpec
 from dit_grid.experiments.spec.any_run import costs, objective
-from dit_grid.experiments.spec.run import ResourceSpec
+from dit_grid.experiments.spec.execution import ResourceSpec
 from dit_grid.experiments.spec.slices import chips_and_cores as of_slice
 from dit_grid.model import accounting
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dit_grid.experiments.spec import AnyRun
-from dit_grid.experiments.spec.swept import swept_settings
+from dit_grid.experiments.spec.any_run import stored
+from dit_grid.experiments.spec.swept import told_apart
 from dit_grid.experiments.training.context import Progress
 from dit_grid.orchestrator import core
 from dit_grid.orchestrator.screen.status import MOST_TOLD_APART
@@ -30,5 +31,5 @@ def names_of(runs: Sequence[AnyRun]) -> dict[str, str]:
     if len(runs) > MOST_TOLD_APART or len(set(names.values())) == len(names):
         return names
     said = (" ".join(f"{name.rpartition('.')[2]}={value}" for name, value in one.items())
-            for one in swept_settings([run.identity() for run in runs]))  # fmt: skip
+            for one in told_apart([stored(run) for run in runs]))  # fmt: skip
     return {run_id: f"{name} {swept}".rstrip() for (run_id, name), swept in zip(names.items(), said, strict=True)}

@@ -5,7 +5,7 @@ It draws what `launch` hands it and decides nothing.
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console, Group
@@ -14,10 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from dit_grid.experiments.spec import AnyRun
-from dit_grid.experiments.spec.any_run import step_macs
 from dit_grid.experiments.training.context import Progress
 from dit_grid.orchestrator.core import FINAL, Phase, Run, why
 from dit_grid.orchestrator.screen.grid import Grid, names_of
+from dit_grid.orchestrator.screen.remaining import remaining_s
 
 STYLES = {Phase.RUNNING: "bold cyan", Phase.DONE: "green", Phase.FAILED: "bold red", Phase.CANCELLED: "red"}
 
@@ -29,11 +29,59 @@ LINE_EVERY_S = 15.0
 def display(console: Console | None = None) -> Iterator[Callable[[Grid], None]]:
     """Yield the function that shows a grid: a live table on a terminal, lines elsewhere."""
     console = console or Console(file=sys.stdout)
+    said = Forecasts()
     if not console.is_terminal:
-        yield Lines(console).show
-        return
-    with Live(console=console, auto_refresh=False, transient=True) as live:
-        yield lambda grid: live.update(Group(table(grid), Text(summary(grid), style="dim")), refresh=True)
+        lines = Lines(console)
+
+        def tell(grid: Grid) -> None:
+            said.add(grid)
+            lines.show(grid)
+
+        yield tell
+    else:
+        with Live(console=console, auto_refresh=False, transient=True) as live:
+
+            def draw(grid: Grid) -> None:
+                said.add(grid)
+                live.update(Group(fitted(grid, console), Text(summary(grid), style="dim")), refresh=True)
+
+            yield draw
+    if line := said.verdict():
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+class Forecasts:
+    """What was said of a launch's end while it went on, so that it can be held to it."""
+
+    def __init__(self) -> None:
+        self._said: list[tuple[float, float]] = []
+        self._ended_s: float | None = None
+
+    def add(self, grid: Grid) -> None:
+        """Note the end that is said now, and when all runs had ended."""
+        left = remaining_s(grid.state)
+        if all(run.phase in FINAL for run in grid.state.runs.values()):
+            self._ended_s = grid.elapsed_s if self._ended_s is None else self._ended_s
+        elif left is not None:
+            self._said.append((grid.elapsed_s, grid.elapsed_s + left))
+
+    def verdict(self) -> str:
+        """How far off the time to go was, by parts of the launch; empty if it did not end."""
+        end = self._ended_s
+        if end is None or not self._said or end < SHORT_S:
+            return ""
+        off = [f"{abs(guess - end) / end:.0%} at {share}" for share, guess in
+               ((share, self._at(place * end)) for share, place in QUARTERS.items()) if guess is not None]  # fmt: skip
+        return f"took {clock(end)}; the time to go was off by {', '.join(off)} of it" if off else ""
+
+    def _at(self, elapsed_s: float) -> float | None:
+        """The end that was said then, if any was."""
+        return next((guess for at, guess in reversed(self._said) if at <= elapsed_s), None)
+
+
+QUARTERS = {"1/4": 0.25, "1/2": 0.5, "3/4": 0.75}
+SHORT_S = 30.0
+"""Of a shorter launch nobody asks how long it takes."""
 
 
 class Lines:
@@ -66,21 +114,42 @@ class Lines:
         self.console.print(f"[{clock(grid.elapsed_s)}] {text}", markup=False, highlight=False, soft_wrap=True)
 
 
-def table(grid: Grid) -> Table:
+SPARE = ("loss", "it/s", "ETA", "metrics")
+"""What a narrow terminal does not show, the most dispensable first."""
+
+
+def fitted(grid: Grid, console: Console) -> Table:
+    """Return the grid's table as it fits the console: columns leave before a cell is cut."""
+    for count in range(len(SPARE) + 1):
+        drawn = table(grid, SPARE[:count])
+        if console.measure(drawn, options=console.options.update(max_width=10_000)).maximum <= console.width:
+            return drawn
+    for column in drawn.columns:
+        column.no_wrap, column.overflow = False, "fold"
+    return drawn
+
+
+def table(grid: Grid, without: Sequence[str] = ()) -> Table:
     """Return the grid as a table: a row a run, and the evaluations under way."""
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("run", "state", "step", "it/s", "loss", "metrics", "ETA"):
-        drawn.add_column(name, justify="right" if name in ("it/s", "loss", "ETA") else "left", no_wrap=True)
-    names = names_of(grid.runs)
+    names, rows = names_of(grid.runs), list[tuple[Text | str, ...]]()
     for spec in grid.runs:
         run, progress = grid.state.runs[spec.id], grid.progress.get(spec.id)
-        drawn.add_row(names[spec.id], *_cells(run, spec, progress, why(grid.state, run.id)))
+        rows.append((names[spec.id], *_cells(run, spec, progress, why(grid.state, run.id))))
     for run in grid.state.in_order():
         if run.of and run.phase in (Phase.RUNNING, Phase.FAILED):
             activity = Text(str(run.phase) if run.attempt is None else run.attempt.activity, STYLES[run.phase])
-            said = Text(run.reason, overflow="ellipsis")
-            drawn.add_row(_named(run, names), activity, said, "", "", "", "")
+            rows.append((_named(run, names), activity, Text(run.reason), "", "", "", ""))
+    kept = [place for place, name in enumerate(HEADINGS) if name not in without]
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for place in kept:
+        right = HEADINGS[place] in ("it/s", "loss", "ETA")
+        drawn.add_column(HEADINGS[place], justify="right" if right else "left", no_wrap=True)
+    for row in rows:
+        drawn.add_row(*(row[place] for place in kept))
     return drawn
+
+
+HEADINGS = ("run", "state", "step", "it/s", "loss", "metrics", "ETA")
 
 
 def summary(grid: Grid) -> str:
@@ -88,7 +157,7 @@ def summary(grid: Grid) -> str:
     counts = _counts(run for run in grid.state.runs.values() if not run.of)
     if measured := _counts(run for run in grid.state.runs.values() if run.of):
         counts += f"; evaluations: {measured}"
-    left = remaining_s(grid)
+    left = remaining_s(grid.state)
     eta = f", about {clock(left)} to go" if left is not None and not grid.state.finished else ""
     return f"{counts}; {clock(grid.elapsed_s)} so far{eta}"
 
@@ -100,24 +169,6 @@ def _counts(runs: Iterable[Run]) -> str:
 
 def _named(run: Run, names: dict[str, str]) -> str:
     return f"{names[run.of]} evaluation of step {run.at_step}" if run.of else names[run.id]
-
-
-def remaining_s(grid: Grid) -> float | None:
-    """Return the seconds until the grid ends at its pace in this launch, by the compute left; None at first.
-
-    The pace is of the whole grid, compilation and evaluation included, so it needs no model of either.
-    """
-    total = done = before = 0.0
-    for spec in grid.runs:
-        macs = step_macs(spec)
-        start = grid.first_steps.get(spec.id, 0)
-        progress = grid.progress.get(spec.id)
-        final = grid.state.runs[spec.id].phase in FINAL
-        step = spec.train.steps if final else max(start, progress.step if progress else 0)
-        total, done, before = total + macs * spec.train.steps, done + macs * step, before + macs * start
-    if done <= before or not grid.elapsed_s:
-        return None
-    return (total - done) / (done - before) * grid.elapsed_s
 
 
 def clock(seconds: float) -> str:
@@ -132,7 +183,7 @@ def _cells(run: Run, spec: AnyRun, progress: Progress | None, waits_for: str) ->
     state.stylize(STYLES.get(run.phase, "dim"))
     if run.phase in (Phase.WAITING, Phase.PAUSED, Phase.FAILED, Phase.CANCELLED):
         reason = waits_for or run.reason
-        return state, Text(reason, overflow="ellipsis"), "", "", "", ""
+        return state, Text(reason), "", "", "", ""
     if progress is None:
         return state, f"0/{spec.train.steps}", "", "", "", ""
     rate, left = progress.steps_per_s, progress.steps - progress.step

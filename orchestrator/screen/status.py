@@ -76,10 +76,10 @@ def _told_apart(store: Store, rows: list[RunStatus]) -> list[RunStatus]:
     """Return the rows with their swept settings, where a few runs have one model; of thousands a table shows none."""
     if len(rows) > MOST_TOLD_APART or len({row.model for row in rows}) == len(rows):
         return rows
-    from dit_grid.experiments.spec.swept import swept_settings  # specs take a while to import
+    from dit_grid.experiments.spec.swept import told_apart  # specs take a while to import
 
     specs = {run["run_id"]: _spec(run["spec"]) for run in store.runs(columns=["run_id", "spec"]).to_pylist()}
-    settings = swept_settings([specs.get(row.run_id, {}) for row in rows])
+    settings = told_apart([specs.get(row.run_id, {}) for row in rows])
     return [replace(row, swept=swept) for row, swept in zip(rows, settings, strict=True)]
 
 

@@ -2,27 +2,22 @@
 
 import json
 import math
-import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 
 from dit_grid.orchestrator.control.errors import RequestError
+from dit_grid.orchestrator.screen.rows import print_rows as print_rows, rows_table, screen, span, view
 
 if TYPE_CHECKING:  # a status is printed before specs and models could be imported
     import pandas as pd
 
-    from dit_grid.experiments.spec import ExperimentSpec
-    from dit_grid.orchestrator.advice.expectations import Expectation
     from dit_grid.orchestrator.backends.doctor import Finding
-    from dit_grid.orchestrator.compiling.verdicts import Compiled
-    from dit_grid.orchestrator.planning.plan import PlanRow
     from dit_grid.orchestrator.screen.status import RunStatus
 
 
@@ -31,8 +26,8 @@ MANY_ROWS = 200
 
 
 SPARE_RESULTS = (
-    "size", "patch", "batch", "params", "tokens", "steps", "evaluated_at", "seed", "steps_per_s", "state", "loss",
-    "heldout_loss", "run_id",
+    "size", "patch", "batch", "tokens", "steps", "evaluated_at", "run", "it/s", "params M", "block", "state", "loss",
+    "seed", "heldout_loss",
 )  # fmt: skip
 """What a narrow terminal does not show of results, the most dispensable first: models and their metrics stay."""
 
@@ -67,9 +62,8 @@ def _finite(value: Any) -> Any:
 
 def print_text(text: str) -> None:
     """Print text; on a terminal its long lines are broken between words, what follows set in."""
-    if sys.stdout.isatty():
-        text = "\n".join(_wrapped(line, Console().width) for line in text.splitlines())
-    click.echo(text)
+    width = screen().width
+    click.echo("\n".join(_wrapped(line, width) if len(line) > width else line for line in text.splitlines()))
 
 
 def _wrapped(line: str, width: int) -> str:
@@ -77,141 +71,64 @@ def _wrapped(line: str, width: int) -> str:
     return fill(line, width, subsequent_indent=f"{indent}  ")
 
 
-def print_rows(
-    columns: dict[str, str], rows: Sequence[dict[str, Any]], caption: str = "", spare: Sequence[str] = ()
-) -> None:
-    """Print rows as a table; see `rows_table`. Where a terminal is too narrow the `spare` headings go, the first first.
-
-    Those that went are named below the table.
-    """
-    # A pipe has no width; 80 columns would cut the last cells off.
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    left_out: list[str] = []
-    spare = [heading for heading in spare if heading in columns]
-    while len(left_out) < len(spare) and _width(console, rows_table(columns, rows)) > console.width:
-        left_out.append(spare[len(left_out)])
-        columns = {heading: key for heading, key in columns.items() if heading != left_out[-1]}
-    console.print(rows_table(columns, rows, caption), highlight=False)
-    if left_out:
-        click.echo(f"not shown, for want of width: {', '.join(left_out)}")
-
-
-def _width(console: Console, table: Table) -> int:
-    """Return the columns of the terminal that the table would like to have."""
-    return console.measure(table, options=console.options.update(max_width=10_000)).maximum
-
-
-def rows_table(columns: dict[str, str], rows: Sequence[dict[str, Any]], caption: str = "") -> Table:
-    """Return rows as a table. `columns` maps a heading to a key; numbers are set right and written short."""
-    table = Table(box=None, pad_edge=False, header_style="bold", caption=caption or None, caption_justify="left")
-    for heading, key in columns.items():
-        numeric = any(isinstance(row[key], int | float) for row in rows)
-        table.add_column(heading, justify="right" if numeric else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*(_short(row[key]) for key in columns.values()))
-    return table
-
-
-def print_plan(
-    spec: "ExperimentSpec", rows: "list[PlanRow]", as_json: bool, expected: "Mapping[str, Expectation] | None" = None,
-    compiled: "Mapping[str, Compiled] | None" = None,
-) -> None:  # fmt: skip
-    """Print the plan's rows and their total, with what each run is expected to reach where something is known.
-
-    In JSON each row holds what the TPU compiler said of its run, where it was asked.
-    """
-    expected = expected or {}
-    from dit_grid.experiments.spec.any_run import stored
-    from dit_grid.experiments.spec.swept import swept_settings
-
-    said = {run_id: asdict(one) for run_id, one in expected.items()}
-    swept = dict(zip((r.id for r in spec.runs), swept_settings([stored(r) for r in spec.runs]), strict=True))
-    if as_json:
-        verdicts = [{} if compiled is None else {"compiled": _record(compiled.get(row.run_id))} for row in rows]
-        known = [{"swept": swept.get(row.run_id, {}), "expected": said.get(row.run_id)} for row in rows]
-        print_json([asdict(row) | one | two for row, one, two in zip(rows, known, verdicts, strict=True)])
-        return
-    shown = [asdict(row) for row in rows]
-    names = list(next(iter(swept.values()), {}))
-    for row in shown:
-        row |= {f"swept {name}": swept.get(row["run_id"], {}).get(name) for name in names}
-        row["params_m"] = None if row["params"] is None else row["params"] / 1e6
-        row["train_tmacs"] = None if row["train_gmacs"] is None else row["train_gmacs"] / 1e3
-        row["eval_tmacs"] = row["eval_gmacs"] / 1e3
-        row["range"] = _range(row["hours_low"], row["hours_high"])
-        one = expected.get(row["run_id"])
-        row["expected"] = one.to_text() if one else None
-    columns = {
-        "model": "model", "block": "block", **{name: f"swept {name}" for name in names},
-        "params M": "params_m", "GMACs/image": "forward_gmacs", "tokens": "tokens",
-        "batch": "batch", "steps": "steps", "train TMACs": "train_tmacs", "eval TMACs": "eval_tmacs", "on": "on",
-        "it/s": "steps_per_s", "from": "speed_from", "train h": "train_hours", "eval h": "eval_hours",
-        "hours": "hours", "range": "range", "usd": "usd", "run": "run_id",
-    }  # fmt: skip
-    if len({row["objective"] for row in shown}) > 1:
-        columns = {"model": "model", "objective": "objective"} | columns
-    if any(row["eval_on"] != row["on"] for row in shown):
-        columns |= {"evaluates on": "eval_on", "eval usd": "eval_usd"}
-    if expected:
-        metric = next(iter(expected.values())).metric
-        alike = len({row["block"] for row in shown}) == 1
-        columns = {key: value for key, value in columns.items() if key != "run" and not (key == "block" and alike)}
-        columns |= {f"expected {metric}": "expected", "run": "run_id"}
-    print_rows(columns, shown)
-    for source in dict.fromkeys(one.source for one in expected.values()):
-        click.echo(f"expected by {source}")
-    for line in _plan_totals(spec, rows):
-        click.echo(line)
-
-
-def _record(compiled: "Compiled | None") -> dict[str, Any] | None:
-    return None if compiled is None else asdict(compiled)
-
-
 def print_status(rows: "list[RunStatus]", as_json: bool) -> None:
     """Print how every run stands."""
     if as_json:
         print_json([vars(row) for row in rows])
         return
-    Console(width=None if sys.stdout.isatty() else 200).print(status_table(rows), highlight=False)
+    console = screen()
+    console.print(status_view(rows, console), highlight=False)
     for row in rows:
         for said in filter(None, (row.message, row.waits_for, row.alarm and f"ALARM: {row.alarm}")):
             click.echo(f"{row.run_id}: {said}")
 
 
-def status_table(rows: "list[RunStatus]") -> Table:
-    """Return how every run stands as a table, a row a run, with the number of runs in each state below it.
+SPARE_STATUS = ("MFU", "attempts", "run", "of", "it/s", "measured", "loss")
+"""What a narrow terminal does not show of runs, the most dispensable first; models, states and metrics stay."""
+
+
+def status_view(rows: "list[RunStatus]", console: Console) -> Group:
+    """Return how every run stands, as it fits the console, with the number of runs in each state below it.
 
     Of very many runs it shows those that are neither done nor waiting.
     """
+    drawn = _drawn(rows)
+    counts = Counter(row.state for row in rows)
+    caption = ", ".join(f"{count} {state}" for state, count in counts.items())
+    if len(drawn) < len(rows):
+        caption += "; `--json` has every run"
+    columns, shown = _status_columns(rows, drawn)
+    alike = len({row.model for row in drawn}) < len(drawn) and not any(row.swept for row in drawn)
+    spare = [heading for heading in SPARE_STATUS if not (alike and heading == "run")]  # which alone tells them apart
+    return view(columns, shown, console, caption, spare)
+
+
+def status_table(rows: "list[RunStatus]") -> Table:
+    """Return how every run stands as a table, a row a run, with all that is known."""
+    return rows_table(*_status_columns(rows, _drawn(rows)))
+
+
+def _drawn(rows: "list[RunStatus]") -> "list[RunStatus]":
+    if len(rows) <= MANY_ROWS:
+        return rows
+    return [row for row in rows if row.state not in ("done", "waiting")][:MANY_ROWS]
+
+
+def _status_columns(rows: "list[RunStatus]", drawn: "list[RunStatus]") -> tuple[dict[str, str], list[dict[str, Any]]]:
     names = list(dict.fromkeys(name for row in rows for name in row.metrics))
-    drawn = rows
-    if len(rows) > MANY_ROWS:
-        drawn = [row for row in rows if row.state not in ("done", "waiting")][:MANY_ROWS]
     swept = list(dict.fromkeys(name for row in rows for name in row.swept))
     shown = [
         asdict(row)
         | {f"metric {name}": row.metrics.get(name) for name in names}
         | {f"swept {name}": row.swept.get(name) for name in swept}
+        | {"eta": None if row.eta_s is None else span(row.eta_s)}
         for row in drawn
     ]
-    columns = {
-        "run": "run_id",
-        "model": "model",
-        **{name: f"swept {name}" for name in swept},
-        "state": "state",
-        "step": "step",
-        "of": "steps",
-        "it/s": "steps_per_s",
-    }
-    columns |= {"MFU": "mfu", "loss": "loss"} | {name: f"metric {name}" for name in names}
+    columns = {"model": "model", **{name: f"swept {name}" for name in swept}, "state": "state", "step": "step"}
+    columns |= {"of": "steps", "it/s": "steps_per_s", "MFU": "mfu", "loss": "loss"}
+    columns |= {name: f"metric {name}" for name in names}
     columns |= {"measured": "measured"} if any(row["measured"] for row in shown) else {}
-    columns |= {"ETA s": "eta_s", "attempts": "attempts"}
-    counts = Counter(row.state for row in rows)
-    caption = ", ".join(f"{count} {state}" for state, count in counts.items())
-    if len(drawn) < len(rows):
-        caption += "; `--json` has every run"
-    return rows_table(columns, shown, caption)
+    return columns | {"ETA": "eta", "attempts": "attempts", "run": "run_id"}, shown
 
 
 def print_findings(findings: "list[Finding]", as_json: bool) -> None:
@@ -231,7 +148,7 @@ def write_frame(frame: "pd.DataFrame", form: str, out: str | None) -> None:
             raise RequestError("--format parquet needs a file: add -o results.parquet")
         frame.to_parquet(out, index=False)
     elif form == "table" and out is None:
-        print_rows({name: name for name in frame.columns}, _records(frame), spare=SPARE_RESULTS)
+        print_rows(*_as_people_read(frame), spare=SPARE_RESULTS)
     else:
         text = (
             frame.to_csv(index=False) if form in ("csv", "table") else frame.to_json(orient="records", indent=2) + "\n"
@@ -243,61 +160,16 @@ def write_frame(frame: "pd.DataFrame", form: str, out: str | None) -> None:
                 file.write(text)
 
 
+def _as_people_read(frame: "pd.DataFrame") -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """The columns, models first and runs' ids last, and the rows, with long numbers in the units of a plan."""
+    names = [name for name in frame.columns if name not in ("model", "run_id")]
+    order = [name for name in ("model", *names, "run_id") if name in frame.columns]
+    if "params" in frame:
+        frame = frame.assign(params=frame["params"] / 1e6)
+    headings = {"params": "params M", "gmacs": "GMACs/image", "steps_per_s": "it/s", "run_id": "run"}
+    return {headings.get(name, name): name for name in order}, _records(frame)
+
+
 def _records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
     rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in rows]
-
-
-def _short(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def _plan_totals(spec: "ExperimentSpec", rows: "list[PlanRow]") -> list[str]:
-    train, evaluation = sum(row.train_gmacs or 0 for row in rows), sum(row.eval_gmacs for row in rows)
-    lines = [
-        f"{len(rows)} runs; training {train:,.0f} and evaluation {evaluation:,.0f} GMACs "
-        "(multiply-accumulates / 1e9, the paper's Gflops; FLOPs are twice that)"
-    ]
-    if unknown := sum(row.train_gmacs is None for row in rows):
-        lines.append(f"of {unknown} runs the compute is not known; say it in the spec's `cost:`")
-    if all(row.hours is not None for row in rows):
-        hours = sum(row.hours or 0 for row in rows)
-        train_hours, eval_hours = sum(row.train_hours or 0 for row in rows), sum(row.eval_hours or 0 for row in rows)
-        known = _range(sum(row.hours_low or 0 for row in rows), sum(row.hours_high or 0 for row in rows))
-        lost = hours / (train_hours + eval_hours) - 1
-        lines.append(
-            f"{_short(hours)} hours if run one after another{f' ({known})' if known else ''}: "
-            f"training {_short(train_hours)}, evaluation sampling {_short(eval_hours)}, "
-            f"{lost:.1%} on top for preemptions and other overhead"
-        )
-    else:
-        lines.append("hours need a measured speed (launch once, or plan --calibrate) or plan.mfu in the spec")
-    if all(row.usd is not None for row in rows):
-        lines.append(_price_line(spec, rows))
-    return lines
-
-
-def _price_line(spec: "ExperimentSpec", rows: "list[PlanRow]") -> str:
-    """Say the whole price, by which unit, and what that unit means for the most expensive run."""
-    price = spec.plan
-    by_chip = price.usd_per_chip_hour is not None
-    unit, rate = ("chip-hour", price.usd_per_chip_hour) if by_chip else ("core-hour", price.usd_per_core_hour)
-    dearest = max(rows, key=lambda row: row.usd or 0)
-    units = (dearest.usd_per_hour or 0) / (rate or 1)
-    evaluation = sum(row.eval_usd or 0 for row in rows)
-    train = sum(row.usd or 0 for row in rows) - evaluation
-    return (
-        f"{_short(train + evaluation)} USD at {rate:g} USD per {unit} (training {_short(train)}, evaluation "
-        f"{_short(evaluation)}); "
-        f"{dearest.model} on {dearest.on} holds {units:,.0f} {unit.split('-')[0]}s, "
-        f"{dearest.usd_per_hour:,.0f} USD an hour"
-    )
-
-
-def _range(low: float | None, high: float | None) -> str:
-    """Write a range, where there is one."""
-    return "" if low is None or high is None or high <= low else f"{_short(low)}-{_short(high)}"

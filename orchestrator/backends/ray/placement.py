@@ -13,7 +13,7 @@ import ray
 from ray.util.placement_group import placement_group, placement_group_table, remove_placement_group
 from ray.util.tpu import slice_placement_group
 
-from dit_grid.experiments.spec.run import ResourceSpec
+from dit_grid.experiments.spec.execution import ResourceSpec
 from dit_grid.orchestrator.backends.ray.nodes import POD_TYPE, SLICE_NAME, TOPOLOGY, WORKER_ID, Node
 
 LOOK_S = 0.05

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from jax.sharding import AbstractMesh, PartitionSpec
 
-from dit_grid.experiments.spec.run import ExecutionSpec, RunSpec
+from dit_grid.experiments.spec.execution import ExecutionSpec
+from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.training.sharding import AXES, state_sharding
 
 PROGRAM = """

@@ -6,7 +6,7 @@ from dataclasses import replace
 from importlib import metadata, resources
 from pathlib import Path
 
-import jsonschema  # type: ignore[import-untyped]
+import jsonschema
 import pytest
 import yaml
 

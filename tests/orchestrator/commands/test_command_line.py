@@ -78,7 +78,7 @@ def test_the_plan_counts_evaluation_apart():
 def test_the_plan_of_the_digits_grid_prints_every_model_and_its_unit():
     output = dit_grid("plan", SHIPPED / "digits.yaml").stdout
     assert all(f"{size}/{patch}" in output for size in ("S", "B", "L", "XL") for patch in (8, 4, 2))
-    assert "multiply-accumulates / 1e9, the paper's Gflops; FLOPs are twice that" in output
+    assert "1e12 multiply-accumulates; a GMAC is 1e9, the paper's Gflop; FLOPs are twice that" in output
 
 
 def test_status_says_how_every_run_stands(store):

@@ -1,5 +1,7 @@
 """Requests from another terminal, and a second launch of the same grid."""
 
+import json
+
 import pytest
 from click.testing import CliRunner
 
@@ -55,6 +57,39 @@ def test_a_request_outlives_the_launch_and_can_be_taken_back(store):
     assert cancelled.startswith("b-4-")
     with taken(store):
         assert "acts on it within seconds" in command("pause", "S/4", "--where", store.paths.root).output
+
+
+def test_the_store_may_stand_before_the_runs_or_after_and_is_named(store, tmp_path):
+    root = store.paths.root
+    for words in ((root, "S/4"), ("B/4", root), ("*", str(tmp_path / "miniature.yaml"))):
+        assert command("pause", *words).output.startswith(f"{root}: ")
+        command("resume", root, "*")
+    with pytest.raises(RequestError, match="are two stores; name one"):
+        command("pause", root, "gs://bucket/other", "*")
+    with pytest.raises(RequestError, match="pause which runs"):
+        command("pause", root)
+
+
+def test_a_request_that_changes_nothing_says_so_and_is_not_recorded(store):
+    root, models = store.paths.root, {row["model"]: row["run_id"] for row in store.runs().to_pylist()}
+    store.end_attempt(store.begin_attempt(models["S/4"], 0), "done")
+    for what, said in (("cancel", "is done"), ("retry", "is done"), ("pause", "is done")):
+        assert f"S/4 ({models['S/4']}) {said}; nothing to {what}" in command(what, root, "S/4").output
+    assert "is not paused; nothing to resume" in command("resume", root, "B/4").output
+    assert "has not begun and is queued; nothing to retry" in command("retry", root, "B/4").output
+    assert asked(store.files) == []
+    command("pause", root, "*")
+    assert "B/4" not in command("resume", root, "S/4").output
+    assert "is paused already" in command("pause", root, "B/4").output
+    (only,) = asked(store.files)
+    assert only.run_ids == (models["B/4"],)
+
+
+def test_a_request_can_be_read_by_a_program(store):
+    models = {row["model"]: row["run_id"] for row in store.runs().to_pylist()}
+    found = json.loads(command("cancel", store.paths.root, "S/4", "--json").output)
+    assert found == {"store": store.paths.root, "asked": "cancel", "runs": [models["S/4"]], "unchanged": {},
+                     "launch_is_running": False}  # fmt: skip
 
 
 def test_an_attached_launch_ends_when_the_driver_does(store, monkeypatch):

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -35,10 +36,10 @@ def printed(capsys):
 def test_a_narrow_terminal_loses_spare_columns_and_cuts_no_cell(terminal, capsys):
     terminal(24)
     print_rows(COLUMNS, ROWS, spare=["size", "tokens"])
-    header, row, left_out = printed(capsys)
+    header, row, *left_out = printed(capsys)
     assert header.split() == ["model", "tokens", "fd_conv"]
     assert row.split() == ["XL/2", "256", "6.125"]
-    assert left_out == "not shown, for want of width: size"
+    assert " ".join(line.strip() for line in left_out) == "not shown, for want of width: size"
 
 
 def test_where_all_fits_nothing_is_left_out(terminal, capsys):
@@ -87,3 +88,8 @@ def test_runs_of_one_model_are_told_apart_by_what_they_were_swept_over(tmp_path,
         f"{model} learning_rate={rate}" for model in ("S/4", "B/4") for rate in (0.001, 0.01)
     }
     assert set(names_of(spec.runs[:1]).values()) == {spec.runs[0].model.name}
+
+
+def test_seeds_tell_runs_apart_and_what_is_in_a_name_already_is_not_said_again():
+    runs = load_spec(str(Path(__file__).parents[3] / "examples/numpy/mlp.yaml")).runs
+    assert list(names_of(runs).values())[:3] == ["width=4 seed=0", "width=4 seed=1", "width=8 seed=0"]

@@ -1,0 +1,176 @@
+"""What `dit-grid plan` prints: the runs with their costs, what is done of them, and what all of it comes to.
+
+What each run costs is `planning`; how a table fits a terminal is `rows`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dit_grid.orchestrator.screen.rows import print_rows, short, span
+from dit_grid.orchestrator.screen.tables import print_json, print_text
+
+if TYPE_CHECKING:
+    from dit_grid.experiments.spec import ExperimentSpec
+    from dit_grid.orchestrator.advice.expectations import Expectation
+    from dit_grid.orchestrator.compiling.verdicts import Compiled
+    from dit_grid.orchestrator.planning.plan import PlanRow
+    from dit_grid.orchestrator.planning.wall_time import Wall
+
+
+def print_plan(
+    spec: "ExperimentSpec", rows: "list[PlanRow]", as_json: bool, expected: "Mapping[str, Expectation] | None" = None,
+    compiled: "Mapping[str, Compiled] | None" = None, done: Mapping[str, int] | None = None,
+    wall: "Wall | None" = None,
+) -> None:  # fmt: skip
+    """Print the plan's rows and their total, with what each run is expected to reach where something is known.
+
+    `done` is to which step the store holds each run that was begun, `wall` the time that the rest takes here. In
+    JSON each row holds what the TPU compiler said of its run, where it was asked.
+    """
+    expected, done = expected or {}, done or {}
+    from dit_grid.experiments.spec.any_run import stored
+    from dit_grid.experiments.spec.swept import told_apart
+
+    said = {run_id: asdict(one) for run_id, one in expected.items()}
+    swept = dict(zip((r.id for r in spec.runs), told_apart([stored(r) for r in spec.runs]), strict=True))
+    if as_json:
+        verdicts = [{} if compiled is None else {"compiled": _record(compiled.get(row.run_id))} for row in rows]
+        known = [{"swept": swept.get(row.run_id, {}), "expected": said.get(row.run_id),
+                  "steps_done": done.get(row.run_id, 0)} for row in rows]  # fmt: skip
+        print_json([asdict(row) | one | two for row, one, two in zip(rows, known, verdicts, strict=True)])
+        return
+    shown = [asdict(row) for row in rows]
+    unit, scale = _time_unit([row.hours for row in rows])
+    names = list(next(iter(swept.values()), {}))
+    for row in shown:
+        row |= {f"swept {name}": swept.get(row["run_id"], {}).get(name) for name in names}
+        row["params_m"] = None if row["params"] is None else row["params"] / 1e6
+        row["train_tmacs"] = None if row["train_gmacs"] is None else row["train_gmacs"] / 1e3
+        row["eval_tmacs"] = row["eval_gmacs"] / 1e3
+        row["done"] = _done_text(done.get(row["run_id"]), row["steps"])
+        for name in ("train_time", "eval_time", "time"):
+            hours = row[name.replace("time", "hours")]
+            row[name] = None if hours is None else hours * scale
+        row["range"] = _range(*(None if row[end] is None else row[end] * scale for end in ("hours_low", "hours_high")))
+        one = expected.get(row["run_id"])
+        row["expected"] = one.to_text() if one else None
+    columns = {
+        "model": "model", "block": "block", **{name: f"swept {name}" for name in names},
+        "params M": "params_m", "GMACs/image": "forward_gmacs", "tokens": "tokens",
+        "batch": "batch", "steps": "steps", "done": "done",
+        "train TMACs": "train_tmacs", "eval TMACs": "eval_tmacs", "on": "on", "it/s": "steps_per_s",
+        "from": "speed_from",
+        f"train {unit}": "train_time", f"eval {unit}": "eval_time", unit: "time", "range": "range", "usd": "usd",
+        "run": "run_id",
+    }  # fmt: skip
+    if len({row["objective"] for row in shown}) > 1:
+        columns = {"model": "model", "objective": "objective"} | columns
+    if any(row["eval_on"] != row["on"] for row in shown):
+        columns |= {"evaluates on": "eval_on", "eval usd": "eval_usd"}
+    if expected:
+        metric = next(iter(expected.values())).metric
+        alike = len({row["block"] for row in shown}) == 1
+        columns = {key: value for key, value in columns.items() if key != "run" and not (key == "block" and alike)}
+        columns |= {f"expected {metric}": "expected", "run": "run_id"}
+    if not done:
+        del columns["done"]
+    print_rows(columns, shown, spare=SPARE_PLAN)
+    for source in dict.fromkeys(one.source for one in expected.values()):
+        click.echo(f"expected by {source}")
+    for line in [*_plan_totals(spec, rows), *_what_is_left(spec, rows, done), *_wall_lines(wall)]:
+        print_text(line)
+
+
+SPARE_PLAN = (
+    "tokens", "from", "run", "batch", "eval TMACs", "eval hours", "eval min", "eval s", "train hours", "train min",
+    "train s", "range", "it/s", "on", "evaluates on", "steps", "eval usd", "block", "train TMACs", "params M",
+    "GMACs/image", "done",
+)  # fmt: skip
+"""What a narrow terminal does not show of a plan, the most dispensable first: models, hours and money stay."""
+
+
+def _done_text(step: int | None, steps: int) -> str | None:
+    if step is None:
+        return None
+    return "yes" if step >= steps else f"{step:,}"
+
+
+def _time_unit(hours: Sequence[float | None]) -> tuple[str, float]:
+    """Return the unit in which the longest of the times reads well, and how many of it an hour has."""
+    longest = max((value for value in hours if value is not None), default=1.0)
+    return ("hours", 1.0) if longest >= 1 else ("min", 60.0) if longest >= 1 / 60 else ("s", 3600.0)
+
+
+def _what_is_left(spec: "ExperimentSpec", rows: "list[PlanRow]", done: Mapping[str, int]) -> list[str]:
+    """Say how much of the plan its store holds already."""
+    if not done:
+        return [f"nothing of it is in {spec.store} yet"]
+    whole = sum(done.get(row.run_id, 0) >= row.steps for row in rows)
+    begun = len(done) - whole
+    return [f"done in {spec.store}: {whole} of {len(rows)} runs" + (f", {begun} begun" if begun else "")]
+
+
+def _wall_lines(wall: "Wall | None") -> list[str]:
+    if wall is None or not wall.hours:
+        return []
+    many = f"up to {wall.at_once} runs" if wall.at_once > 1 else "one run"
+    return [
+        f"what is left takes about {span(3600 * wall.hours)} on the {wall.cores} cores here, {many} at once; "
+        "starting and compiling not counted"
+    ]
+
+
+def _record(compiled: "Compiled | None") -> dict[str, Any] | None:
+    return None if compiled is None else asdict(compiled)
+
+
+def _plan_totals(spec: "ExperimentSpec", rows: "list[PlanRow]") -> list[str]:
+    train, evaluation = sum(row.train_gmacs or 0 for row in rows), sum(row.eval_gmacs for row in rows)
+    lines = [
+        f"{len(rows)} runs; training {short(train / 1e3)} and evaluation {short(evaluation / 1e3)} TMACs "
+        "(1e12 multiply-accumulates; a GMAC is 1e9, the paper's Gflop; FLOPs are twice that)"
+    ]
+    if unknown := sum(row.train_gmacs is None for row in rows):
+        lines.append(f"of {unknown} runs the compute is not known; say it in the spec's `cost:`")
+    if all(row.hours is not None for row in rows):
+        hours = sum(row.hours or 0 for row in rows)
+        train_hours, eval_hours = sum(row.train_hours or 0 for row in rows), sum(row.eval_hours or 0 for row in rows)
+        low, high = sum(row.hours_low or 0 for row in rows), sum(row.hours_high or 0 for row in rows)
+        unit, scale = _time_unit([hours])
+        known = f" ({_range(low * scale, high * scale)})" if high > low else ""
+        lost = hours / (train_hours + eval_hours) - 1
+        on_top = f", {lost:.1%} on top for preemptions and other overhead" if lost else ""
+        lines.append(
+            f"{short(hours * scale)} {unit} if run one after another{known}: training {short(train_hours * scale)}, "
+            f"evaluation sampling {short(eval_hours * scale)}{on_top}"
+        )
+    else:
+        lines.append("hours need a measured speed (launch once, or plan --calibrate) or plan.mfu in the spec")
+    if all(row.usd is not None for row in rows):
+        lines.append(_price_line(spec, rows))
+    return lines
+
+
+def _price_line(spec: "ExperimentSpec", rows: "list[PlanRow]") -> str:
+    """Say the whole price, by which unit, and what that unit means for the most expensive run."""
+    price = spec.plan
+    by_chip = price.usd_per_chip_hour is not None
+    unit, rate = ("chip-hour", price.usd_per_chip_hour) if by_chip else ("core-hour", price.usd_per_core_hour)
+    dearest = max(rows, key=lambda row: row.usd or 0)
+    units = (dearest.usd_per_hour or 0) / (rate or 1)
+    evaluation = sum(row.eval_usd or 0 for row in rows)
+    train = sum(row.usd or 0 for row in rows) - evaluation
+    return (
+        f"{short(train + evaluation)} USD at {rate:g} USD per {unit} (training {short(train)}, evaluation "
+        f"{short(evaluation)}); "
+        f"{dearest.model} on {dearest.on} holds {units:,.0f} {unit.split('-')[0]}s, "
+        f"{dearest.usd_per_hour:,.0f} USD an hour"
+    )
+
+
+def _range(low: float | None, high: float | None) -> str:
+    """Write a range, where there is one."""
+    return "" if low is None or high is None or high <= low else f"{short(low)}-{short(high)}"
