@@ -25,6 +25,7 @@ from dit_grid.orchestrator.commands.report import COMMANDS as REPORT_COMMANDS
 from dit_grid.orchestrator.commands.results import COMMANDS as RESULTS_COMMANDS
 from dit_grid.orchestrator.commands.sample import COMMANDS as SAMPLE_COMMANDS
 from dit_grid.orchestrator.commands.sentinel import COMMANDS as SENTINEL_COMMANDS
+from dit_grid.orchestrator.commands.serve import COMMANDS as SERVE_COMMANDS
 from dit_grid.orchestrator.commands.simulate import COMMANDS as SIMULATE_COMMANDS
 from dit_grid.orchestrator.commands.status import COMMANDS as STATUS_COMMANDS
 from dit_grid.orchestrator.commands.store import store_group
@@ -65,6 +66,7 @@ for commands in (
     REPORT_COMMANDS,
     SAMPLE_COMMANDS,
     SENTINEL_COMMANDS,
+    SERVE_COMMANDS,
     SIMULATE_COMMANDS,
     TRAINER_COMMANDS,
 ):

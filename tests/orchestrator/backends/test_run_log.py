@@ -9,7 +9,7 @@ from dit_grid.experiments.training.context import Progress
 from dit_grid.orchestrator.backends.run_log import RunLog
 from dit_grid.orchestrator.commands.cli import cli
 from dit_grid.orchestrator.planning.work import record_runs
-from dit_grid.orchestrator.screen.logs import read_log
+from dit_grid.experiments.store.run_logs import read_log
 
 
 @pytest.fixture
