@@ -56,7 +56,7 @@ def _by_patch(law: ScalingLaw) -> Iterator[str]:
 
 
 def _off(mean: float, logs: bool) -> str:
-    return f"×{np.exp(mean):.2f} of the line" if logs else f"{mean:+.3g} off the line"
+    return f"at ×{np.exp(mean):.2f} of the line" if logs else f"{mean:+.3g} off the line"
 
 
 def _not_better(law: ScalingLaw) -> Iterator[str]:

@@ -9,6 +9,11 @@ from dit_grid.model.lazy import on_first_use
 
 if TYPE_CHECKING:
     from dit_grid.analysis.live.feed import Feed as Feed
-    from dit_grid.analysis.live.serving import CannotServeError as CannotServeError, serve as serve
+    from dit_grid.analysis.live.listening import (
+        CannotServeError as CannotServeError,
+        address_of as address_of,
+        bound as bound,
+    )
+    from dit_grid.analysis.live.serving import serve as serve, serve_beside as serve_beside
 
 __getattr__, __dir__ = on_first_use(__name__)

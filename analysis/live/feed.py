@@ -7,7 +7,7 @@ import json
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dit_grid.analysis.figures.catalog import Material
@@ -184,7 +184,7 @@ class Feed:
         return numbered
 
 
-def _progress(row: dict[str, Any]) -> dict[str, Any]:
+def _progress(row: Mapping[Any, Any]) -> dict[str, Any]:
     known = {key: value for key in PROGRESS if (value := plain(row.get(key))) is not None}
     return known | {"id": row["run_id"]}
 

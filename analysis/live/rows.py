@@ -42,12 +42,12 @@ class Rows:
     def results(self, where: str, runs: Iterable[str] | None = None) -> Results:
         """The results of all runs, or of some, as `load` has them, without the scheduler's journal."""
         wanted = None if runs is None else set(runs)
-        frames = [
+        train, evals = (
             _joined([rows for run, rows in held.items() if wanted is None or run in wanted], table)
             for held, table in ((self.train, TRAIN), (self.evals, EVALS))
-        ]
+        )
         of = self.runs if wanted is None else self.runs[self.runs["run_id"].isin(wanted)].reset_index(drop=True)
-        return assemble(of, *frames, EVENTS.schema.empty_table().to_pandas(), self.states, where)
+        return assemble(of, train, evals, EVENTS.schema.empty_table().to_pandas(), self.states, where)
 
 
 def _joined(parts: list[pd.DataFrame], table: Table) -> pd.DataFrame:

@@ -25,12 +25,16 @@ def head(material: Material, law: ScalingLaw | None, why: str) -> str:
     """The first screen's markup; `why` says why there is no law, where there is none."""
     results = material.everything
     title = f"No law yet: {why}" if law is None and len(results.evals) else headline(law)
-    place = f"<p class=where>{escape(name_of(results))} · {escape(results.where or '')} · {escape(_counts(results))}</p>"
+    place = (
+        f"<p class=where>{escape(name_of(results))} · {escape(results.where or '')} · {escape(_counts(results))}</p>"
+    )
     if law is None:
         return f"{place}<h1>{escape(title)}</h1>"
     numbers = "".join(f"<div><dt>{escape(n)}</dt><dd>{escape(v)}</dd></div>" for n, v in facts(law))
     equation = f"<p class=equation>{escape(_equation(law))}</p>" if law.fit is not None else ""
-    text = f"<details><summary>The law in words, as the launch prints it</summary><pre>{escape(str(law))}</pre></details>"
+    text = (
+        f"<details><summary>The law in words, as the launch prints it</summary><pre>{escape(str(law))}</pre></details>"
+    )
     warned = _doubts(doubts(material.results, law)) if law.fit is not None else ""
     return f"{place}<h1>{escape(title)}</h1>{equation}{warned}<dl class=facts>{numbers}</dl>{text}"
 

@@ -45,7 +45,9 @@ def write_report(where: str, out: str | Path, advice: Callable[[Results], NextRu
     path = Path(out)
     path.parent.mkdir(parents=True, exist_ok=True)
     history = read_history(where, results.runs["run_id"])
-    besides = Besides(load_sheets(where, results), history, run_pages(where, history.by_run), advice and advice(results))
+    besides = Besides(
+        load_sheets(where, results), history, run_pages(where, history.by_run), advice and advice(results)
+    )
     path.write_text(report_html(results, besides), encoding="utf-8")
     return path
 

@@ -46,7 +46,7 @@ def page_data(material: Material) -> dict[str, Any]:
 
 
 def frame_of(material: Material, facts: list[dict[str, Any]], asked: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """What stays as it is while curves grow: quantities, axes, columns, the plots at first, quantiles of Student's t."""
+    """What stays while curves grow: quantities, axes, columns, the plots at first, quantiles of Student's t."""
     results = material.everything
     models = int(results.runs[["model", "params"]].drop_duplicates().shape[0])
     return {
@@ -54,7 +54,7 @@ def frame_of(material: Material, facts: list[dict[str, Any]], asked: dict[str, d
         "axes": {name: said for name, said in AXES.items() if _is_known(name, facts)},
         "columns": columns(results, facts),
         "sizes": list(dict.fromkeys(str(size) for size in results.runs["size"].dropna())),
-        "views": views(material, asked),
+        "views": views(material, facts, asked),
         "t975": [float(f"{t:.12g}") for t in stdtrit(np.arange(1, max(models - 1, 2)), 0.975)],
     }
 
@@ -64,17 +64,19 @@ def _is_known(axis: str, facts: list[dict[str, Any]]) -> bool:
     return axis == "step" or any(fact.get(key) for fact in facts)
 
 
-def views(material: Material, asked: dict[str, Any]) -> list[dict[str, Any]]:
+def views(material: Material, facts: list[dict[str, Any]], asked: dict[str, Any]) -> list[dict[str, Any]]:
     """The plots that the page opens with: the law, the metric along training and against its compute, the loss."""
     try:
-        metric, laws = material.metric, predictor(material.law.points)
+        metric: str | None = material.metric
+        laws = predictor(material.law.points)
     except NotMeasuredError:
         metric, laws = _first_metric(asked), "gmacs"
     found = []
     if metric is not None:
         log = metric_named(metric).log
         known = material.everything.evals["train_gmacs"].notna().any()
-        found.append({"id": "law", "key": metric, "x": laws, "logX": True, "logY": log})
+        if _is_known(laws, facts):
+            found.append({"id": "law", "key": metric, "x": laws, "logX": True, "logY": log, "final": True})
         found.append({"id": "along-step", "key": metric, "x": "step", "logX": False, "logY": log})
         along = {"id": "along-train-gmacs", "key": metric, "x": "train_gmacs", "logX": True, "logY": log}
         found += [along] if known else []
@@ -86,5 +88,3 @@ def views(material: Material, asked: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _first_metric(asked: dict[str, Any]) -> str | None:
     return next((name for name, said in asked.items() if said["metric"]), None)
-
-

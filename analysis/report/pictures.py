@@ -25,7 +25,7 @@ LARGEST = 96
 
 
 def sheets_table(sheets: Mapping[str, Sheet]) -> str:
-    """The sheet of all models, in the paper's order: patches down, sizes across; of models named otherwise a row each."""
+    """The sheet of all models as in the paper, patches down, sizes across; of models named otherwise a row each."""
     try:
         placed = {place_of(name): sheet for name, sheet in sheets.items()}
     except ValueError:

@@ -65,7 +65,8 @@ def plain(value: Any) -> Any:
 
 def _laws(results: Results) -> dict[str, list[str]]:
     """Run id -> the metrics in whose law its final value stands."""
-    family, found = main_family(results)[0] if len(results.runs) else results, {}
+    found: dict[str, list[str]] = {}
+    family = main_family(results)[0] if len(results.runs) else results
     for metric in sorted(map(str, set(family.evals["metric"]))):
         rows = measured_rows(family, metric)
         rows = rows[(rows["step"] == rows["steps"]) & is_usable(rows["value"], metric_named(metric).log)]

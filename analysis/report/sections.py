@@ -26,11 +26,13 @@ NOT_YET = "<p>Not before there is a law.</p>"
 def sections(
     material: Material, sheets: Mapping[str, Sheet], history: History, next_runs: NextRuns | None
 ) -> dict[str, str]:
-    """Id -> the markup inside each section, in the page's order; `plots` and `runs` hold places that the script fills."""
+    """Id -> the markup inside each section, in the page's order; the script fills `plots` and `runs`."""
     law, why = law_or_why(material)
     return {
         "head": head(material, law, why),
-        "plots": titled("Plots", _lacking(material.everything) + "<div id=filters></div><div id=figures class=plots></div>"),
+        "plots": titled(
+            "Plots", _lacking(material.everything) + "<div id=filters></div><div id=figures class=plots></div>"
+        ),
         "next": titled("What to run next", next_html(next_runs)),
         "runs": titled("Runs", "<div id=runs-table></div>"),
         "samples": titled("Samples", _samples(sheets)),
@@ -56,7 +58,9 @@ def titled(title: str, body: str) -> str:
 
 
 def _lacking(results: Results) -> str:
-    return "".join(f"<p class=hint>Not drawn, because it is no number: {escape(said)}.</p>" for said in not_drawn(results))
+    return "".join(
+        f"<p class=hint>Not drawn, because it is no number: {escape(said)}.</p>" for said in not_drawn(results)
+    )
 
 
 def _samples(sheets: Mapping[str, Sheet]) -> str:
@@ -79,8 +83,9 @@ def _forms(law: ScalingLaw | None) -> str:
     if found is None:
         return "<p>Forms are compared once four models have a final value.</p>"
     note = (
-        "<p>Each form is scored by predicting every model from the others, and the more expensive half from the cheaper "
-        "models. <strong>Whoever picks a form here has looked at the same points, so its score flatters it.</strong></p>"
+        "<p>Each form is scored by predicting every model from the others, and the more expensive half from the "
+        "cheaper models. <strong>Whoever picks a form here has looked at the same points, so its score flatters "
+        "it.</strong></p>"
     )
     return note + table_html(found, "forms-table")
 

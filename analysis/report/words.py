@@ -46,9 +46,13 @@ def _tenfold(fit: FitResult, label: str) -> str:
     if factors[0] < FEW_TIMES:
         shares = [100 * abs(10**e - 1) for e in (exponent.value, exponent.low, exponent.high)]
         verb = "lowers" if exponent.value < 0 else "raises"
-        return f"Ten times the compute {verb} the {label} by {shares[0]:.2g} % [{min(shares[1:]):.2g}, {max(shares[1:]):.2g}]"
+        return f"Ten times the compute {verb} the {label} by {_between(*shares)}".replace(" [", " % [")
     verb = "divides" if exponent.value < 0 else "multiplies"
-    return f"Ten times the compute {verb} the {label} by {factors[0]:.2g} [{min(factors[1:]):.2g}, {max(factors[1:]):.2g}]"
+    return f"Ten times the compute {verb} the {label} by {_between(*factors)}"
+
+
+def _between(value: float, *ends: float) -> str:
+    return f"{value:.2g} [{min(ends):.2g}, {max(ends):.2g}]"
 
 
 def digits_of(estimate: Estimate) -> int:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sheet:
-    """Pictures (n, H, W, C) in [-1, 1], the step that they are of, and the labels (n,) asked for, where they are kept."""
+    """Pictures (n, H, W, C) in [-1, 1], the step that they are of, and the labels (n,) asked for, where kept."""
 
     pictures: NDArray[np.floating]
     step: int | None = None

@@ -81,7 +81,7 @@ class Evaluation:
                 self._sheet_of = setting if image_metrics(setting) or _own_metrics(setting) else self._sheet_of
 
     def sheet_arrays(self) -> dict[str, np.ndarray]:
-        """Return the sheet as it is stored: `samples`, and the `labels` (n,) that they were asked for; empty of none."""
+        """Return the sheet as it is stored: `samples`, and the `labels` (n,) asked for; empty where there is none."""
         if self.sheet is None or self._sheet_of is None:
             return {}
         return {"samples": self.sheet, "labels": sample_labels(self.dataset, self._sheet_of)[: len(self.sheet)]}

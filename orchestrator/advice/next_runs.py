@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dit_grid.experiments.spec import ExperimentSpec
 from dit_grid.experiments.spec.any_run import run_from
+from dit_grid.model.accounting import FLOPS_PER_MAC
 from dit_grid.orchestrator.control.errors import RequestError
 
 if TYPE_CHECKING:
@@ -20,12 +21,15 @@ SHOWN = 6
 ASKED = 48
 """Runs of the spec that are looked at; of a larger grid as many evenly chosen ones."""
 
+UNITS = (("d", 1 / 24, 3.0), ("h", 1.0, 2.0), ("min", 60.0, 2.0), ("s", 3600.0, 0.0))
+"""Units of time, and from how many of them on they are used."""
+
 LITTLE = 1e-9
 """A budget that buys nothing: candidates are ranked one by one, without reckoning what to buy together."""
 
 
 def next_runs(results: "Results", spec: ExperimentSpec | None) -> "NextRuns":
-    """The best next runs of a spec, or without one of the runs that the store records; says why where there are none."""
+    """The best next runs of a spec, or without one of the runs that the store records; or why there are none."""
     from dit_grid.analysis import main_metric
     from dit_grid.analysis.fits import CannotFitError
     from dit_grid.analysis.forecasting.target import parse_target
@@ -67,16 +71,17 @@ def _few(spec: ExperimentSpec) -> ExperimentSpec:
 
 
 def _told(found: Any, metric: str, spec: ExperimentSpec | None) -> "NextRuns":
+    from dit_grid.analysis.forecasting.design import WORTH
     from dit_grid.analysis.report.next_runs import NextRuns
 
     rows = found.candidates.head(SHOWN).to_dict("records")
     cells = tuple((_what(row), _after(row, found.target), *_price(row)) for row in rows)
-    titles = ("run", f"{found.target.name} then known to", "hours", "price, USD", "EFLOPs")
+    titles = ("run", f"{found.target.name} then known to", "time", "price, USD", "compute, GMACs")
     empty = [k for k in range(len(titles)) if not any(row[k] for row in cells)]
     kept = [k for k in range(len(titles)) if k not in empty]
     now = f"now {found.target.tolerance(found.now)} (95 %)" if found.now is not None else "not known yet"
     said = f"The {found.target.name} of {metric} is {now}. Each run by itself, the most narrowing for its price first:"
-    notes = () if found.now is not None else found.notes
+    notes = (_worth(found, rows, WORTH),) if found.now is not None else found.notes
     where = spec.file if spec is not None else "SPEC.yaml"
     advice = NextRuns(said if cells else "No run is left that belongs to this law.", notes=notes)
     return replace(
@@ -85,6 +90,14 @@ def _told(found: Any, metric: str, spec: ExperimentSpec | None) -> "NextRuns":
         rows=tuple(tuple(row[k] for k in kept) for row in cells),
         command=f"dit-grid suggest {where} --budget 1h -o next.yaml && dit-grid launch next.yaml",
     )
+
+
+def _worth(found: Any, rows: list[dict[str, Any]], least: float) -> str:
+    """What to make of a list in which no run says much."""
+    after = [row["width_after"] for row in rows if row.get("width_after") is not None]
+    if after and min(after) > (1 - least) * found.now:
+        return "None of them narrows it by 1 %: other models would, larger ones or of patch sizes between."
+    return f"Noise: {found.noise}."
 
 
 def _what(row: dict[str, Any]) -> str:
@@ -100,9 +113,15 @@ def _after(row: dict[str, Any], target: Any) -> str:
 def _price(row: dict[str, Any]) -> tuple[str, str, str]:
     """Hours, money and compute of what is left of the run, each empty where it is not known."""
     hours, usd, flops = (row.get(name) for name in ("hours", "usd", "flops"))
-    told = (_known(hours, "{:.2g}"), _known(usd, "{:,.2f}"), _known(None if flops is None else flops / 1e18, "{:.2g}"))
-    return told
+    gmacs = None if flops is None else flops / FLOPS_PER_MAC / 1e9
+    return _duration(hours), _known(usd, "{:,.2f}"), _known(gmacs, "{:,.3g}" if gmacs and gmacs < 1e3 else "{:,.0f}")
 
 
 def _known(value: float | None, form: str) -> str:
     return "" if value is None or value != value else form.format(value)
+
+
+def _duration(hours: float | None) -> str:
+    if hours is None or hours != hours:
+        return ""
+    return next(f"{hours * per:.2g} {unit}" for unit, per, least in UNITS if hours * per >= least or unit == "s")

@@ -1,12 +1,14 @@
 """`dit-grid launch`: run a spec to its end, and the exit status that says how it ended."""
 
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from dit_grid.orchestrator.commands.options import DONE, GROUPS, INTERRUPTED, SOME_FAILED, SPEC
 from dit_grid.orchestrator.commands.results import print_results
+from dit_grid.orchestrator.commands.serve import PORT, page_of
 
 if TYPE_CHECKING:
     from dit_grid.orchestrator.driving.who_drives import Finish
@@ -25,9 +27,11 @@ MANY_RUNS = 200
     "--until-metric", metavar="NAME", help="Metric of the target (default: fid, fd_conv, fd or heldout_loss)."
 )
 @click.option("--when-met", type=click.Choice(["finish", "stop"]), default="finish", help="What runs do then.")
+@click.option("--serve", "is_served", is_flag=True, help="Serve a page that shows it live, as `dit-grid serve` does.")
+@click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="With --serve: where.")
 def launch(
     spec: str, groups: tuple[str, ...], address: str | None, store_path: str | None, until: str | None,
-    until_metric: str | None, when_met: str,
+    until_metric: str | None, when_met: str, is_served: bool, port: int,
 ) -> None:  # fmt: skip
     """Run a spec to its end: resumes what is unfinished, skips what is done, ends with the scaling law.
 
@@ -35,6 +39,7 @@ def launch(
     dit-grid launch experiments/digits.yaml
     dit-grid launch experiments/grid.yaml --address auto
     dit-grid launch experiments/digits.yaml --until "exponent ±0.3"
+    dit-grid launch experiments/digits.yaml --serve
 
     With --until the law is refitted as results arrive, the runs that narrow it most for their cost come first, and none
     is started once the target is met. Launched again without it, the rest is run.
@@ -66,7 +71,7 @@ def launch(
     check_runs(runs, spec, here=address is None)
     also = f", {measuring} evaluations as jobs of their own" if measuring else ""
     click.echo(f"{loaded.name}: {len(runs)} of {len(loaded.runs)} runs to do{also}, in {loaded.store}")
-    with plain_warnings():
+    with page_of(loaded.store, spec, port) if is_served else nullcontext(), plain_warnings():
         finish = launch_here(loaded, display) if address is None else launch_on_cluster(loaded, address)
     print_results(loaded.store, figures=True)
     sys.exit(_exit_status(finish))

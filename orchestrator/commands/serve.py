@@ -3,7 +3,10 @@
 What is here reads arguments; the page and its server are `dit_grid.analysis.live`.
 """
 
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -27,7 +30,8 @@ LOOPBACK = "127.0.0.1"
               help="Listen there; beyond this machine whoever looks needs the token that is printed.")  # fmt: skip
 @click.option("--spec", "spec_file", type=click.Path(dir_okay=False), metavar="FILE",
               help="The spec whose runs and prices 'what to run next' is about, where WHERE is a store.")  # fmt: skip
-def serve(where: str | None, port: int, host: str, spec_file: str | None) -> None:
+@click.option("--beside", type=int, hidden=True, help="Of a launch: the number of the socket that it holds open.")
+def serve(where: str | None, port: int, host: str, spec_file: str | None, beside: int | None) -> None:
     """Serve the report as a web page that follows the runs: what is flushed is seen within two seconds.
 
     \b
@@ -39,10 +43,39 @@ def serve(where: str | None, port: int, host: str, spec_file: str | None) -> Non
     `serve`; `dit-grid report` writes the same page as one file.
     """
     check_extra()
-    from dit_grid.analysis.live import serve as served
+    from dit_grid.analysis.live import serve as served, serve_beside
 
     store = store_named(where)
+    if beside is not None:
+        serve_beside(store, beside, advice_for(spec_file))
+        return
     served(store, host, port, advice_for(spec_file or where), lambda address: click.echo(f"{store}: {address}"))
+
+
+@contextmanager
+def page_of(store: str, spec_file: str, port: int) -> Iterator[None]:
+    """Serve the page of a store, made if there is none, from a process of its own, which ends with this one.
+
+    It can die without hurting a launch, and a law reckoned there takes nothing from the driver's own thread. Raises
+    CannotServeError where the port cannot be had, before anything is made.
+    """
+    check_extra()
+    from dit_grid.analysis.live import address_of, bound
+    from dit_grid.experiments.store import Store
+
+    with bound(LOOPBACK, port) as taken:
+        Store.create(store)
+        program = [sys.executable, "-m", "dit_grid.orchestrator", "serve", store, "--spec", spec_file]
+        child = subprocess.Popen(
+            [*program, "--beside", str(taken.fileno())], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+            pass_fds=[taken.fileno()], start_new_session=True,
+        )  # fmt: skip
+        click.echo(f"The page of this launch: {address_of(LOOPBACK, taken.getsockname()[1], None)}")
+    try:
+        yield
+    finally:
+        child.terminate()
+        child.wait()
 
 
 def check_extra() -> None:

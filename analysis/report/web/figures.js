@@ -22,7 +22,7 @@ export function figures() {
 }
 
 function head({ view, heading, holder }) {
-  const what = labelOf(view).split(",")[0].split(" (")[0], title = `${what} against ${page.axes[view.x].title}`;
+  const what = labelOf(view).split(",")[0].split(" (")[0], title = `${what[0].toUpperCase()}${what.slice(1)} against ${page.axes[view.x].title}`;
   heading.textContent = title;
   holder.setAttribute("aria-label", `${title}. Arrow keys go through the points, + zooms, Escape goes back, Enter opens the run.`);
 }
@@ -40,7 +40,7 @@ function tell({ view, said, holder }) {
 function choices(figure) {
   const { view, tools } = figure, again = () => { view.zoom = null; choices(figure); figure.draw(); };
   const option = chosen => ([value, text]) => element("option", { value, selected: value === chosen }, text);
-  const select = (name, options, field) => element("label", {}, name, element("select", { onchange: e => { view[field] = e.target.value; usual(view); again(); } }, ...options.map(option(view[field]))));
+  const select = (name, options, field) => element("label", {}, name, element("select", { onchange: e => { view[field] = e.target.value; view.final &&= field !== "x"; usual(view); again(); } }, ...options.map(option(view[field]))));
   const toggle = (name, field) => element("button", { type: "button", "aria-pressed": String(!!view[field]), onclick: () => { view[field] = !view[field]; again(); } }, name);
   const parts = [
     select("metric", Object.entries(page.quantities).map(([key, q]) => [key, q.metric ? key : q.label.split(" (")[0]]), "key"),

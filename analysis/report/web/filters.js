@@ -44,7 +44,7 @@ function legend() {
 
 function button([key, label, fill, patch]) {
   const mark = svg("svg", { width: 16, height: 16, "aria-hidden": "true" });
-  svg("path", { d: markPath(patch, 8, 8, 5), style: "" }, mark).style.fill = fill;
+  svg("path", { d: markPath(patch, 8, 8, 5), fill }, mark);
   const made = element("button", { type: "button", "aria-pressed": String(!chosen.hidden.has(key)) }, mark, label);
   made.addEventListener("click", () => {
     chosen.hidden.has(key) ? chosen.hidden.delete(key) : chosen.hidden.add(key);

@@ -3,7 +3,7 @@ import { colour, curveOf, page, shownRuns } from "./runs.js";
 import { finalOf, place } from "./law.js";
 
 export const ALONG = ["step", "train_gmacs"];
-export const isAlong = view => ALONG.includes(view.x);
+export const isAlong = view => ALONG.includes(view.x) && !view.final;   // a law may stand over training compute
 
 export function seriesOf(view) {
   const found = isAlong(view) ? lines(view) : marks(view);
