@@ -4,14 +4,13 @@ What is here puts together. Every text from a store is escaped; what is drawn tr
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from dit_grid.analysis.figures.catalog import Material
-from dit_grid.analysis.figures.style import size_colours
 from dit_grid.analysis.report.head import name_of
 from dit_grid.analysis.report.history import History, read_history
 from dit_grid.analysis.report.next_runs import NextRuns
@@ -21,9 +20,6 @@ from dit_grid.analysis.report.sections import sections
 from dit_grid.analysis.report.web_files import filled, script, style
 from dit_grid.analysis.results.frames import Results, load
 from dit_grid.analysis.results.sample_sheets import Sheet, load_sheets
-
-ON_DARK = ("#b8652c", "#cf6d4d", "#d97a6c", "#da84a0", "#d493cf", "#bfa9ea", "#c9d6ff")
-"""Colours of sizes on a dark page, dark to light with size: the order of the light page, mirrored."""
 
 
 @dataclass(frozen=True)
@@ -66,20 +62,10 @@ def page_html(name: str, parts: Mapping[str, str], data: Mapping[str, Any], nonc
     payload = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     said = f' nonce="{escape(nonce)}"' if nonce else ""
     fields = {"title": escape(f"Report of {name}"), "body": _body(parts), "data": payload, "script": script()}
-    return filled(fields | {"style": style().replace("/* colours */", _colours(data["sizes"])), "nonce": said})
+    return filled(fields | {"style": style(), "nonce": said})
 
 
 def _body(parts: Mapping[str, str]) -> str:
     first, *others = parts.items()
     rest = "".join(f'<section id="{name}">{body}</section>' for name, body in others)
     return f'<header id="{first[0]}">{first[1]}</header>{rest}'
-
-
-def _colours(sizes: Sequence[str]) -> str:
-    """One style variable a size for each theme."""
-    light = size_colours(sizes)
-    last = len(ON_DARK) - 1
-    dark = [ON_DARK[round(i * last / max(len(sizes) - 1, 1))] for i in range(len(sizes))]
-    on_light = "".join(f"--s{i}:{light[size]};" for i, size in enumerate(sizes))
-    on_dark = "".join(f"--s{i}:{colour};" for i, colour in enumerate(dark))
-    return f":root{{{on_light}}} @media screen and (prefers-color-scheme: dark){{:root{{{on_dark}}}}}"

@@ -3,6 +3,7 @@
 What is here selects; the numbers are those of `results` and `laws`, and how they are drawn is `web`.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy.special import stdtrit
 
 from dit_grid.analysis.figures.axes import GMACS
 from dit_grid.analysis.figures.catalog import Material
+from dit_grid.analysis.figures.style import size_colours
 from dit_grid.analysis.laws.scaling import PREDICTORS, predictor
 from dit_grid.analysis.report.curves import LOSS, curves, interned, main_rows, points_each, quantities
 from dit_grid.analysis.report.run_facts import columns, run_facts
@@ -36,6 +38,10 @@ MANY = 60
 """Runs above which the lines of the loss are means of seeds, as in `figures.losses`."""
 
 
+ON_DARK = ("#b8652c", "#cf6d4d", "#d97a6c", "#da84a0", "#d493cf", "#bfa9ea", "#c9d6ff")
+"""Colours of sizes on a dark page, dark to light with size: the order of the light page, mirrored."""
+
+
 def page_data(material: Material) -> dict[str, Any]:
     """All of it; keys are documented where `web/runs.js` and `web/live.js` take them up."""
     results = material.everything
@@ -48,15 +54,24 @@ def page_data(material: Material) -> dict[str, Any]:
 def frame_of(material: Material, facts: list[dict[str, Any]], asked: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """What stays while curves grow: quantities, axes, columns, the plots at first, quantiles of Student's t."""
     results = material.everything
+    sizes = list(dict.fromkeys(str(size) for size in results.runs["size"].dropna()))
     models = int(results.runs[["model", "params"]].drop_duplicates().shape[0])
     return {
         "quantities": asked,
         "axes": {name: said for name, said in AXES.items() if _is_known(name, facts)},
         "columns": columns(results, facts),
-        "sizes": list(dict.fromkeys(str(size) for size in results.runs["size"].dropna())),
+        "sizes": sizes,
+        "colours": _colours(sizes),
         "views": views(material, facts, asked),
         "t975": [float(f"{t:.12g}") for t in stdtrit(np.arange(1, max(models - 1, 2)), 0.975)],
     }
+
+
+def _colours(sizes: Sequence[str]) -> list[list[str]]:
+    """Of each size its colour on a light page and on a dark one."""
+    light, last = size_colours(sizes), len(ON_DARK) - 1
+    dark = [ON_DARK[round(i * last / max(len(sizes) - 1, 1))] for i in range(len(sizes))]
+    return [[light[size], colour] for size, colour in zip(sizes, dark, strict=True)]
 
 
 def _is_known(axis: str, facts: list[dict[str, Any]]) -> bool:

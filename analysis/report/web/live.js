@@ -38,7 +38,7 @@ function say(text, bad = false) {
 // Puts a change into the data that everything is drawn from; returns the ids of the runs in it.
 export function take(change) {
   page.version = change.version;
-  for (const key of ["quantities", "axes", "columns", "sizes", "t975"]) if (change[key]) page[key] = change[key];
+  for (const key of ["quantities", "axes", "columns", "sizes", "colours", "t975"]) if (change[key]) page[key] = change[key];
   const places = new Map(page.runs.map((run, i) => [run.id, i]));
   for (const run of change.runs ?? []) {
     const at = places.get(run.id);

@@ -3,13 +3,14 @@ import { figures } from "./figures.js";
 import { filters, refreshFilters } from "./filters.js";
 import { take, watch } from "./live.js";
 import { followAddress, refreshRun } from "./run_page.js";
-import { onChange, page } from "./runs.js";
+import { onChange, page, setColours } from "./runs.js";
 import { runsTable, sortable } from "./tables.js";
 
 let drawn = figures();
 const drawAll = () => drawn.forEach(figure => figure.draw());
 const everything = () => { drawAll(); runsTable(); };
 
+setColours();
 filters();
 everything();
 onChange(everything);
@@ -39,6 +40,7 @@ watch(change => {
     document.getElementById("figures").replaceChildren();
     drawn = figures();
   }
+  if (change.colours) setColours();
   if (change.runs?.length || change.quantities) refreshFilters();
   if (!document.getElementById("report").hidden) everything();
   refreshRun(ids);

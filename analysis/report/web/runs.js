@@ -3,6 +3,11 @@
 export const page = JSON.parse(document.getElementById("data").textContent);
 export const chosen = { words: "", hidden: new Set(), group: "size" };
 
+// The colour of each size, on a light page and on a dark one.
+export function setColours() {
+  page.colours.forEach(([light, dark], i) => document.documentElement.style.setProperty(`--s${i}`, `light-dark(${light}, ${dark})`));
+}
+
 const listeners = [];
 export const onChange = listener => listeners.push(listener);
 export const changed = what => listeners.forEach(listener => listener(what));
