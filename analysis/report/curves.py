@@ -85,33 +85,34 @@ def main_rows(results: Results, protocols: Mapping[str, str | None] | None = Non
 
 
 def curves(train: pd.DataFrame, evals: pd.DataFrame, keys: Iterable[str], most: int) -> dict[str, dict[str, Curve]]:
-    """Key -> run id -> its curve; `evals` are of `main_rows`. A run without a value has none."""
+    """Key -> run id -> its curve, without what is no number; `evals` are of `main_rows`. A run without a value has none."""
     found: dict[str, dict[str, Curve]] = {}
-    for (name, run), rows in evals.groupby(["metric", "run_id"], sort=False):
-        steps, values = rows["step"].to_numpy(), rows["value"].to_numpy(float)
-        found.setdefault(str(name), {})[str(run)] = curve(steps, values, most, average=False)
-    logged = [key for key in keys if key.startswith("train/")]
-    for run, rows in train.groupby("run_id", sort=False):
-        steps = rows["step"].to_numpy()
-        for key in logged:
-            values = rows[key.removeprefix("train/")].to_numpy(float)
-            drawn = curve(steps, values, most, average=True)
-            if drawn[0]:
-                found.setdefault(key, {})[str(run)] = drawn
-    return found
+    for name, rows in evals.groupby("metric", sort=False):
+        found[str(name)] = _of_runs(rows, "value", most, average=False)
+    for key in (key for key in keys if key.startswith("train/")):
+        found[key] = _of_runs(train, key.removeprefix("train/"), most, average=True)
+    return {key: runs for key, runs in found.items() if runs}
+
+
+def _of_runs(rows: pd.DataFrame, column: str, most: int, average: bool) -> dict[str, Curve]:
+    """Run id -> curve of one column; rows of a run come in order of step."""
+    rows = rows[np.asarray(is_usable(rows[column].astype(float)))]
+    steps, values = rows["step"].to_numpy(), rows[column].to_numpy(float)
+    return {
+        str(run): curve(steps[at], values[at], most, average)
+        for run, at in rows.groupby("run_id", sort=False).indices.items()
+    }
 
 
 def curve(steps: NDArray[Any], values: NDArray[np.floating], most: int, average: bool) -> Curve:
     """At most so many points: the means of equal bins, each at its last step, or where not averaged single ones.
 
-    What is no number, or beyond any, is left out. The last point is that of the last step.
+    The last point is that of the last step.
     """
-    good = np.asarray(is_usable(pd.Series(values)))
-    steps, values = steps[good], values[good]
     if len(steps) > most:
         ends = np.unique(np.linspace(0, len(steps), most + 1).astype(int))
-        sums = np.add.reduceat(values, ends[:-1]) / np.diff(ends)
-        steps, values = steps[ends[1:] - 1], sums if average else values[ends[1:] - 1]
+        means = np.add.reduceat(values, ends[:-1]) / np.diff(ends)
+        steps, values = steps[ends[1:] - 1], means if average else values[ends[1:] - 1]
     return [[int(step) for step in steps], short(values)]
 
 
