@@ -85,7 +85,7 @@ def main_rows(results: Results, protocols: Mapping[str, str | None] | None = Non
 
 
 def curves(train: pd.DataFrame, evals: pd.DataFrame, keys: Iterable[str], most: int) -> dict[str, dict[str, Curve]]:
-    """Key -> run id -> its curve, without what is no number; `evals` are of `main_rows`. A run without a value has none."""
+    """Key -> run id -> its curve, of what is a number; `evals` are of `main_rows`. A run without a value has none."""
     found: dict[str, dict[str, Curve]] = {}
     for name, rows in evals.groupby("metric", sort=False):
         found[str(name)] = _of_runs(rows, "value", most, average=False)

@@ -191,11 +191,12 @@ def test_the_law_of_the_page_is_the_analysis_own_and_follows_the_filter(store, p
     """The page fits by itself, so that a filter needs no server: the same exponent, interval and scatter."""
     everything = load(store)
     kept = everything.runs[everything.runs["patch"] != 8]["run_id"]
-    parts = (f[f["run_id"].isin(kept)] for f in (everything.runs, everything.train, everything.evals))
+    frames = (everything.runs, everything.train, everything.evals)
+    runs, train, evals = (frame[frame["run_id"].isin(kept)] for frame in frames)
     fitted = "(({fit}) => [fit.effect, fit.low, fit.high, fit.sigma, fit.n])(document.querySelector('#plot-law').law)"
     with headless() as tab:
         tab.open(page.as_uri(), 800)
-        for results in (everything, Results(*parts, everything.events)):
+        for results in (everything, Results(runs, train, evals, everything.events)):
             own: Any = law(results).fit
             exponent = own.params["exponent"]
             wanted = [exponent.value, exponent.low, exponent.high, own.sigma, own.n]
