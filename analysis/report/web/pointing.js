@@ -47,7 +47,11 @@ function nearest(holder, x, y) {
 export function listen(holder, redrawn) {
   let from = null;
   const at = event => { const frame = holder.getBoundingClientRect(); return [event.clientX - frame.left, event.clientY - frame.top]; };
-  holder.addEventListener("pointerdown", event => { if (event.button === 0) from = at(event); pick(holder, nearest(holder, ...at(event))); });
+  holder.addEventListener("pointerdown", event => {
+    if (event.button === 0) from = at(event);
+    if (event.pointerType === "mouse") holder.setPointerCapture(event.pointerId);   // a drag may end beside the plot
+    pick(holder, nearest(holder, ...at(event)));
+  });
   holder.addEventListener("pointermove", event => {
     const to = at(event);
     if (from && event.buttons && isDrag(from, to)) { clear(holder); lasso(holder, from, to, event.pointerType === "touch"); return; }

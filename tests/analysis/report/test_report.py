@@ -172,6 +172,17 @@ def test_the_page_answers_pointer_keys_and_sorting(page, headless):
         assert tab.ask("document.querySelector('#tip').textContent").startswith("S/8")
         tab.key("Escape")
         assert tab.ask("document.querySelector('#tip').hidden")
+        steps = "document.querySelector('#plot-loss').view.zoom?.x.map(Math.round)"
+        tab.ask("document.querySelector('#plot-loss').scrollIntoView({behavior: 'instant', block: 'center'})")
+        left, top = tab.ask("(b => [b.left, b.top])(document.querySelector('#plot-loss').getBoundingClientRect())")
+        for kind, x, buttons in (("mousePressed", 200, 1), ("mouseMoved", 400, 1), ("mouseReleased", 400, 0)):
+            place = {"x": left + x, "y": top + 100, "button": "left", "buttons": buttons, "clickCount": 1}
+            tab.call("Input.dispatchMouseEvent", type=kind, **place)
+        first, last = tab.ask(steps)
+        assert 0 < first < last < 1500
+        tab.ask("document.querySelector('#plot-loss').focus()")
+        tab.key("Escape")
+        assert tab.ask(steps) is None
         before = tab.ask(SHOWN)
         tab.ask("document.querySelector('#legend button').click()")
         assert tab.ask(SHOWN) == before - 6  # three patch sizes of S, two seeds each
