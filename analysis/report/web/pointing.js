@@ -45,9 +45,10 @@ function nearest(holder, x, y) {
 }
 
 export function listen(holder, redrawn) {
-  let from = null;
+  let from = null, opening = null;          // a click opens the run once it cannot be the first of two any more
   const at = event => { const frame = holder.getBoundingClientRect(); return [event.clientX - frame.left, event.clientY - frame.top]; };
   holder.addEventListener("pointerdown", event => {
+    clearTimeout(opening);
     if (event.button === 0) from = at(event);
     if (event.pointerType === "mouse") holder.setPointerCapture(event.pointerId);   // a drag may end beside the plot
     pick(holder, nearest(holder, ...at(event)));
@@ -62,11 +63,11 @@ export function listen(holder, redrawn) {
     from = null;
     if (!start) return;
     if (isDrag(start, to)) { zoom(holder, start, to, event.pointerType === "touch"); redrawn(); }
-    else if (event.pointerType === "mouse") open(holder, nearest(holder, ...to));
+    else if (event.pointerType === "mouse") opening = setTimeout(() => open(holder, nearest(holder, ...to)), 250);
   });
   holder.addEventListener("pointercancel", () => { from = null; draw(holder, holder.view); });
   holder.addEventListener("pointerleave", () => clear(holder));
-  holder.addEventListener("dblclick", () => { holder.view.zoom = null; draw(holder, holder.view); redrawn(); });
+  holder.addEventListener("dblclick", () => { clearTimeout(opening); holder.view.zoom = null; draw(holder, holder.view); redrawn(); });
   holder.addEventListener("blur", () => clear(holder));
   holder.addEventListener("keydown", event => keys(holder, event, redrawn));
 }

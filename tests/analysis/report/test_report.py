@@ -183,6 +183,14 @@ def test_the_page_answers_pointer_keys_and_sorting(page, headless):
         tab.ask("document.querySelector('#plot-loss').focus()")
         tab.key("Escape")
         assert tab.ask(steps) is None
+        x, y = tab.ask("(p => [p.x[9], p.y[9]])(document.querySelector('#plot-loss').points)")
+        for kind in ("mousePressed", "mouseReleased"):
+            tab.call("Input.dispatchMouseEvent", type=kind, x=left + x, y=top + y, button="left", clickCount=1)
+        tab.ask("new Promise(done => setTimeout(done, 400))")
+        assert tab.ask("location.hash").startswith("#run=s-8-")
+        tab.ask("location.hash = 'plots'")
+        tab.ask("new Promise(done => setTimeout(done, 100))")
+        assert not tab.ask("document.querySelector('#report').hidden")
         before = tab.ask(SHOWN)
         tab.ask("document.querySelector('#legend button').click()")
         assert tab.ask(SHOWN) == before - 6  # three patch sizes of S, two seeds each
