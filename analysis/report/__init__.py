@@ -3,6 +3,6 @@
 What is here puts the page together. Numbers come from `laws` and `fits`, pictures from the samples in the store.
 """
 
-from dit_grid.analysis.report.page import report_html, write_report
+from dit_grid.analysis.report.page import Besides, report_html, write_report
 
-__all__ = ["report_html", "write_report"]
+__all__ = ["Besides", "report_html", "write_report"]

@@ -46,11 +46,6 @@ def _number(value: Any) -> Cell:
     return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}", value
 
 
-def short(values: Any) -> list[float]:
-    """Six significant digits: more than a screen shows, and a fraction of the size."""
-    return [float(f"{value:.6g}") for value in values]
-
-
 def table_html(table: Cells, name: str) -> str:
     """A sortable table in a box that scrolls; `data-v` holds what a cell sorts by, where that is not its text."""
     heads = "".join(_head(title, number) for title, number in zip(table.titles, table.numeric, strict=True))

@@ -24,6 +24,21 @@ class Trouble:
 
 
 @dataclass(frozen=True)
+class Ended:
+    """An attempt in short: its number, the step it began at, where it ran, how it ended (or not yet), and why."""
+
+    number: int
+    began_at: int
+    machine: str
+    outcome: str
+    message: str
+
+    def told(self) -> list[str]:
+        """The attempt as cells of a table: number, first step, outcome, machine, message."""
+        return [str(self.number), f"{self.began_at:,}", self.outcome, self.machine, self.message]
+
+
+@dataclass(frozen=True)
 class History:
     """Attempts and their outcomes, every distinct version and machine, and what went wrong, in order of run."""
 
@@ -32,6 +47,7 @@ class History:
     versions: dict[str, str] = field(default_factory=dict)
     machines: dict[str, int] = field(default_factory=dict)
     troubles: tuple[Trouble, ...] = ()
+    by_run: dict[str, list[Ended]] = field(default_factory=dict)
 
 
 def read_history(where: str, run_ids: Iterable[str]) -> History:
@@ -56,7 +72,21 @@ def read_history(where: str, run_ids: Iterable[str]) -> History:
         versions=_versions(starts),
         machines=dict(Counter(_machine(start) for start in starts)),
         troubles=tuple(troubles),
+        by_run=_by_run(found, ends),
     )
+
+
+def _by_run(
+    found: dict[tuple[str, int], dict[str, dict[str, Any]]], ends: dict[tuple[str, int], str | None]
+) -> dict[str, list[Ended]]:
+    by_run: dict[str, list[Ended]] = {}
+    for (run_id, number), outcome in sorted(ends.items()):
+        start = found[run_id, number].get("start", {})
+        message = _trouble(run_id, number, outcome, found[run_id, number][outcome]).message if outcome else ""
+        began, said = start.get("resume_step"), "" if outcome == "done" else message
+        ended = Ended(number, began if isinstance(began, int) else 0, _machine(start), outcome or "not ended", said)
+        by_run.setdefault(run_id, []).append(ended)
+    return by_run
 
 
 def _record(name: str, data: bytes) -> dict[str, Any]:

@@ -1,17 +1,18 @@
-"""Sample pictures of each model as small PNGs inside the page, in the paper's order: patches down, sizes across.
+"""Sample pictures as small PNGs inside the page, each with the class that it was asked to show.
 
 What is here encodes; which pictures there are is `dit_grid.analysis.results.sample_sheets`.
 """
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from html import escape
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dit_grid.analysis.figures.samples import mosaic, place_of
 from dit_grid.analysis.figures.style import few
+from dit_grid.analysis.results.sample_sheets import Sheet
 
 SHOWN = 8
 """Pictures of each model, two rows of four."""
@@ -19,22 +20,47 @@ SHOWN = 8
 MOST = 8
 """Columns; of more sizes as many evenly chosen ones."""
 
-
-def sample_grid(samples: Mapping[str, NDArray[np.floating]]) -> tuple[list[str], list[tuple[int, list[str | None]]]]:
-    """Sizes, and for each patch a row of data URIs, None where the model has no pictures."""
-    pictures = {place_of(name): array for name, array in samples.items()}
-    sizes = few(list(dict.fromkeys(size for size, _ in pictures)), MOST)
-    patches = sorted({patch for _, patch in pictures}, reverse=True)
-    rows = [(patch, [_uri(pictures.get((size, patch))) for size in sizes]) for patch in patches]
-    return sizes, rows
+LARGEST = 96
+"""Pixels of a picture's longer side on the page; a larger picture is made smaller."""
 
 
-def _uri(pictures: NDArray[np.floating] | None) -> str | None:
-    if pictures is None:
-        return None
+def sheets_table(sheets: Mapping[str, Sheet]) -> str:
+    """The sheet of all models as in the paper, patches down, sizes across; of models named otherwise a row each."""
+    try:
+        placed = {place_of(name): sheet for name, sheet in sheets.items()}
+    except ValueError:
+        rows = [f"<tr><th scope=row>{escape(name)}</th><td>{strip(sheet)}</td></tr>" for name, sheet in sheets.items()]
+        return f"<table class=sheet>{''.join(rows)}</table>"
+    sizes = few(list(dict.fromkeys(size for size, _ in placed)), MOST)
+    head = "".join(f"<th scope=col>{escape(size)}</th>" for size in sizes)
+    rows = []
+    for patch in sorted({patch for _, patch in placed}, reverse=True):
+        cells = "".join(_cell(placed.get((size, patch))) for size in sizes)
+        rows.append(f"<tr><th scope=row>patch {patch}</th>{cells}</tr>")
+    return f"<table class=sheet><tr><td></td>{head}</tr>{''.join(rows)}</table>"
+
+
+def _cell(sheet: Sheet | None) -> str:
+    return f"<td>{strip(sheet)}</td>" if sheet is not None else "<td class=gap>not yet</td>"
+
+
+def strip(sheet: Sheet) -> str:
+    """The first pictures of a sheet, each over its class where that is known."""
+    labels: Sequence[int | None] = sheet.labels or [None] * len(sheet.pictures)
+    shown = zip(sheet.pictures[:SHOWN], labels, strict=False)
+    return f"<div class=strip>{''.join(_figure(picture, label) for picture, label in shown)}</div>"
+
+
+def _figure(picture: np.ndarray, label: int | None) -> str:
+    said = "" if label is None else f"<span>{label}</span>"
+    alt = "a sample" if label is None else f"a sample of class {label}"
+    return f'<div><img alt="{alt}" src="{_uri(picture)}">{said}</div>'
+
+
+def _uri(picture: np.ndarray) -> str:
     from PIL import Image  # a report without samples needs no codec
 
-    buffer = io.BytesIO()
-    columns = min(4, len(pictures))
-    Image.fromarray(mosaic(pictures[:SHOWN], columns, -(-min(SHOWN, len(pictures)) // columns))).save(buffer, "PNG")
+    buffer, image = io.BytesIO(), Image.fromarray(mosaic(picture[None], 1, 1))
+    image.thumbnail((LARGEST, LARGEST))
+    image.save(buffer, "PNG")
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

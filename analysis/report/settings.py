@@ -16,7 +16,7 @@ NAMED = 6
 
 def settings(results: Results) -> tuple[str, list[str]]:
     """What all runs share, as YAML, and a line for each setting in which they differ."""
-    specs = [_flat(json.loads(text)) for text in results.runs["spec"].dropna() if text]
+    specs = [flat(json.loads(text)) for text in results.runs["spec"].dropna() if text]
     names = list(dict.fromkeys(name for spec in specs for name in spec))
     values = {name: list(dict.fromkeys(json.dumps(spec.get(name)) for spec in specs)) for name in names}
     shared = {name: json.loads(found[0]) for name, found in values.items() if len(found) == 1}
@@ -29,10 +29,11 @@ def _listed(found: list[str]) -> str:
     return ", ".join(texts) if len(texts) <= NAMED else f"{', '.join(texts[:NAMED])} and {len(texts) - NAMED} more"
 
 
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Dotted name -> setting of a nested spec; a list is one setting."""
     if not isinstance(value, dict) or not value:
         return {prefix: value} if prefix else {}
-    parts = [_flat(item, f"{prefix}.{name}" if prefix else name) for name, item in value.items()]
+    parts = [flat(item, f"{prefix}.{name}" if prefix else name) for name, item in value.items()]
     return {name: item for part in parts for name, item in part.items()}
 
 

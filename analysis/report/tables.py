@@ -1,4 +1,4 @@
-"""The report's tables: runs, metrics, forms of the law, coefficients.
+"""The report's tables: metrics, forms of the law, coefficients.
 
 What is here selects; cells and markup are `cells`, the numbers come from `results`, `scaling`, `fits`.
 """
@@ -11,23 +11,11 @@ from dit_grid.analysis.fits import CannotFitError, LogLinear, compare, correlate
 from dit_grid.analysis.laws.scaling import ScalingLaw, law as law_of
 from dit_grid.analysis.report.cells import Cells, cells_of
 from dit_grid.analysis.results.families import main_family
-from dit_grid.analysis.results.frames import Results, swept_columns
+from dit_grid.analysis.results.frames import Results
 from dit_grid.analysis.results.metric_names import metric_named
-from dit_grid.analysis.results.tables import results_table
 
-R = "r(log GMACs, value)"
-"""Heads the column of correlations, the paper's: of the values themselves, also where the law is in their logs."""
-
-
-def runs_table(results: Results) -> Cells:
-    """A row a run: what it is, how far it is, and its latest numbers."""
-    frame = results_table(results).rename(columns={"steps_per_s": "it/s"})
-    metrics = [name for name in frame.columns if name in set(results.evals["metric"])]
-    blocks = ["block"] if "block" in frame and frame["block"].nunique() > 1 else []
-    first = ["seed", "state", "step", "steps", "params", "tokens", "gmacs", "loss", "it/s", "evaluated_at"]
-    known = [name for name in first if name in frame]  # a trainer of one's own leaves some open
-    swept = [*swept_columns(frame), *(["best"] if "best" in frame else [])]
-    return cells_of("Runs", frame[["run_id", "model", *blocks, *swept, *known, *metrics]])
+CORRELATION = "correlation of log GMACs and the value"
+"""The paper's: of the values themselves, also where the law is in their logs, whose correlation is another number."""
 
 
 def metrics_table(results: Results) -> Cells:
@@ -40,15 +28,16 @@ def metrics_table(results: Results) -> Cells:
 
 
 def _effect(found: ScalingLaw) -> dict[str, Any]:
-    effect: dict[str, Any] = {"effect of compute": "too few models", R: "", "status": ""}
+    effect: dict[str, Any] = {"effect of compute": "too few models", CORRELATION: "", "status": ""}
     if found.fit is None:
         return effect
     name = "exponent" if "exponent" in found.fit.params else "slope"
-    effect["effect of compute"] = f"{name} {found.fit.params[name]}"
+    unit = "" if name == "exponent" else " a tenfold"
+    effect["effect of compute"] = f"{name} {found.fit.params[name]}{unit}"
     effect["status"] = str(found.fit.status)
     try:
         r = correlate(found.points, LogLinear().x, LogLinear().y)
-        effect[R] = f"{r.r:.3f} [{r.low:.3f}, {r.high:.3f}]"
+        effect[CORRELATION] = f"{r.r:.2f} [{r.low:.2f}, {r.high:.2f}]"
     except CannotFitError:
         pass
     return effect

@@ -6,13 +6,16 @@ What is here turns records into text; it computes nothing that is not already in
 import numpy as np
 
 from dit_grid.analysis.fits import FitResult
-from dit_grid.analysis.fits.result import Status
+from dit_grid.analysis.fits.result import Estimate, Status
 from dit_grid.analysis.laws.cautions import effect, says_nothing
 from dit_grid.analysis.laws.scaling import ScalingLaw
 from dit_grid.analysis.laws.tuning_words import tuning_lines
 from dit_grid.analysis.results.metric_names import metric_named
 
 Item = tuple[str, str]
+
+FEW_TIMES = 1.1
+"""A smaller factor is said in per cent: "divides by 1" says nothing."""
 
 
 def headline(law: ScalingLaw | None) -> str:
@@ -27,35 +30,56 @@ def headline(law: ScalingLaw | None) -> str:
     if "exponent" in law.fit.params:
         return _tenfold(law.fit, label)
     slope = law.fit.params["slope"]
-    verb = "adds" if slope.value > 0 else "takes"
-    ends = sorted((abs(slope.low), abs(slope.high)))
-    return f"Ten times the compute {verb} {abs(slope.value):.3g} [{ends[0]:.3g}, {ends[1]:.3g}] to the {label}"
+    verb, digits = ("adds" if slope.value > 0 else "takes"), digits_of(slope)
+    if slope.low < 0 < slope.high:
+        return f"No clear effect of compute on the {label}: the interval of its slope holds 0"
+    low, high = sorted((abs(slope.low), abs(slope.high)))
+    by = f"{abs(slope.value):.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    return f"Ten times the compute {verb} {by} {'to' if verb == 'adds' else 'from'} the {label}"
 
 
 def _tenfold(fit: FitResult, label: str) -> str:
+    """A factor, or where that is hardly any, per cent."""
     exponent = fit.params["exponent"]
-    verb = "divides" if exponent.value < 0 else "multiplies"
-    factor, *ends = (10 ** abs(e) for e in (exponent.value, exponent.low, exponent.high))
     if exponent.low < 0 < exponent.high:
         return f"No clear effect of compute on the {label}: the exponent's interval holds 0"
-    return f"Ten times the compute {verb} the {label} by {factor:.2g} [{min(ends):.2g}, {max(ends):.2g}]"
+    factors = [10 ** abs(e) for e in (exponent.value, exponent.low, exponent.high)]
+    if factors[0] < FEW_TIMES:
+        shares = [100 * abs(10**e - 1) for e in (exponent.value, exponent.low, exponent.high)]
+        verb = "lowers" if exponent.value < 0 else "raises"
+        return f"Ten times the compute {verb} the {label} by {_between(*shares)}".replace(" [", " % [")
+    verb = "divides" if exponent.value < 0 else "multiplies"
+    return f"Ten times the compute {verb} the {label} by {_between(*factors)}"
+
+
+def _between(value: float, *ends: float) -> str:
+    return f"{value:.2g} [{min(ends):.2g}, {max(ends):.2g}]"
+
+
+def digits_of(estimate: Estimate) -> int:
+    """Decimals at which an estimate and the ends of its interval show: two digits of the interval's half width."""
+    half = abs(estimate.high - estimate.low) / 2
+    if not np.isfinite(half) or half == 0:
+        half = abs(estimate.value) / 100 or 1.0
+    return int(np.clip(1 - np.floor(np.log10(half)), 0, 12))
 
 
 def facts(law: ScalingLaw) -> list[Item]:
-    """The headline numbers, each with its name."""
+    """The headline numbers, each with its name and unit."""
     rows: list[Item] = []
     if law.fit is not None:
         name = "exponent" if "exponent" in law.fit.params else "slope"
-        estimate = law.fit.params[name]
-        rows.append((name.capitalize(), f"{estimate.value:.3f}"))
-        rows.append(("95 % interval", f"{estimate.low:.3f} to {estimate.high:.3f}"))
+        estimate, digits = law.fit.params[name], digits_of(law.fit.params[name])
+        unit = "" if name == "exponent" else " a tenfold"
+        rows.append((name.capitalize(), f"{estimate.value:.{digits}f}{unit}"))
+        rows.append(("95 % interval", f"{estimate.low:.{digits}f} to {estimate.high:.{digits}f}{unit}"))
     if law.correlation is not None:
         y = law.correlation.y.replace("value", law.metric)
-        rows.append((f"r(log GMACs, {y})", f"{law.correlation.r:.2f}"))
+        rows.append((f"Correlation, log GMACs and {y}", f"{law.correlation.r:.2f}"))
     if law.tuning is not None:
         rows.append(("Of each model", law.tuning.sweep.over))
     runs = int(law.points["seeds"].sum()) if len(law.points) else 0
-    return [*rows, ("Models", str(len(law.points))), ("Runs in it", str(runs))]
+    return [*rows, ("Models in it", f"{len(law.points)}"), ("Runs in it", f"{runs}")]
 
 
 def checklist(law: ScalingLaw) -> list[Item]:

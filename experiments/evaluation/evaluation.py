@@ -54,6 +54,7 @@ class Evaluation:
         self._loss = _loss_program(program)
         self.sheet: np.ndarray | None = None
         """The first samples (n, H, W, C) of the latest evaluation, decoded if they were latents, in [-1, 1]."""
+        self._sheet_of: EvalSetting | None = None
         check_metrics(run, dataset)
         latents = isinstance(dataset, LatentFolder)
         scaling = dataset.scaling if isinstance(dataset, LatentFolder) else LATENT_SCALE
@@ -77,6 +78,13 @@ class Evaluation:
             for measurement in self._measurements(step, params, setting, partial):
                 yield from partial.measured(measurement)
                 self.sheet = partial.sheet
+                self._sheet_of = setting if image_metrics(setting) or _own_metrics(setting) else self._sheet_of
+
+    def sheet_arrays(self) -> dict[str, np.ndarray]:
+        """Return the sheet as it is stored: `samples`, and the `labels` (n,) asked for; empty where there is none."""
+        if self.sheet is None or self._sheet_of is None:
+            return {}
+        return {"samples": self.sheet, "labels": sample_labels(self.dataset, self._sheet_of)[: len(self.sheet)]}
 
     def _measurements(
         self, step: int, params: Any, setting: EvalSetting, partial: PartialEvaluation

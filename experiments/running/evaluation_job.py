@@ -101,10 +101,10 @@ class _Measuring:
         with writer:
             for row in rows:
                 writer.eval(row)
-        if evaluation.sheet is not None:
+        if sheet := evaluation.sheet_arrays():
             name = StorePaths.sample_sheet(self.run.id, self.attempt, self.step)
             with contextlib.suppress(FileExistsError):  # of the same checkpoint, by one that was thought to be gone
-                self.store.files.create(name, npz_bytes(samples=evaluation.sheet))
+                self.store.files.create(name, npz_bytes(**sheet))
         partial.clear()
         self._report("evaluating", {str(row["metric"]): float(row["value"]) for row in rows})
         if not _is_measured(self.store, self.run, self.step):

@@ -255,9 +255,9 @@ class _Training:
             partial.clear()
 
     def _keep_sheet(self, step: int) -> None:
-        if self.evaluation.sheet is not None:
+        if sheet := self.evaluation.sheet_arrays():
             name = StorePaths.sample_sheet(self.run.id, self.attempt.number, step)
-            self.context.store.files.create(name, npz_bytes(samples=self.evaluation.sheet))
+            self.context.store.files.create(name, npz_bytes(**sheet))
 
     def _checkpoint(self, step: int, state: TrainState, writer: RowWriter) -> None:
         """Rows first, then the checkpoint that covers them: after any crash no row below a checkpoint is missing."""

@@ -26,6 +26,7 @@ from dit_grid.orchestrator.commands.report import COMMANDS as REPORT_COMMANDS
 from dit_grid.orchestrator.commands.results import COMMANDS as RESULTS_COMMANDS
 from dit_grid.orchestrator.commands.sample import COMMANDS as SAMPLE_COMMANDS
 from dit_grid.orchestrator.commands.sentinel import COMMANDS as SENTINEL_COMMANDS
+from dit_grid.orchestrator.commands.serve import COMMANDS as SERVE_COMMANDS
 from dit_grid.orchestrator.commands.simulate import COMMANDS as SIMULATE_COMMANDS
 from dit_grid.orchestrator.commands.spec import spec_group
 from dit_grid.orchestrator.commands.status import COMMANDS as STATUS_COMMANDS
@@ -71,6 +72,7 @@ for commands in (
     REPORT_COMMANDS,
     SAMPLE_COMMANDS,
     SENTINEL_COMMANDS,
+    SERVE_COMMANDS,
     SIMULATE_COMMANDS,
     TRAINER_COMMANDS,
 ):

@@ -1,12 +1,14 @@
 """`dit-grid launch`: run a spec to its end, and the exit status that says how it ended."""
 
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from dit_grid.orchestrator.commands.options import DONE, GROUPS, INTERRUPTED, SOME_FAILED, SPEC
 from dit_grid.orchestrator.commands.results import print_results
+from dit_grid.orchestrator.commands.serve import PORT, page_of
 from dit_grid.orchestrator.control.errors import RequestError
 
 if TYPE_CHECKING:
@@ -27,9 +29,11 @@ MANY_RUNS = 200
     "--until-metric", metavar="NAME", help="Metric of the target (default: fid, fd_conv, fd or heldout_loss)."
 )
 @click.option("--when-met", type=click.Choice(["finish", "stop"]), default="finish", help="What runs do then.")
+@click.option("--serve", "is_served", is_flag=True, help="Serve a page that shows it live, as `dit-grid serve` does.")
+@click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="With --serve: where.")
 def launch(
     spec: str, groups: tuple[str, ...], address: str | None, backend: str | None, store_path: str | None,
-    until: str | None, until_metric: str | None, when_met: str,
+    until: str | None, until_metric: str | None, when_met: str, is_served: bool, port: int,
 ) -> None:  # fmt: skip
     """Run a spec to its end: resumes what is unfinished, skips what is done, ends with the scaling law.
 
@@ -37,6 +41,7 @@ def launch(
     dit-grid launch experiments/digits.yaml
     dit-grid launch experiments/grid.yaml --address auto
     dit-grid launch experiments/digits.yaml --until "exponent ±0.3"
+    dit-grid launch experiments/digits.yaml --serve
 
     With --until 'final ±3%' a run is ended once its own final value is known so well, from what it and its peers were
     measured at on the way; the end says what that saved.
@@ -73,7 +78,7 @@ def launch(
     check_runs(runs, spec, here=address is None)
     also = f", {measuring} evaluations as jobs of their own" if measuring else ""
     click.echo(f"{loaded.name}: {len(runs)} of {len(loaded.runs)} runs to do{also}, in {loaded.store}")
-    with plain_warnings():
+    with page_of(loaded.store, spec, port) if is_served else nullcontext(), plain_warnings():
         finish = launch_here(loaded, display, backend) if address is None else launch_on_cluster(loaded, address)
     print_results(loaded.store, figures=True)
     sys.exit(_exit_status(finish))

@@ -13,22 +13,23 @@ import click
 @click.argument("where", required=False)
 @click.option("-o", "--out", type=click.Path(dir_okay=False), help="File to write (default: report.html in the store).")
 def report(where: str | None, out: str | None) -> None:
-    """Write one self-contained HTML page about a store: law, plots, tables, samples, settings, failures.
+    """Write one self-contained HTML page about a store: law, plots, runs, samples, settings, failures, what next.
 
     \b
     dit-grid report
     dit-grid report results/digits -o digits.html
 
-    The page needs no network. While runs go on it shows what is there; write it again for more.
+    The page needs no network. While runs go on it shows what is there; `dit-grid serve` shows the same page live.
     """
     from dit_grid.analysis.report import write_report
+    from dit_grid.orchestrator.commands.serve import advice_for
     from dit_grid.orchestrator.commands.where import store_of
     from dit_grid.orchestrator.control.errors import RequestError
 
     store = store_of(where)
     if out is None and "://" in store:
         raise RequestError(f"{store} is a bucket: say where to write the page, e.g. -o report.html")
-    path = write_report(store, out or os.path.join(store, "report.html"))
+    path = write_report(store, out or os.path.join(store, "report.html"), advice_for(where))
     click.echo(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 

@@ -2,12 +2,12 @@
 
 import re
 import time
-from pathlib import Path
 
 import click
 
 from dit_grid.experiments.running.owed_evaluations import job_id, parsed_job_id
 from dit_grid.experiments.store import AttemptRecord, Store, StorePaths
+from dit_grid.experiments.store.run_logs import read_log
 from dit_grid.orchestrator.control.errors import RequestError
 
 LOOK_EVERY_S = 0.5
@@ -38,16 +38,6 @@ def follow_log(store: Store, run: str, attempt: int | None = None, rank: int = 0
         if over:
             return
         time.sleep(LOOK_EVERY_S)
-
-
-def read_log(store: Store, run_id: str, attempt: int, rank: int = 0) -> str:
-    """Return what a process of an attempt logged so far, empty if nothing; from its file, or its pieces in a bucket."""
-    name = StorePaths.log(run_id, attempt, rank)
-    folder, _, file = name.rpartition("/")
-    pieces = store.files.walk(folder, f"{file.removesuffix('.log')}-n")
-    path = Path(store.paths.full(name))
-    whole = path.read_text(encoding="utf-8") if "://" not in store.paths.root and path.exists() else ""
-    return whole + b"".join(store.files.read_many(sorted(pieces))).decode()
 
 
 def run_named(store: Store, name: str) -> str:

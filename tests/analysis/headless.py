@@ -29,7 +29,11 @@ class Page:
         to_child, self._write = os.pipe()
         self._read, from_child = os.pipe()
         flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--hide-scrollbars"]
-        flags += ["--disable-background-networking", "--no-first-run", "--host-resolver-rules=MAP * ~NOTFOUND"]
+        flags += [
+            "--disable-background-networking",
+            "--no-first-run",
+            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+        ]
 
         def wire() -> None:
             os.dup2(to_child, 3)

@@ -125,7 +125,7 @@ def test_a_damaged_file_of_a_store(fuzz, damage, store, inputs, name):
 @pytest.mark.parametrize("name", ["train/s-4*/a*n00000001*", "attempts/s-4*done*", "runs/s-4*"])
 def test_a_damaged_file_leaves_the_analysis_as_it_was_or_stops_it(fuzz, damage, store, inputs, name):
     from dit_grid.analysis import load, results_table
-    from dit_grid.analysis.report import report_html
+    from dit_grid.analysis.report import Besides, report_html
     from dit_grid.analysis.report.history import read_history
 
     where = fuzz.folder / "store"
@@ -135,7 +135,7 @@ def test_a_damaged_file_leaves_the_analysis_as_it_was_or_stops_it(fuzz, damage, 
     def read(data):
         path.write_bytes(data)
         results = load(str(where))
-        report_html(results, {}, read_history(str(where), results.runs["run_id"]))
+        report_html(results, Besides({}, read_history(str(where), results.runs["run_id"])))
         return results_table(results)
 
     kind = damage.bytes if path.suffix == ".parquet" else damage.json

@@ -10,7 +10,7 @@ from dit_grid.analysis.fits import CannotFitError
 from dit_grid.analysis.forecasting.candidates import UnknownModelError, named_models
 from dit_grid.analysis.forecasting.prediction import forecast
 from dit_grid.analysis.report.page import report_html
-from dit_grid.analysis.report.plots import plots
+from dit_grid.analysis.report.page_data import page_data
 from dit_grid.analysis.results.metric_names import main_metric, metric_named
 from dit_grid.experiments.spec.any_run import columns
 from dit_grid.experiments.spec.trainer import TrainerRun
@@ -84,10 +84,11 @@ def test_a_forecast_without_the_compute_of_a_forward_pass_says_so(results):
 @pytest.mark.parametrize("cost", [{"params": 10}, {"forward_gmacs": 0.001}, {"train_gmacs": 0.5}, {}])
 def test_the_report_draws_every_model_against_what_is_known(results, cost):
     found = results(**cost)
-    drawn_law = next(plot for plot in plots(Material(found, {})) if plot["id"] == "law")
-    assert len(drawn_law["series"]) == len(WIDTHS)
-    assert [len(series["x"]) for series in drawn_law["series"]] == [1 if cost else 0] * len(WIDTHS)
-    assert (drawn_law["band"] is not None) == bool(cost)
+    data = page_data(Material(found, {}))
+    plotted = [view for view in data["views"] if view["id"] == "law"]
+    assert [view["x"] for view in plotted] == ([law(found, "gap").fit.law.predictors[0]] if cost else [])
+    assert all(view["x"] in data["axes"] for view in data["views"])
+    assert len(data["curves"]["gap"]) == len(WIDTHS)
     assert "width=256" in report_html(found)
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from dit_grid.analysis import law, load
-from dit_grid.analysis.report import report_html, write_report
+from dit_grid.analysis.report import Besides, report_html, write_report
 from dit_grid.analysis.report.history import History, Trouble, read_history
 from dit_grid.analysis.report.settings import settings
-from dit_grid.analysis.results.frames import assemble
+from dit_grid.analysis.results.frames import Results, assemble
 from dit_grid.experiments.store import Store
 
 FEW: Any = {"sizes": {"S": (32, 2), "B": (48, 3)}, "patches": (8, 4)}
@@ -55,15 +55,14 @@ def test_the_page_asks_the_network_for_nothing(page):
     assert not re.search(r"@import|url\((?!#)|https?://(?!www\.w3\.org/2000/svg)", text)
 
 
-def test_the_plots_hold_every_final_value_and_the_laws_line(store, page):
-    results, plots = load(store), data_of(page.read_text(encoding="utf-8"))["plots"]
-    found: Any = law(results)
-    drawn = sorted(y for series in plots[0]["series"] for y in series["y"])
+def test_the_page_holds_every_final_value_and_the_plots_it_opens_with(store, page):
+    results, data = load(store), data_of(page.read_text(encoding="utf-8"))
+    drawn = sorted(values[-1] for _, values in data["curves"]["fd_conv"].values() if len(values) == 4)
     finals = results.evals.query("metric == 'fd_conv' and step == steps")["value"]
     assert drawn == pytest.approx(sorted(finals), rel=1e-5)  # six digits travel
-    band = plots[0]["band"]
-    assert band["mean"] == pytest.approx(found.fit.predict(np.array(band["x"]))["mean"], rel=1e-4)
-    assert [plot["id"] for plot in plots] == ["law", "along-step", "along-train-gmacs", "loss"]
+    assert [view["id"] for view in data["views"]] == ["law", "along-step", "along-train-gmacs", "loss"]
+    in_law = {run["id"] for run in data["runs"] if "fd_conv" in run["laws"]}
+    assert len(in_law) == law(results).points["seeds"].sum()
 
 
 def test_the_headline_says_what_tenfold_compute_does(planted):
@@ -93,7 +92,10 @@ def test_runs_of_another_block_design_are_told_apart_and_named_as_left_out_of_th
     text = report_html(assemble(runs, *rest))
     named = "; ".join(f"{run} (block in-context, not adaln-zero)" for run in runs.loc[other, "run_id"])
     assert f"<dt>Left out</dt><dd>{named}</dd>" in text
-    assert text.count("<td>in-context</td>") == other.sum()
+    data = data_of(text)
+    assert [run["id"] for run in data["runs"] if run.get("block") == "in-context"] == list(runs["run_id"][other])
+    assert "block" in [column["key"] for column in data["columns"]]
+    assert not any("fd_conv" in run["laws"] for run in data["runs"] if run.get("block") == "in-context")
 
 
 def test_what_failed_is_shown_as_text(page):
@@ -109,8 +111,7 @@ def test_markup_in_names_stays_text(planted):
     runs["experiment"] = evil
     text = report_html(
         assemble(runs, train, evals, events, states, evil),
-        None,
-        History(1, {}, {}, {}, (Trouble(evil, 1, evil, evil, evil),)),
+        Besides(history=History(1, {}, {}, {}, (Trouble(evil, 1, evil, evil, evil),))),
     )
     assert "<script>alert" not in text
 
@@ -144,18 +145,28 @@ def test_settings_part_what_is_shared_from_what_varies(planted):
 
 def test_a_store_in_a_bucket_has_a_report_too(bucket, planted):
     where = planted.store("gs://bucket/grid", noise=0.1, **FEW)
-    assert data_of(report_html(load(where)))["plots"][0]["series"]
+    assert data_of(report_html(load(where)))["curves"]["fd_conv"]
     assert read_history(where, load(where).runs["run_id"]).attempts == 4
+
+
+WIDE = "document.documentElement.scrollWidth"
+SHOWN = "document.querySelector('#plot-law').series.length"
+
+
+def until(tab, expression):
+    """Wait until the expression is true; fail after ten seconds, in which a busy machine does anything."""
+    tries = f"for (let i = 0; i < 200 && !({expression}); i++) await new Promise(done => setTimeout(done, 50))"
+    assert tab.ask(f"(async () => {{ {tries}; return {expression}; }})()")
 
 
 def test_the_page_works_in_a_browser_at_desk_and_phone_width(page, headless):
     with headless() as tab:
         for width in (390, 1280):
             tab.open(page.as_uri(), width)
-            assert tab.ask("document.documentElement.scrollWidth") <= width
-            assert tab.ask("document.querySelectorAll('.plot svg .mark').length") > 24
-            right = "[...document.querySelectorAll('.plot text')].map(t => t.getBoundingClientRect().right)"
-            assert max(tab.ask(right)) <= width
+            assert tab.ask(WIDE) <= width
+            assert tab.ask(SHOWN) == 22
+            parts = "[...document.querySelectorAll('.plot text, nav a, #runs-table td')]"
+            assert max(tab.ask(f"{parts}.map(part => part.getBoundingClientRect().right)")) <= width
         assert tab.errors == []
 
 
@@ -167,18 +178,78 @@ def test_the_page_answers_pointer_keys_and_sorting(page, headless):
         assert tab.ask("document.querySelector('#tip').textContent").startswith("S/8")
         tab.key("Escape")
         assert tab.ask("document.querySelector('#tip').hidden")
-        count = "document.querySelectorAll('#plot-law .mark').length"
-        before = tab.ask(count)
+        steps = "document.querySelector('#plot-loss').view.zoom?.x.map(Math.round)"
+        tab.ask("document.querySelector('#plot-loss').scrollIntoView({behavior: 'instant', block: 'center'})")
+        corner = "(b => [b.left, b.top])(document.querySelector('#plot-loss').getBoundingClientRect())"
+        left, top = tab.ask(corner)
+        for kind, x, buttons in (("mousePressed", 200, 1), ("mouseMoved", 400, 1), ("mouseReleased", 400, 0)):
+            place = {"x": left + x, "y": top + 100, "button": "left", "buttons": buttons, "clickCount": 1}
+            tab.call("Input.dispatchMouseEvent", type=kind, **place)
+        first, last = tab.ask(steps)
+        assert 0 < first < last < 1500
+        tab.ask("document.querySelector('#plot-loss').focus()")
+        tab.key("Escape")
+        assert tab.ask(steps) is None
+        left, top = tab.ask(corner)  # zooming opened the tools above the plot
+        x, y = tab.ask("(p => [p.x[9], p.y[9]])(document.querySelector('#plot-loss').points)")
+        for kind in ("mousePressed", "mouseReleased"):
+            tab.call("Input.dispatchMouseEvent", type=kind, x=left + x, y=top + y, button="left", clickCount=1)
+        until(tab, "location.hash.startsWith('#run=s-8-')")
+        tab.ask("location.hash = 'plots'")
+        until(tab, "!document.querySelector('#report').hidden")
+        before = tab.ask(SHOWN)
         tab.ask("document.querySelector('#legend button').click()")
-        assert tab.ask(count) == before - 6  # three patch sizes of S, two seeds each
+        assert tab.ask(SHOWN) == before - 6  # three patch sizes of S, two seeds each
+        tab.ask("document.querySelector('#legend button').click()")
         first = "document.querySelector('#runs-table tbody tr td').textContent"
-        tab.ask("document.querySelectorAll('#runs-table th button')[6].click()")  # params, rising
-        assert tab.ask(first).startswith("s-")
-        tab.ask("document.querySelectorAll('#runs-table th button')[6].click()")
-        assert tab.ask(first).startswith("xl-")
+        params = "[...document.querySelectorAll('#runs-table th button')].find(b => b.title === 'params').click()"
+        tab.ask(params)
+        assert tab.ask(first).startswith("S/")
+        tab.ask(params)
+        assert tab.ask(first).startswith("XL/")
         tab.ask("{const f = document.querySelector('#filter'); f.value = 'B/4'; f.dispatchEvent(new Event('input'))}")
-        assert tab.ask("[...document.querySelectorAll('#runs-table tbody tr')].filter(r => !r.hidden).length") == 2
+        assert tab.ask("document.querySelectorAll('#runs-table tbody tr').length") == 2
         assert tab.errors == []
+
+
+def test_the_law_of_the_page_is_the_analysis_own_and_follows_the_filter(store, page, headless):
+    """The page fits by itself, so that a filter needs no server: the same exponent, interval and scatter."""
+    everything = load(store)
+    kept = everything.runs[everything.runs["patch"] != 8]["run_id"]
+    frames = (everything.runs, everything.train, everything.evals)
+    runs, train, evals = (frame[frame["run_id"].isin(kept)] for frame in frames)
+    fitted = "(({fit}) => [fit.effect, fit.low, fit.high, fit.sigma, fit.n])(document.querySelector('#plot-law').law)"
+    with headless() as tab:
+        tab.open(page.as_uri(), 800)
+        for results in (everything, Results(runs, train, evals, everything.events)):
+            own: Any = law(results).fit
+            exponent = own.params["exponent"]
+            wanted = [exponent.value, exponent.low, exponent.high, own.sigma, own.n]
+            assert tab.ask(fitted) == pytest.approx(wanted, rel=1e-4)  # six digits travel
+            tab.ask("[...document.querySelectorAll('#legend button')].find(b => b.textContent === 'patch 8').click()")
+        assert tab.errors == []
+
+
+def test_a_run_has_a_page_with_neighbours_attempts_and_samples(page, headless):
+    with headless() as tab:
+        tab.open(page.as_uri() + "#run=xl-2-000000", 390)
+        text = tab.ask("document.querySelector('#run').innerText")
+        assert "XL/2 seed 0" in text
+        assert "NonFiniteLossError" in text
+        assert tab.ask("document.querySelectorAll('#run .strip img').length") == 3
+        assert tab.ask("document.querySelector('#report').hidden")
+        assert tab.ask(WIDE) <= 390
+        assert tab.errors == []
+
+
+def test_any_plot_leaves_as_csv_with_the_runs_behind_its_points(page, headless):
+    with headless() as tab:
+        tab.open(page.as_uri(), 800)
+        tab.ask("window.kept = null; URL.createObjectURL = blob => { window.kept = blob; return '#'; }")
+        tab.ask("[...document.querySelectorAll('figure button')].find(b => b.textContent === 'CSV').click()")
+        lines = tab.ask("window.kept.text()").splitlines()
+        assert lines[0] == "run_ids,model,size,patch,seeds,step,gmacs,fd_conv,smoothed"
+        assert len(lines) == 1 + 22
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e308, 0.0, -1.0])
@@ -192,8 +263,9 @@ def test_values_that_are_no_numbers_are_left_out_and_said(planted, value, damage
     results = assemble(runs, train, evals, events, states)
     text, found = report_html(results), law(results, "fd_conv")
     data = data_of(text)
-    points = [y for plot in data["plots"] for series in plot["series"] for y in series["y"]]
+    points = [value for runs in data["curves"].values() for _, values in runs.values() for value in values]
     assert all(np.isfinite(points))
+    assert len(points) > 0
     assert f"{bad.sum()} of {len(evals[evals['metric'] == 'fd_conv'])} values of fd_conv ({value:.3g} " in text
     assert f"  No number to draw or fit: {bad.sum()} of " in found.to_text()
     assert any(f"S/8 seed 0 (fd_conv is {value:.3g})" == run for run in found.missing)

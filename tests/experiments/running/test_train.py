@@ -1,5 +1,6 @@
 """A run on its own, in this process: it resumes where it was, survives a bad checkpoint, yields to a later attempt."""
 
+import io
 import json
 import random
 import shutil
@@ -14,7 +15,7 @@ from dit_grid.experiments.evaluation import evaluation
 from dit_grid.experiments.evaluation.evaluation import Evaluation
 from dit_grid.experiments.running.training_run import train
 from dit_grid.experiments.spec.run import EvalSetting, RunSpec
-from dit_grid.experiments.store import StorageError, Store, SupersededError
+from dit_grid.experiments.store import StorageError, Store, StorePaths, SupersededError
 from dit_grid.experiments.store.check import check
 from dit_grid.experiments.store.partials import partials_of
 from dit_grid.experiments.training.checkpoint_list import checkpoint_folder, live_checkpoints
@@ -292,6 +293,15 @@ def test_every_evaluation_row_says_all_that_can_change_it(whole):
     assert len(sampled["reference_sha256"]) == len(sampled["features_sha256"]) == len(sampled["code_sha256"]) == 64
     assert (rows["heldout_loss"]["samples"], rows["heldout_loss"]["weights"]) == (50, "raw")
     assert rows["heldout_loss"]["protocol"] != sampled["protocol"]
+
+
+def test_kept_samples_stand_with_the_labels_that_they_were_asked_for(whole):
+    names = sorted(whole.files.walk(StorePaths.samples(RUN.id)))
+    assert [name[-13:] for name in names] == ["000000020.npz", "000000040.npz"]
+    for name in names:
+        held = np.load(io.BytesIO(whole.files.read(name)))
+        assert held["samples"].shape == (20, 8, 8, 1)
+        assert list(held["labels"]) == [*range(10), *range(10)]
 
 
 def test_data_that_do_not_fit_the_network_are_refused_before_anything_runs(store):

@@ -5,11 +5,11 @@ import pytest
 
 from dit_grid.experiments.spec import load_spec
 from dit_grid.experiments.store import Store
+from dit_grid.experiments.store.run_logs import read_log
 from dit_grid.experiments.training.context import Progress
 from dit_grid.orchestrator.backends.run_log import RunLog
 from dit_grid.orchestrator.commands.cli import cli
 from dit_grid.orchestrator.planning.work import record_runs
-from dit_grid.orchestrator.screen.logs import read_log
 
 
 @pytest.fixture

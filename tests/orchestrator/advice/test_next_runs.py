@@ -1,0 +1,67 @@
+"""What a page says to run next: the runs that a spec has left, with their price, or why there are none."""
+
+import pytest
+
+from dit_grid.analysis import load
+from dit_grid.experiments.spec import load_spec
+from dit_grid.experiments.store import Store
+from dit_grid.orchestrator.advice.next_runs import next_runs
+from dit_grid.orchestrator.planning.work import record_runs
+
+SPEC = """
+name: next
+store: {store}
+grid: {{model.size: [S, B, L, XL], model.patch: [4, 2]}}
+sizes:
+  S: {{width: 32, depth: 2, heads: 2}}
+  B: {{width: 48, depth: 3, heads: 3}}
+  L: {{width: 64, depth: 4, heads: 4}}
+  XL: {{width: 80, depth: 5, heads: 5}}
+model: {{image_size: 8, channels: 1, classes: 10}}
+data: {{name: digits}}
+train: {{steps: 2000, batch: 128, optimizer: {{name: adamw, learning_rate: 1e-3}}}}
+evaluate:
+  every: 2000
+  settings: [{{metrics: [fd_conv], samples: 100, sampler: ddim, steps: 5, weights: ema}}]
+plan: {{mfu: 0.25, usd_per_core_hour: 0.1}}
+seed: 0
+"""
+
+
+@pytest.fixture
+def spec(tmp_path):
+    path = tmp_path / "next.yaml"
+    path.write_text(SPEC.format(store=tmp_path / "store"), encoding="utf-8")
+    return load_spec(path)
+
+
+def finished(store, spec, left_out):
+    """Final values on a power law of all runs but some."""
+    for run in spec.runs:
+        if run.model.name in left_out:
+            continue
+        attempt = store.begin_attempt(run.id, 0)
+        row = store.runs([run.id]).to_pylist()[0]
+        with store.writer(attempt) as writer:
+            value = 0.2 * (row["forward_macs"] / 1e9) ** -0.5 * (1.1 if row["patch"] == 2 else 1.0)
+            writer.eval({
+                "run_id": run.id, "attempt": 1, "step": 2000, "metric": "fd_conv", "value": value, "protocol": "a",
+                "samples": 100, "sampler": "ddim", "sampler_steps": 5, "weights": "ema", "seed": 0, "reference": "d",
+            })  # fmt: skip
+        store.end_attempt(attempt, "done")
+
+
+def test_the_runs_that_are_left_come_with_what_they_teach_and_cost(spec, tmp_path):
+    store = Store.create(spec.store)
+    record_runs(spec, store)
+    assert next_runs(load(spec.store), spec).said.startswith("Nothing was measured yet")
+    finished(store, spec, left_out=("XL/2", "S/4"))
+    for asked in (spec, None):  # the spec's, and those that the store records
+        found = next_runs(load(spec.store), asked)
+        assert found.said.startswith("The exponent of fd_conv is now ±")
+        named = {row[0] for row in found.rows}
+        assert {"new model: XL/2 seed 0", "new model: S/4 seed 0"} <= named
+        assert found.titles[:2] == ("run", "exponent then known to")
+        assert found.titles[-1] == "compute, GMACs"
+        assert all(all(cells) for cells in found.rows)
+    assert "price, USD" in next_runs(load(spec.store), spec).titles
