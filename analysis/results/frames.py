@@ -7,7 +7,7 @@ What is here reads the exactly-once view of a store and never writes. What a col
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -226,7 +226,7 @@ def run_table(results: Results) -> pd.DataFrame:
     Settings that the runs were swept over follow the seed, under their names in the spec. A metric's column holds the
     value at the run's latest evaluated step (`evaluated_at`) under the main protocol: NaN where it was NaN, or where
     this metric was not measured then. `loss` and `steps_per_s` are those of `step`, likewise. Where the grid has
-    several objectives, `objective` says which, in words.
+    several objectives, `objective` says which, in words, and the main protocol is that of each.
     """
     what = ["run_id", "model", "size", "patch", "block", "run_seed", *swept_columns(results.runs)]
     runs = results.runs.assign(objective=[objective_of(spec) for spec in results.runs["spec"]])
@@ -250,11 +250,21 @@ def _latest_metrics(results: Results) -> pd.DataFrame:
     columns: dict[str, pd.Series] = {}
     newest = results.evals.groupby("run_id")["step"].max()
     for metric in sorted(set(results.evals["metric"])):
-        rows = measured_rows(results, metric)
+        rows = pd.concat([measured_rows(part, metric) for part in _by_objective(results, metric)])
         at_newest = rows[rows["step"] == rows["run_id"].map(newest)]
         columns[metric] = _last_rows(at_newest).set_index("run_id")["value"]
     columns["evaluated_at"] = newest
     return pd.DataFrame(columns)
+
+
+def _by_objective(results: Results, metric: str) -> list[Results]:
+    """The results of each objective that has the metric: samplers, and so protocols, go with objectives."""
+    if not has_several_objectives(results.runs):
+        return [results]
+    words = results.runs["spec"].map(objective_of)
+    evals = results.evals[results.evals["metric"] == metric]
+    own = [evals[evals["run_id"].isin(runs["run_id"])] for _, runs in results.runs.groupby(words, sort=False)]
+    return [replace(results, evals=part) for part in own if len(part)]
 
 
 def _last_rows(rows: pd.DataFrame) -> pd.DataFrame:

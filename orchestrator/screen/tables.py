@@ -27,7 +27,7 @@ MANY_ROWS = 200
 
 SPARE_RESULTS = (
     "size", "patch", "batch", "tokens", "steps", "evaluated_at", "run", "it/s", "params M", "block", "state", "loss",
-    "seed", "heldout_loss",
+    "train.parametrization", "GMACs/image", "seed", "train.base_width", "heldout_loss",
 )  # fmt: skip
 """What a narrow terminal does not show of results, the most dispensable first: models and their metrics stay."""
 
@@ -148,7 +148,8 @@ def write_frame(frame: "pd.DataFrame", form: str, out: str | None) -> None:
             raise RequestError("--format parquet needs a file: add -o results.parquet")
         frame.to_parquet(out, index=False)
     elif form == "table" and out is None:
-        print_rows(*_as_people_read(frame), spare=SPARE_RESULTS)
+        said = [name for name in frame.columns if name.startswith("diffusion.") and "objective" in frame.columns]
+        print_rows(*_as_people_read(frame), spare=[*said, *SPARE_RESULTS])
     else:
         text = (
             frame.to_csv(index=False) if form in ("csv", "table") else frame.to_json(orient="records", indent=2) + "\n"

@@ -97,7 +97,7 @@ def test_figures_draw_each_value_as_a_line_of_its_own(swept):
 
 def test_the_report_shows_the_column_and_the_tie(swept):
     page = report_html(swept)
-    assert f'"key":"{KEY}","title":"learning_rate"' in page
+    assert f'"key":"{KEY}","title":"share"' in page
     assert "3 recipes have 3 models each" in page
 
 
