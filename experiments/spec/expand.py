@@ -29,7 +29,7 @@ RUN_SECTIONS = tuple(dict.fromkeys((*RunSpec.model_fields, *TrainerRun.model_fie
 MOST_RUNS = 100_000
 """Runs of the largest grid that is expanded: ten times what was tried. More is a mistake that fills the memory."""
 
-MEASURED = ("model", "data", "evaluate")
+MEASURED = ("model", "data", "diffusion", "evaluate")
 """The sections of a run that say what it needs; a mistake elsewhere is no reason not to look."""
 MOST_MENDED = 100
 """Runs with mistakes that are looked at further; one grid's have the same needs."""

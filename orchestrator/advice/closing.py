@@ -43,7 +43,7 @@ def _best(results: "Results", metric: str) -> Iterator[str]:
     of_it = its.drop_duplicates("metric", keep="last").set_index("metric")
     real = _of_real_images(results, str(best["run_id"]), int(best["samples"]))
     names = [metric, *(name for name in real if name in of_it.index and name != metric)]
-    said = "; ".join(_beside(name, float(of_it["value"][name]), real) for name in names)
+    said = "; ".join(_beside(name, float(of_it.at[name, "value"]), real) for name in names)
     yield f"Best samples: {best['model']}, {said}"
 
 
@@ -55,7 +55,7 @@ def _of_real_images(results: "Results", run_id: str, samples: int) -> dict[str, 
     """What as many real images of the run's dataset score, where anything is known of them."""
     from dit_grid.experiments.metrics.real_scores import scores_of_real_images
 
-    spec: Any = json.loads(results.runs.set_index("run_id")["spec"][run_id] or "{}")
+    spec: Any = json.loads(dict(zip(results.runs["run_id"], results.runs["spec"], strict=True))[run_id] or "{}")
     return scores_of_real_images(str((spec.get("data") or {}).get("name", "")), samples) if samples > 0 else {}
 
 

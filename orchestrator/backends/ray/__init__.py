@@ -4,6 +4,7 @@ No decision is made here: actions come in, events go out.
 """
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,10 @@ os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 
 # `ray start` asks for a token from the moment that this user has one, which any Ray started on the machine leaves in
 # the home; who joins such a cluster shows it only when told to (Ray 2.60). A cluster without tokens takes it, too.
+# Ray that was imported before has read its settings, and its processes would be told otherwise than it was itself.
 _TOKENS = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
-if any(name in os.environ for name in _TOKENS) or Path("~/.ray/auth_token").expanduser().exists():
+_has_one = any(name in os.environ for name in _TOKENS) or Path("~/.ray/auth_token").expanduser().exists()
+if _has_one and "ray" not in sys.modules:
     os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 __getattr__, __dir__ = on_first_use(__name__)

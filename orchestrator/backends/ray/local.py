@@ -143,8 +143,9 @@ def short_folder() -> str:
 
 def _bring_a_token() -> None:
     """Give Ray the token by which its processes know each other where the home takes no files, in which it keeps it."""
-    given = any(name in os.environ for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"))
-    if not given and not _takes_files(os.path.expanduser("~"), ".ray"):
+    given = any(name in os.environ for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    wanted = os.environ.get("RAY_AUTH_MODE", "token") == "token"
+    if wanted and not given and not _takes_files(os.path.expanduser("~"), ".ray"):
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
