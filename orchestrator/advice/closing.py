@@ -38,7 +38,7 @@ def _best(results: "Results", metric: str) -> Iterator[str]:
     if rows.empty:
         return
     lower = metric_named(metric).lower_is_better
-    best = rows.loc[rows["value"].idxmin() if lower else rows["value"].idxmax()]
+    best = rows.sort_values("value", ascending=lower).iloc[0]
     its = results.evals[(results.evals["run_id"] == best["run_id"]) & (results.evals["step"] == best["step"])]
     of_it = its.drop_duplicates("metric", keep="last").set_index("metric")
     real = _of_real_images(results, str(best["run_id"]), int(best["samples"]))

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from dit_grid.orchestrator.commands.cli import cli
 
 ROOT = Path(__file__).parents[3]
-DIGITS = (ROOT / "experiments/digits.yaml").read_text("utf-8")
+DIGITS = (ROOT / "tests/golden/digits_first_recipe.yaml").read_text("utf-8")
 
 
 def run(*words):
@@ -42,7 +42,7 @@ def test_mistakes_of_every_kind_are_said_in_one_round(tmp_path):
     """The file's own, the data's, a metric's, the target's, the store's: each would end a launch by itself."""
     (tmp_path / "taken").write_text("a file")
     file = spec(
-        tmp_path, ("batch: 32", "bach: 32"), ("accuracy]", "accuray]"), ("classes: 10", "classes: 3"),
+        tmp_path, ("batch: 128", "bach: 128"), ("accuracy]", "accuray]"), ("classes: 10", "classes: 3"),
         ("[heldout_loss]", "[fid]"),
     )  # fmt: skip
     said = "\n".join(problems(file))
@@ -53,7 +53,7 @@ def test_mistakes_of_every_kind_are_said_in_one_round(tmp_path):
 
 
 def test_every_group_is_checked_and_counted(tmp_path):
-    groups = "groups: {wide: [{model: {size: S, patch: 8, mlp_ratio: 2}}], bad: [{model: {size: S, patch: 3}}]}\nplan:"
+    groups = "groups: {wide: [{model: {size: S, patch: 8, heads: 2}}], bad: [{model: {size: S, patch: 3}}]}\nplan:"
     file = spec(tmp_path, ("plan:", groups))
     assert len(problems(file)) == 1
     file = spec(tmp_path, ("plan:", groups.split(", bad")[0] + "}\nplan:"))
