@@ -5,9 +5,10 @@
     uv run python benchmarks/digits_grid.py --folder seeds     keeps the stores, as seeds/seed-0 and so on
     uv run python benchmarks/digits_grid.py --seeds 1 --steps 10   to see that it works: no law to speak of
 
-Prints a row a seed: seconds from the command to its end and to the first update of any model, the correlation of log
-distance with log GMACs, whether the distance falls with every size at each patch, and the distance of the smallest and
-the largest model. Stores that are kept can be looked at (`dit-grid report seeds/seed-0`) and tried for forecasts
+Prints a row a seed: seconds from the command to its end and to the first update of any model, the share of the cores'
+time that evaluations took, the correlation of log distance with log GMACs, whether the distance falls with every size at
+each patch and with every patch at each size, where accuracy does not rise with size, the least accuracy, and distance
+and accuracy of XL/2. Stores that are kept can be looked at (`dit-grid report seeds/seed-0`) and tried for forecasts
 (`benchmarks/backtest_forecast.py --stores seeds/*`).
 """
 
@@ -22,8 +23,9 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from dit_grid.analysis import law, load
+from dit_grid.analysis import Results, law, load
 
+SIZES = ["S", "B", "L", "XL"]
 SPEC = Path(__file__).parents[1] / "experiments" / "digits.yaml"
 
 
@@ -39,7 +41,7 @@ def main() -> None:
     there = [str(place) for seed in seeds if asked.folder and (place := kept(asked.folder, seed)).exists()]
     if there:
         raise SystemExit(f"{', '.join(there)}: already there, and only a new store can be timed; name another --folder")
-    print("seed  seconds  first step  r(log GMACs, log fd_conv)  falls with size  S/8      XL/2", flush=True)
+    print(f"seed  seconds  first step  measuring  {'r':>7}  falls  accuracy rises         least  XL/2", flush=True)
     for seed in seeds:
         with tempfile.TemporaryDirectory() as scratch:
             store = kept((asked.folder or Path(scratch)).absolute(), seed)
@@ -72,11 +74,25 @@ def report(store: Path, seed: int, seconds: float, began: float) -> str:
     """Return the row of one seed."""
     results = load(str(store))
     found = law(results, "fd_conv")
-    value = found.points.set_index("model")["value"]
     r = found.correlation.r if found.correlation else float("nan")
-    falls = "yes" if all(found.monotone.values()) else f"not at patch {[p for p, m in found.monotone.items() if not m]}"
-    first = first_step_unix_s(results.train) - began
-    return f"{seed:4}  {seconds:7.1f}  {first:10.1f}  {r:25.4f}  {falls:15}  {value['S/8']:<8.1f} {value['XL/2']:.2f}"
+    ends = results.evals[results.evals["step"] == results.evals["steps"]]
+    table = ends.pivot_table("value", ["metric", "size"], "patch").reindex(SIZES, level="size")
+    distance, accuracy = table.loc["fd_conv"], table.loc["accuracy"]
+    falls = (distance.diff().iloc[1:] < 0).all(axis=None) and (distance.T.diff().iloc[1:] > 0).all(axis=None)
+    steps = accuracy.diff().iloc[1:].stack()
+    not_rising = [f"{size}/{patch} {by:+.3f}" for (size, patch), by in steps.items() if by <= 0]
+    first, measured = first_step_unix_s(results.train) - began, measuring(results, seconds)
+    return (
+        f"{seed:4}  {seconds:7.1f}  {first:10.1f}  {measured:9.2f}  {r:7.4f}  {'yes' if falls else 'no':5}  "
+        f"{', '.join(not_rising) or 'yes':21}  {accuracy.min(axis=None):.3f}  {distance.loc['XL', 2]:.2f} "
+        f"({accuracy.loc['XL', 2]:.3f})"
+    )
+
+
+def measuring(results: Results, seconds: float) -> float:
+    """Return the share of the cores' time that evaluations took, compilation of theirs included."""
+    rows = results.evals.drop_duplicates(["run_id", "step", "seconds"])
+    return float(rows["seconds"].sum() / (seconds * len(os.sched_getaffinity(0))))
 
 
 def first_step_unix_s(train: pd.DataFrame) -> float:

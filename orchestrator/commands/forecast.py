@@ -110,10 +110,13 @@ def forecast(
     asked = _asked(results, spec, chosen, models or ("XL/2" if paper and not cheapest else None), cheapest)
     found = predict(results, asked, chosen)
     rows = _with_costs(found, results, spec, asked)
+    every = None if paper else _from_every_evaluation(results, asked, chosen)
     if as_json:
-        _print_json(found, rows, along)
+        _print_json(found, rows, along, every)
         return
     _print_table(found, rows)
+    if every is not None:
+        _print_every(every)
     if along is not None:
         print_along(along, chosen)
 
@@ -276,7 +279,39 @@ def _print_along(ends: "pd.DataFrame", metric: str, factor: float, as_json: bool
         click.echo("  Models that have not begun are forecast once six have a final value.")
 
 
-def _print_json(found: "Forecast", rows: list[dict[str, Any]], along: "pd.DataFrame | None") -> None:
+def _from_every_evaluation(results: "Results", asked: "pd.DataFrame", metric: str) -> "list[dict[str, Any]] | None":
+    """What every evaluation along training says of the same models; None where there are too few of them."""
+    from dit_grid.analysis.fits import CannotFitError
+    from dit_grid.analysis.forecasting.every_evaluation import from_every_evaluation
+    from dit_grid.analysis.tables import TableError
+
+    try:
+        found = from_every_evaluation(results, asked, metric)
+    except (CannotFitError, TableError):
+        return None
+    return None if found is None else rows_of(found)
+
+
+def _print_every(rows: list[dict[str, Any]]) -> None:
+    from dit_grid.orchestrator.screen.tables import print_rows
+
+    click.echo("From every evaluation along training, by a mixture of laws of parameters, GMACs and steps:")
+    columns = {"model": "model", "predicted": "predicted", "95 % low": "low", "high": "high"}
+    if any(row["observed"] is not None for row in rows):
+        rows = [row | {"error": _error(row)} for row in rows]
+        columns |= {"measured": "observed", "error": "error"}
+    print_rows(columns, rows)
+    click.echo("  Where the two differ, this one has seen floors that ends alone do not show (docs/forecast.md).")
+
+
+def _error(row: dict[str, Any]) -> str | None:
+    observed = row["observed"]
+    return None if observed is None else f"{100 * (row['predicted'] / observed - 1):+.1f} %"
+
+
+def _print_json(
+    found: "Forecast", rows: list[dict[str, Any]], along: "pd.DataFrame | None", every: list[dict[str, Any]] | None
+) -> None:
     from dit_grid.orchestrator.screen.tables import print_json
 
     finite = (
@@ -287,6 +322,7 @@ def _print_json(found: "Forecast", rows: list[dict[str, Any]], along: "pd.DataFr
         "models_fitted": found.fit.n, "interval": 0.95, "predictions": rows, "forms": finite.to_dict("records"),
         "by_form": found.by_form.astype(object).where(found.by_form.notna(), None).to_dict("index"),
         "notes": [note.strip() for note in found.caveats()], "runs": [] if along is None else rows_of(along),
+        "every_evaluation": every,
     })  # fmt: skip
 
 
@@ -304,9 +340,7 @@ def _print_table(found: "Forecast", rows: list[dict[str, Any]]) -> None:
         row | {"params_m": _times(row["params"], 1e-6), "train_tmacs": _times(row["train_gmacs"], 1e-3)} for row in rows
     ]
     for row in shown:
-        row["error"] = (
-            f"{100 * (row['predicted'] / row['observed'] - 1):+.1f} %" if row["observed"] is not None else None
-        )
+        row["error"] = _error(row)
     columns = {"model": "model", "params M": "params_m", "GMACs/image": "gmacs", "predicted": "predicted"}
     columns |= {"95 % low": "low", "high": "high", "decades past": "decades"}
     columns |= {"measured": "observed", "error": "error"} if measured else {}
