@@ -25,9 +25,15 @@ def dearest(results, known=9):
     return named_models(costlier_than_cheapest(law(results, "fd_conv"), known), results)
 
 
+def forecast(results, asked):
+    found = from_every_evaluation(results, asked, "fd_conv")
+    assert found is not None
+    return found
+
+
 def test_the_dearest_models_are_told_from_the_cheap_ones_evaluations(floored):
     asked = dearest(floored)
-    found = from_every_evaluation(floored, asked, "fd_conv")
+    found = forecast(floored, asked)
     assert list(found["model"]) == list(asked["model"])
     assert np.abs(found["predicted"] / found["observed"] - 1).mean() < 0.2
     assert ((found["low"] <= found["observed"]) & (found["observed"] <= found["high"])).all()
@@ -37,8 +43,7 @@ def test_what_was_asked_about_is_not_looked_at(floored):
     asked = dearest(floored)
     wrong = floored.evals["value"].where(~floored.evals["model"].isin(asked["model"]), 1e6)
     seen, unseen = (
-        from_every_evaluation(results, asked, "fd_conv")
-        for results in (floored, replace(floored, evals=floored.evals.assign(value=wrong)))
+        forecast(results, asked) for results in (floored, replace(floored, evals=floored.evals.assign(value=wrong)))
     )
     assert seen["predicted"].tolist() == unseen["predicted"].tolist()
 
