@@ -1,6 +1,6 @@
 """Wall time and law of the digits grid, from nothing: each seed a fresh store and an empty cache of compiled programs.
 
-    uv run python benchmarks/digits_grid.py            three seeds, about a quarter of an hour on two idle cores
+    uv run python benchmarks/digits_grid.py            three seeds, six minutes on two idle cores
     uv run python benchmarks/digits_grid.py --seeds 1 --first 2
     uv run python benchmarks/digits_grid.py --folder seeds     keeps the stores, as seeds/seed-0 and so on
     uv run python benchmarks/digits_grid.py --seeds 1 --steps 10   to see that it works: no law to speak of
@@ -8,8 +8,8 @@
 Prints a row a seed: seconds from the command to its end and to the first update of any model, the share of the cores'
 time that evaluations took, the correlation of log distance with log GMACs, whether the distance falls with every size
 at each patch and with every patch at each size, where accuracy does not rise with size, the least accuracy, and
-distance and accuracy of XL/2. Stores that are kept can be looked at (`dit-grid report seeds/seed-0`) and tried for forecasts
-(`benchmarks/backtest_forecast.py --stores seeds/*`).
+distance and accuracy of XL/2. Stores that are kept can be looked at (`dit-grid report seeds/seed-0`) and tried for
+forecasts (`benchmarks/backtest_forecast.py --stores seeds/*`).
 """
 
 import argparse
