@@ -19,6 +19,7 @@ def made() -> dict[Path, str]:
 
 
 def main(check: bool) -> int:
+    """Write what is stale, or with `check` name it; return the exit status."""
     stale = {path: text for path, text in made().items() if not path.is_file() or path.read_text("utf-8") != text}
     for path, text in stale.items():
         if check:

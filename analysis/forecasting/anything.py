@@ -15,9 +15,7 @@ from dit_grid.analysis.forecasting import prediction
 from dit_grid.analysis.forecasting.prediction import Forecast
 from dit_grid.analysis.results.frames import Results, load
 from dit_grid.analysis.tables import TableError, TableForecast, forecast_table
-from dit_grid.analysis.tables.table import read_table
-
-TABLES = (".csv", ".tsv", ".parquet")
+from dit_grid.analysis.tables.table import is_table, read_table
 
 
 @overload
@@ -49,7 +47,7 @@ def forecast(
         TableError: a table without rows to predict or without `x`, one that cannot be used, or `x` or `group` of a
             store. For a store what `load` and `prediction.forecast` raise.
     """
-    if isinstance(data, pd.DataFrame) or _is_file(data):
+    if isinstance(data, pd.DataFrame) or is_table(data):
         if candidates is None or not x:
             raise TableError(
                 "a table's forecast needs rows to predict and x: forecast(runs, rows, 'fid', x=['gflops'])"
@@ -62,10 +60,6 @@ def forecast(
         candidates = read_table(candidates)
     results = data if isinstance(data, Results) else load(str(data))
     return prediction.forecast(results, candidates, metric, forms)
-
-
-def _is_file(data: object) -> bool:
-    return isinstance(data, str | Path) and str(data).endswith(TABLES) and not Path(data).is_dir()
 
 
 def _frame(data: "Results | pd.DataFrame | str | Path") -> pd.DataFrame:

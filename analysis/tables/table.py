@@ -31,6 +31,15 @@ class Tables:
     dropped: tuple[str, ...]
 
 
+TABLES = (".csv", ".tsv", ".parquet")
+"""How the name of a file ends that `read_table` reads."""
+
+
+def is_table(where: object) -> bool:
+    """Whether this names a file of a table, there or not, and no store, which is a folder."""
+    return isinstance(where, str | Path) and str(where).endswith(TABLES) and not Path(where).is_dir()
+
+
 def read_table(path: str | Path) -> pd.DataFrame:
     """A CSV, TSV or Parquet file as a frame. Raises TableError where there is none or it cannot be read as one."""
     path = Path(path)
@@ -82,6 +91,7 @@ def checked(
 
 
 def has_columns(frame: pd.DataFrame, wanted: list[str], name: str) -> None:
+    """Raise TableError, with the nearest name, where the frame, called `name`, lacks a column."""
     for column in wanted:
         if column not in frame.columns:
             near = get_close_matches(column, [str(c) for c in frame.columns], n=1)

@@ -6,12 +6,14 @@ A distance says little by itself, so beside it stands what real images score; th
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dit_grid.experiments.spec import ExperimentSpec
 from dit_grid.orchestrator.advice.next_runs import next_runs
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from dit_grid.analysis import Results
 
 PICTURES = (("law", "figure08_compute.png"), ("samples", "figure07_samples.png"))
@@ -29,7 +31,10 @@ def closing(results: "Results", spec: ExperimentSpec, folder: str) -> list[str]:
 
 
 def _best(results: "Results", metric: str) -> Iterator[str]:
-    """The run that is best by the main metric at its last step, with its other metrics, and those of real images."""
+    """The run that is best by the main metric at its last step, and what else is known of its samples and of real ones.
+
+    Each metric is read under its own main protocol, as the results table has it.
+    """
     from dit_grid.analysis.results.frames import measured_rows
     from dit_grid.analysis.results.metric_names import metric_named
 
@@ -37,26 +42,33 @@ def _best(results: "Results", metric: str) -> Iterator[str]:
     rows = rows[(rows["step"] == rows["steps"]) & rows["value"].notna()]
     if rows.empty:
         return
-    lower = metric_named(metric).lower_is_better
-    best = rows.sort_values("value", ascending=lower).iloc[0]
-    its = results.evals[(results.evals["run_id"] == best["run_id"]) & (results.evals["step"] == best["step"])]
-    of_it = its.drop_duplicates("metric", keep="last").set_index("metric")
-    real = _of_real_images(results, str(best["run_id"]), int(best["samples"]))
-    names = [metric, *(name for name in real if name in of_it.index and name != metric)]
-    said = "; ".join(_beside(name, float(of_it.at[name, "value"]), real) for name in names)
-    yield f"Best samples: {best['model']}, {said}"
+    best = rows.sort_values("value", ascending=metric_named(metric).lower_is_better).iloc[0]
+    real = _of_real_images(results, best)
+    measured = {name: measured_rows(results, name) for name in set(real) & set(results.evals["metric"])} | {
+        metric: rows
+    }
+    its = {name: of[(of["run_id"] == best["run_id"]) & (of["step"] == best["step"])] for name, of in measured.items()}
+    names = [metric, *(name for name in real if name != metric and len(its.get(name, ())))]
+    said = "; ".join(_beside(name, float(its[name]["value"].iloc[-1]), real) for name in names)
+    yield f"{'Best samples' if metric in real else 'Best'}: {best['model']}, {said}"
 
 
 def _beside(name: str, value: float, real: dict[str, float]) -> str:
     return f"{name} {value:.3g}" + (f" (real images {real[name]:.3g})" if name in real else "")
 
 
-def _of_real_images(results: "Results", run_id: str, samples: int) -> dict[str, float]:
-    """What as many real images of the run's dataset score, where anything is known of them."""
+def _of_real_images(results: "Results", best: "pd.Series") -> dict[str, float]:
+    """What as many real images of the run's dataset score; empty where nothing is known of them."""
+    import pandas as pd
+
     from dit_grid.experiments.metrics.real_scores import scores_of_real_images
 
-    spec: Any = json.loads(dict(zip(results.runs["run_id"], results.runs["spec"], strict=True))[run_id] or "{}")
-    return scores_of_real_images(str((spec.get("data") or {}).get("name", "")), samples) if samples > 0 else {}
+    samples = best["samples"]
+    if pd.isna(samples) or samples < 1:
+        return {}
+    texts = dict(zip(results.runs["run_id"], results.runs["spec"], strict=True))
+    data = json.loads(texts[best["run_id"]] or "{}").get("data") or {}
+    return scores_of_real_images(str(data.get("name", "")), int(samples))
 
 
 def _next(results: "Results", spec: ExperimentSpec) -> Iterator[str]:

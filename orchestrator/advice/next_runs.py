@@ -24,6 +24,9 @@ ASKED = 48
 UNITS = (("d", 1 / 24, 3.0), ("h", 1.0, 2.0), ("min", 60.0, 2.0), ("s", 3600.0, 0.0))
 """Units of time, and from how many of them on they are used."""
 
+WRITTEN = " -o next.yaml && dit-grid launch next.yaml"
+"""What is added to the question where it has an answer: `-o` with nothing to write is refused."""
+
 LITTLE = 1e-9
 """A budget that buys nothing: candidates are ranked one by one, without reckoning what to buy together."""
 
@@ -81,23 +84,24 @@ def _told(found: Any, metric: str, spec: ExperimentSpec | None) -> "NextRuns":
     kept = [k for k in range(len(titles)) if k not in empty]
     now = f"now {found.target.tolerance(found.now)} (95 %)" if found.now is not None else "not known yet"
     said = f"The {found.target.name} of {metric} is {now}. Each run by itself, the most narrowing for its price first:"
-    notes = (_worth(found, rows, WORTH),) if found.now is not None else found.notes
+    teaches = _teaches(found, rows, WORTH)
+    noise = f"Noise: {found.noise}."
+    nothing = "None of them narrows it by 1 %: other models would, larger ones or of patch sizes between."
+    notes = ((noise if teaches else nothing),) if found.now is not None else found.notes
     where = spec.file if spec is not None else "SPEC.yaml"
     advice = NextRuns(said if cells else "No run is left that belongs to this law.", notes=notes)
     return replace(
         advice,
         titles=tuple(titles[k] for k in kept),
         rows=tuple(tuple(row[k] for k in kept) for row in cells),
-        command=f"dit-grid suggest {where} --budget 1h -o next.yaml && dit-grid launch next.yaml",
+        command=f"dit-grid suggest {where} --budget 1h" + (WRITTEN if teaches else ""),
     )
 
 
-def _worth(found: Any, rows: list[dict[str, Any]], least: float) -> str:
-    """What to make of a list in which no run says much."""
+def _teaches(found: Any, rows: list[dict[str, Any]], least: float) -> bool:
+    """Whether any of the runs is expected to narrow the interval by that share; one not known yet all do."""
     after = [row["width_after"] for row in rows if row.get("width_after") is not None]
-    if after and min(after) > (1 - least) * found.now:
-        return "None of them narrows it by 1 %: other models would, larger ones or of patch sizes between."
-    return f"Noise: {found.noise}."
+    return found.now is None or not after or min(after) <= (1 - least) * found.now
 
 
 def _what(row: dict[str, Any]) -> str:

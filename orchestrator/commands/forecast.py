@@ -56,21 +56,10 @@ METRIC = click.option("--metric", help="Metric to predict (default: fid, else fd
 @METRIC
 @JSON
 def forecast(
-    where: str | None,
-    models: str | None,
-    cheapest: int | None,
-    paper: bool,
-    rows_file: str | None,
-    y: str | None,
-    x: str | None,
-    group: str | None,
-    compute: str | None,
-    form: str | None,
-    longer: float | None,
-    spec_file: str | None,
-    metric: str | None,
-    as_json: bool,
-) -> None:
+    where: str | None, models: str | None, cheapest: int | None, paper: bool, rows_file: str | None, y: str | None,
+    x: str | None, group: str | None, compute: str | None, form: str | None, longer: float | None,
+    spec_file: str | None, metric: str | None, as_json: bool,
+) -> None:  # fmt: skip
     """Predict the metric of models not yet run, with 95 % intervals, cost, and how far past the data they lie.
 
     \b
@@ -87,6 +76,8 @@ def forecast(
     With --predict WHERE is any table, of DiTs or not (CSV, TSV, Parquet; two rows suffice): a mixture of laws, each
     weighed by how well it predicts the dearer rows from the cheaper ones. --format csv prints predicted, low, high.
     """
+    from dit_grid.analysis.tables.table import is_table
+
     table_only = {"--y": y, "--x": x, "--group": group, "--compute": compute, "--format": form}
     if rows_file is not None or is_table(where):
         store_only = {"--models": models, "--cheapest": cheapest, "--paper": paper or None, "--spec": spec_file,
@@ -123,16 +114,9 @@ def forecast(
 
 COMMANDS = (forecast,)
 
-TABLES = (".csv", ".tsv", ".parquet")
-
-
-def is_table(where: str | None) -> bool:
-    import os
-
-    return where is not None and where.endswith(TABLES) and not os.path.isdir(where)
-
 
 def refuse(options: dict[str, Any], why: str) -> None:
+    """Raise RequestError for the first of the options that was given."""
     for name, value in options.items():
         if value is not None:
             raise RequestError(f"{name} {why}")

@@ -12,6 +12,7 @@ from dit_grid.orchestrator.commands.serve import PORT, page_of
 from dit_grid.orchestrator.control.errors import RequestError
 
 if TYPE_CHECKING:
+    from dit_grid.analysis import Results
     from dit_grid.experiments.spec import ExperimentSpec
     from dit_grid.orchestrator.driving.who_drives import Finish
 
@@ -81,19 +82,19 @@ def launch(
     click.echo(f"{loaded.name}: {len(runs)} of {len(loaded.runs)} runs to do{also}, in {loaded.store}")
     with page_of(loaded.store, spec, port) if is_served else nullcontext(), plain_warnings():
         finish = launch_here(loaded, display, backend) if address is None else launch_on_cluster(loaded, address)
-    print_results(loaded.store, figures=True)
-    _print_closing(loaded)
+    found = print_results(loaded.store, figures=True)
+    if finish.state is None or not finish.state.stopping:  # who interrupts wants the prompt back
+        _print_closing(loaded, found)
     sys.exit(_exit_status(finish))
 
 
-def _print_closing(loaded: "ExperimentSpec") -> None:
+def _print_closing(loaded: "ExperimentSpec", found: "Results") -> None:
     """How good the best samples are, what to run next, where to look."""
-    from dit_grid.analysis import load
     from dit_grid.orchestrator.advice.closing import closing
     from dit_grid.orchestrator.commands.where import figures_folder
     from dit_grid.orchestrator.screen.tables import print_text
 
-    for line in closing(load(loaded.store), loaded, figures_folder(loaded.store)):
+    for line in closing(found, loaded, figures_folder(loaded.store)):
         print_text(line)
 
 

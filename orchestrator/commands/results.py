@@ -1,10 +1,14 @@
 """`dit-grid results` and `analyze`: the table, the law and the figures of a store."""
 
 import os
+from typing import TYPE_CHECKING
 
 import click
 
 from dit_grid.orchestrator.commands.options import JSON, WHERE, store_named
+
+if TYPE_CHECKING:
+    from dit_grid.analysis import Results
 
 
 @click.command()
@@ -106,8 +110,8 @@ def _asked(
         print_text(asked_law(found, metric, x or "forward", form).to_text())
 
 
-def print_results(where: str, figures: bool, out: str | None = None, table: bool = True) -> None:
-    """Print the results table, the law of the main metric, and where the figures are."""
+def print_results(where: str, figures: bool, out: str | None = None, table: bool = True) -> "Results":
+    """Print the results table, the law of the main metric, and where the figures are; return what was read."""
     from dit_grid.analysis import law, load, remarks, results_table
     from dit_grid.analysis.laws.objectives import in_words
     from dit_grid.analysis.results.metric_names import main_metric
@@ -124,7 +128,7 @@ def print_results(where: str, figures: bool, out: str | None = None, table: bool
                 print_text(line)
     if fitted is None:
         click.echo("Nothing was measured yet, so there is no law to fit.")
-        return
+        return found
     print_text(f"\n{in_words(found, fitted)}")
     folder = out or figures_folder(where)
     if figures:
@@ -134,6 +138,7 @@ def print_results(where: str, figures: bool, out: str | None = None, table: bool
     if os.path.isdir(folder):
         more = "; `dit-grid analyze` draws all of them" if figures and table else ""
         click.echo(f"\nFigures: {folder}{more}")
+    return found
 
 
 COMMANDS = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dit_grid.orchestrator.commands.forecast import METRIC, SPEC, is_table, main_metric_of, opened, refuse
+from dit_grid.orchestrator.commands.forecast import METRIC, SPEC, main_metric_of, opened, refuse
 from dit_grid.orchestrator.commands.options import JSON, WHERE
 from dit_grid.orchestrator.commands.suggest_rows import ROWS_ONLY, suggest_rows
 from dit_grid.orchestrator.control.errors import RequestError
@@ -68,6 +68,7 @@ def suggest(
     error over the rows of --predict most for their cost. Ask again after each result.
     """
     from dit_grid.analysis.forecasting.target import parse_target
+    from dit_grid.analysis.tables.table import is_table
     from dit_grid.orchestrator.advice.suggest import parse_budget, spec_yaml, suggest as suggested
 
     rows_only = dict(zip(ROWS_ONLY, (rows_file, y, x, group, cost), strict=True))

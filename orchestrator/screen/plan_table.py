@@ -42,21 +42,11 @@ def print_plan(
                   "steps_done": done.get(row.run_id, 0)} for row in rows]  # fmt: skip
         print_json([asdict(row) | one | two for row, one, two in zip(rows, known, verdicts, strict=True)])
         return
-    shown = [asdict(row) for row in rows]
     unit, scale = _time_unit([row.hours for row in rows])
     names = list(next(iter(swept.values()), {}))
+    shown = [_shown(row, done.get(row.run_id), expected.get(row.run_id), scale) for row in rows]
     for row in shown:
         row |= {f"swept {name}": swept.get(row["run_id"], {}).get(name) for name in names}
-        row["params_m"] = None if row["params"] is None else row["params"] / 1e6
-        row["train_tmacs"] = None if row["train_gmacs"] is None else row["train_gmacs"] / 1e3
-        row["eval_tmacs"] = row["eval_gmacs"] / 1e3
-        row["done"] = _done_text(done.get(row["run_id"]), row["steps"])
-        for name in ("train_time", "eval_time", "time"):
-            hours = row[name.replace("time", "hours")]
-            row[name] = None if hours is None else hours * scale
-        row["range"] = _range(*(None if row[end] is None else row[end] * scale for end in ("hours_low", "hours_high")))
-        one = expected.get(row["run_id"])
-        row["expected"] = one.to_text() if one else None
     columns = {
         "model": "model", "block": "block", **{name: f"swept {name}" for name in names},
         "params M": "params_m", "GMACs/image": "forward_gmacs", "tokens": "tokens",
@@ -82,6 +72,21 @@ def print_plan(
         click.echo(f"expected by {source}")
     for line in [*_plan_totals(spec, rows), *_what_is_left(spec, rows, done), *_wall_lines(wall)]:
         print_text(line)
+
+
+def _shown(row: "PlanRow", done: int | None, expected: "Expectation | None", scale: float) -> dict[str, Any]:
+    """The row as a person reads it: parameters in millions, compute in TMACs, times in the plan's unit (× `scale`)."""
+    told = asdict(row)
+    hours = {"train_time": row.train_hours, "eval_time": row.eval_hours, "time": row.hours}
+    ends = (None if end is None else end * scale for end in (row.hours_low, row.hours_high))
+    return told | {name: None if value is None else value * scale for name, value in hours.items()} | {
+        "params_m": None if row.params is None else row.params / 1e6,
+        "train_tmacs": None if row.train_gmacs is None else row.train_gmacs / 1e3,
+        "eval_tmacs": row.eval_gmacs / 1e3,
+        "done": _done_text(done, row.steps),
+        "range": _range(*ends),
+        "expected": expected.to_text() if expected else None,
+    }  # fmt: skip
 
 
 SPARE_PLAN = (

@@ -24,25 +24,43 @@ execution: {{resources: {{cpus: 1}}, checkpoint_every: 40}}
 """
 
 
-@pytest.fixture
-def spec(tmp_path):
-    """Four models of which the largest is best, and their other seed not run."""
-    path = tmp_path / "end.yaml"
-    path.write_text(SPEC.format(store=tmp_path / "store"))
+def finished(folder, samples=1000, more=()):
+    """A spec whose four models are measured, the largest best, and their other seed not run; `more` metrics as well."""
+    path = folder / "end.yaml"
+    path.write_text(SPEC.format(store=folder / "store"))
     spec = load_spec(path)
     store = Store.create(spec.store)
     record_runs(spec, store)
     for k, run in enumerate(run for run in spec.runs if run.seed == 0):
         attempt = store.begin_attempt(run.id, 0)
         with store.writer(attempt) as writer:
-            for metric, value in (("fd_conv", 40.0 / 2**k), ("accuracy", 0.5 + 0.1 * k)):
+            values = [("fd_conv", 40.0 / 2**k, "a"), ("accuracy", 0.5 + 0.1 * k, "a"), *more]
+            for metric, value, protocol in values:
                 writer.eval({
-                    "run_id": run.id, "attempt": 1, "step": 40, "metric": metric, "value": value, "protocol": "a",
-                    "samples": 1000, "sampler": "ddpm", "sampler_steps": 5, "weights": "ema", "seed": 0,
-                    "reference": "d",
+                    "run_id": run.id, "attempt": 1, "step": 40, "metric": metric, "value": value, "protocol": protocol,
+                    "samples": samples, "sampler": "ddpm", "sampler_steps": 5, "weights": "ema", "seed": 0,
+                    "guidance": 1.0 if protocol == "a" else 4.0, "reference": "d",
                 })  # fmt: skip
         store.end_attempt(attempt, "done")
     return spec
+
+
+@pytest.fixture
+def spec(tmp_path):
+    return finished(tmp_path)
+
+
+def test_each_metric_is_that_of_its_main_protocol(tmp_path):
+    spec = finished(tmp_path, more=[("fd_conv", 99.0, "guided"), ("accuracy", 0.1, "guided")])
+    best, *_ = closing(load(spec.store), spec, str(tmp_path))
+    assert best == "Best samples: XL/4, fd_conv 5 (real images 0.573); accuracy 0.8 (real images 0.99)"
+
+
+def test_where_nothing_says_how_many_samples_there_were_no_real_ones_are_put_beside(tmp_path):
+    """A trainer of somebody's own need not say."""
+    spec = finished(tmp_path, samples=None)
+    best, *_ = closing(load(spec.store), spec, str(tmp_path))
+    assert best == "Best: XL/4, fd_conv 5"
 
 
 def test_the_best_samples_stand_beside_real_images_and_a_run_beside_its_price(spec, tmp_path):
@@ -53,6 +71,6 @@ def test_the_best_samples_stand_beside_real_images_and_a_run_beside_its_price(sp
     assert following.startswith("What to run next: ")
     assert "seed 1" in following
     assert "GMACs" in following
-    assert command.strip().startswith(f"dit-grid suggest {spec.file}")
+    assert command.strip() == f"dit-grid suggest {spec.file} --budget 1h -o next.yaml && dit-grid launch next.yaml"
     assert samples.endswith("figure07_samples.png")
     assert report.endswith(f"dit-grid report {spec.file}")

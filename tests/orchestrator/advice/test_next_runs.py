@@ -35,15 +35,17 @@ def spec(tmp_path):
     return load_spec(path)
 
 
-def finished(store, spec, left_out):
-    """Final values on a power law of all runs but some."""
-    for run in spec.runs:
+def finished(store, spec, left_out, off=1.0):
+    """Final values on a power law of all runs but some, every other one by the factor `off` beside it."""
+    for number, run in enumerate(spec.runs):
         if run.model.name in left_out:
             continue
         attempt = store.begin_attempt(run.id, 0)
         row = store.runs([run.id]).to_pylist()[0]
         with store.writer(attempt) as writer:
-            value = 0.2 * (row["forward_macs"] / 1e9) ** -0.5 * (1.1 if row["patch"] == 2 else 1.0)
+            value = (
+                0.2 * (row["forward_macs"] / 1e9) ** -0.5 * (1.1 if row["patch"] == 2 else 1.0) * off ** (number % 2)
+            )
             writer.eval({
                 "run_id": run.id, "attempt": 1, "step": 2000, "metric": "fd_conv", "value": value, "protocol": "a",
                 "samples": 100, "sampler": "ddim", "sampler_steps": 5, "weights": "ema", "seed": 0, "reference": "d",
@@ -65,3 +67,22 @@ def test_the_runs_that_are_left_come_with_what_they_teach_and_cost(spec, tmp_pat
         assert found.titles[-1] == "compute, GMACs"
         assert all(all(cells) for cells in found.rows)
     assert "price, USD" in next_runs(load(spec.store), spec).titles
+    assert found.command.endswith("-o next.yaml && dit-grid launch next.yaml")
+
+
+def test_where_no_run_teaches_anything_no_file_is_asked_for_that_would_hold_nothing(tmp_path):
+    """`suggest -o` is refused when there is nothing to write, so the command that is shown would fail."""
+    path = tmp_path / "next.yaml"
+    text = SPEC.format(store=tmp_path / "store").replace("\nseed: 0", "")
+    path.write_text(text.replace("grid: {", "grid: {seed: [0, 1], "))
+    spec = load_spec(path)
+    store = Store.create(spec.store)
+    record_runs(spec, store)
+    first = spec.model_copy(update={"runs": tuple(run for run in spec.runs if run.seed == 0)})
+    finished(store, first, left_out=(), off=3.0)
+    found = next_runs(load(spec.store), spec)
+    assert found.rows
+    assert found.notes == (
+        "None of them narrows it by 1 %: other models would, larger ones or of patch sizes between.",
+    )
+    assert found.command == f"dit-grid suggest {path} --budget 1h"
