@@ -225,12 +225,15 @@ class Grid:
         return True
 
     def flip_checkpoint(self):
-        """Cut the launch off, flip a bit in the newest checkpoint of a run, and start it again."""
-        marks = self.marks()
-        if not marks or not self._cut_off():
+        """Cut the launch off, flip a bit in the newest checkpoint of a run at work, and start it again.
+
+        That of a run that is done would stay damaged, and be named by `store check`: nobody needs it any more.
+        """
+        if not self._at_work() or not self._cut_off():
             return False
-        marks = self.marks()
-        newest = {mark.parent.name: mark for mark in sorted(marks)}
+        newest = self._at_work()
+        if not newest:
+            return self._again() and False
         mark = self.chance.choice(sorted(newest.values()))
         _, attempt, step, _ = mark.name.split(".")
         files = [file for file in (mark.parent / attempt / step).rglob("*") if file.is_file() and file.stat().st_size]
@@ -289,6 +292,12 @@ class Grid:
     def marks(self):
         """Return the marks of whole checkpoints."""
         return list(self.store_at.glob("checkpoints/*/whole.*"))
+
+    def _at_work(self):
+        """Return the newest mark of each run that is not done, by run."""
+        store = self.store()
+        done = {run for run, state in store.states().items() if state.outcome == "done"} if store is not None else set()
+        return {mark.parent.name: mark for mark in sorted(self.marks()) if mark.parent.name not in done}
 
     def _claimed(self):
         return sorted(self.store_at.glob("control/driver-??????.json"))

@@ -9,6 +9,7 @@ import sys
 
 import click
 
+from dit_grid.orchestrator.commands.bench import COMMANDS as BENCH_COMMANDS
 from dit_grid.orchestrator.commands.cluster import COMMANDS as CLUSTER_COMMANDS
 from dit_grid.orchestrator.commands.compare import COMMANDS as COMPARE_COMMANDS
 from dit_grid.orchestrator.commands.control import COMMANDS as CONTROL_COMMANDS
@@ -60,6 +61,7 @@ for commands in (
     STATUS_COMMANDS,
     RESULTS_COMMANDS,
     DOCTOR_COMMANDS,
+    BENCH_COMMANDS,
     CLUSTER_COMMANDS,
     COMPARE_COMMANDS,
     CONTROL_COMMANDS,

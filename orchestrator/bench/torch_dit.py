@@ -1,12 +1,12 @@
 """The diffusion transformer of Peebles & Xie (2022) in PyTorch, as its users would train it: a peer to time against.
 
 adaLN-Zero alone. Written from the paper, with the parameter names of the published checkpoints, so that the golden
-arrays of the reference can check it: `python benchmarks/peers/torch_dit.py tests/golden/dit_p4_16x16.npz`.
+arrays of the reference can check it: `python -m dit_grid.orchestrator.bench.torch_dit tests/golden/dit_p4_16x16.npz`.
 """
 
 import math
 import sys
-from types import SimpleNamespace
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -97,7 +97,9 @@ class DiT(nn.Module):
         return torch.einsum("nhwpqc->nchpwq", x).reshape(-1, 8, self.side, self.side)
 
 
-def updates(side: int, patch: int, width: int, depth: int, heads: int, batch: int, compiled: bool) -> SimpleNamespace:
+def updates(
+    side: int, patch: int, width: int, depth: int, heads: int, *, batch: int, compiled: bool
+) -> Callable[[], float]:
     """One update as a function without arguments: noise in, loss of the noise, AdamW in one kernel, average of weights.
 
     Leaves out the loss of the variance, which costs ours a little.
@@ -122,7 +124,47 @@ def updates(side: int, patch: int, width: int, depth: int, heads: int, batch: in
             torch._foreach_lerp_(averaged, list(model.parameters()), 1e-4)
         return float(loss.detach())
 
-    return SimpleNamespace(update=update, parameters=sum(p.numel() for p in model.parameters()))
+    return update
+
+
+def sampler(
+    side: int, patch: int, width: int, depth: int, heads: int, *, images: int, steps: int, guidance: float,
+    compiled: bool,
+) -> Callable[[], torch.Tensor]:  # fmt: skip
+    """Images (B, 4, H, W) by the respaced DDPM chain with learned variance, as a function without arguments.
+
+    Classifier-free guidance moves the first three channels, as the paper's samples were made.
+    """
+    torch.manual_seed(0)
+    model = DiT(side, patch, width, depth, heads).eval()
+    forward = torch.compile(model) if compiled else model
+    labels = torch.cat([torch.arange(images), torch.full((images,), 1000)])
+    times = torch.linspace(0, 999, steps, dtype=torch.float64).round().long()
+    kept = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0)[times]
+    before = torch.cat([torch.ones(1, dtype=torch.float64), kept[:-1]])
+    beta = 1 - kept / before
+    least = beta * (1 - before) / (1 - kept)
+    least[0] = least[1]
+
+    def step(x: torch.Tensor, i: int) -> torch.Tensor:
+        noise, variance = forward(torch.cat([x, x]), times[i].expand(2 * images), labels).chunk(2, dim=1)
+        with_label, without = noise.chunk(2)
+        noise = torch.cat([without[:, :3] + guidance * (with_label - without)[:, :3], with_label[:, 3:]], dim=1)
+        a, b, beta_i = float(kept[i]), float(before[i]), float(beta[i])
+        x0 = (x - math.sqrt(1 - a) * noise) / math.sqrt(a)
+        mean = (math.sqrt(b) * beta_i * x0 + math.sqrt(1 - beta_i) * (1 - b) * x) / (1 - a)
+        share = (variance[:images] + 1) / 2
+        deviation = (0.5 * (share * math.log(beta_i) + (1 - share) * math.log(float(least[i])))).exp()
+        return mean + deviation * torch.randn_like(x) if i else mean
+
+    def draw() -> torch.Tensor:
+        x = torch.randn(images, 4, side, side)
+        with torch.inference_mode():
+            for i in reversed(range(steps)):
+                x = step(x, i)
+        return x
+
+    return draw
 
 
 def check(golden: str) -> float:

@@ -1,0 +1,44 @@
+"""Updates of a network: ours as the trainer compiles it, the peer's as its users would write it.
+
+An update is noise, forward, backward, AdamW and the moving average. No data are read.
+"""
+
+from collections.abc import Callable
+
+from dit_grid.orchestrator.bench.contests import OURS
+from dit_grid.orchestrator.bench.networks import BATCH, CHANNELS, SIDE, run, torch_shape
+
+
+def ours(case: str, threads: int) -> Callable[[], None]:
+    """The trainer's own program, waited for."""
+    import jax
+    import numpy as np
+
+    from dit_grid.experiments.training.update import Program
+
+    program = Program(run(case))
+    state = program.init()
+    images = np.random.default_rng(0).standard_normal((1, BATCH, SIDE, SIDE, CHANNELS), np.float32)
+    labels = np.arange(BATCH, dtype=np.int32)[None]
+
+    def update() -> None:
+        nonlocal state
+        state, losses = program.advance(state, images, labels)
+        jax.block_until_ready((state, losses))
+
+    return update
+
+
+def _torch(compiled: bool) -> Callable[[str, int], Callable[[], object]]:
+    def make(case: str, threads: int) -> Callable[[], object]:
+        import torch
+
+        from dit_grid.orchestrator.bench.torch_dit import updates
+
+        torch.set_num_threads(threads)
+        return updates(**torch_shape(case), batch=BATCH, compiled=compiled)
+
+    return make
+
+
+WAYS = {OURS: ours, "torch": _torch(False), "torch.compile": _torch(True)}
