@@ -48,7 +48,7 @@ CONTESTS = (
     Contest("samples", "8 guided images by 50 DDPM steps", ("S/4",), TORCH, "processor", 3),
     Contest("logs", "1,000 rows of three numbers, on the disk",
             ("rows",), {"TensorBoard": "tensorboardX", "MLflow": "mlflow", "W&B": "wandb"}, "wall", 5),
-    Contest("laws", "Chinchilla's law of 240 runs", ("law",), {"SciPy": "scipy"}, "processor", 3),
+    Contest("laws", "Chinchilla's law of 240 runs", ("law",), {"SciPy": "scipy"}, "processor", 1),
     Contest("grids", "six runs that do nothing, from the command to its end",
             ("grid",), {"Ray Tune": "ray.tune"}, "wall", 3),
 )  # fmt: skip

@@ -1,11 +1,12 @@
 """Chinchilla's law L = E + A / N^a + B / D^b of 240 planted runs, by the Huber loss of ln L.
 
-The peer is SciPy's L-BFGS-B as the law's authors describe their search (Hoffmann et al. 2022, section D.2): from each
-of 4,500 starts on a grid, the best end counts. Both are held to the same optimum by the project's tests.
+The peer is SciPy's L-BFGS-B in the search that the law's authors describe (Hoffmann et al. 2022, section D.2), from
+every other value of their grid of starts: 243 of 4,500; the best end counts. The tests hold both to one optimum.
 """
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,10 +18,13 @@ from dit_grid.orchestrator.bench.contests import OURS
 PUBLISHED = (482.01, 2085.43, 1.8172, 0.3478, 0.3658)
 """Besiroglu et al. 2024, Table 1: A, B, E, a, b."""
 
-STARTS = (range(0, 30, 5), range(0, 30, 5), np.arange(-1, 1.5, 0.5), np.arange(0, 2.5, 0.5), np.arange(0, 2.5, 0.5))
+STARTS = ((0, 10, 20), (0, 10, 20), (-1, 0, 1), (0, 1, 2), (0, 1, 2))
 """Hoffmann et al. 2022, section D.2: ln A, ln B, ln E, a, b."""
 
 DELTA = 1e-3
+
+TIGHT = {"ftol": 1e-15, "gtol": 1e-12, "maxiter": 1000}
+"""By its defaults the search stops some per cent short: a Huber loss of so small a delta is below its tolerance."""
 
 
 def planted() -> pd.DataFrame:
@@ -33,7 +37,7 @@ def planted() -> pd.DataFrame:
     return pd.DataFrame({"params": params, "tokens": tokens, "loss": loss})
 
 
-def ours(case: str, threads: int) -> Callable[[], object]:
+def ours(case: str, threads: int) -> Callable[[], Any]:
     """The package's own fit."""
     from dit_grid.analysis.fits import SumOfPowers
 
@@ -41,7 +45,7 @@ def ours(case: str, threads: int) -> Callable[[], object]:
     return lambda: law.fit(runs)
 
 
-def scipy(case: str, threads: int) -> Callable[[], object]:
+def scipy(case: str, threads: int) -> Callable[[], Any]:
     """SciPy from every start."""
     runs = planted()
     params, tokens, loss = (np.log(runs[name].to_numpy()) for name in ("params", "tokens", "loss"))
@@ -55,8 +59,11 @@ def scipy(case: str, threads: int) -> Callable[[], object]:
         slope = [*shares.sum(axis=1), -(shares[0] * params).sum(), -(shares[1] * tokens).sum()]
         return float((clipped * (error - clipped / 2)).sum()), np.array(slope)
 
-    def search() -> object:
-        ends = (minimize(objective, start, jac=True, method="L-BFGS-B") for start in itertools.product(*STARTS))
+    def search() -> Any:
+        ends = (
+            minimize(objective, start, jac=True, method="L-BFGS-B", options=TIGHT)
+            for start in itertools.product(*STARTS)
+        )
         return min(ends, key=lambda end: float(end.fun))
 
     return search
