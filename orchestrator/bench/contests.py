@@ -43,7 +43,8 @@ class Contest:
 
 TORCH = {"torch": "torch", "torch.compile": "torch"}
 CONTESTS = (
-    Contest("updates", "an update at batch 8, float32, AdamW and EMA", ("S/8", "S/4"), TORCH, "processor", 7),
+    Contest("updates", "an update at batch 8, float32, AdamW and EMA", ("S/8", "S/4"),
+            TORCH | {"its products alone": "numpy"}, "processor", 7),
     Contest("forward", "a forward pass of 8 images", ("S/4",), {"diffusers": "diffusers"}, "processor", 7),
     Contest("samples", "8 guided images by 50 DDPM steps", ("S/4",), TORCH, "processor", 3),
     Contest("logs", "1,000 rows of three numbers, on the disk",

@@ -6,7 +6,7 @@ An update is noise, forward, backward, AdamW and the moving average. No data are
 from collections.abc import Callable
 
 from dit_grid.orchestrator.bench.contests import OURS
-from dit_grid.orchestrator.bench.networks import BATCH, CHANNELS, SIDE, run, torch_shape
+from dit_grid.orchestrator.bench.networks import BATCH, CHANNELS, SIDE, config, run, torch_shape
 
 
 def ours(case: str, threads: int) -> Callable[[], None]:
@@ -41,4 +41,20 @@ def _torch(compiled: bool) -> Callable[[str, int], Callable[[], object]]:
     return make
 
 
-WAYS = {OURS: ours, "torch": _torch(False), "torch.compile": _torch(True)}
+def products(case: str, threads: int) -> Callable[[], None]:
+    """No trainer: as many multiply-accumulates as an update has, in large products of NumPy: a floor for anybody."""
+    import numpy as np
+
+    from dit_grid.model import accounting
+
+    left, right = (np.random.default_rng(0).standard_normal((1536, 1536), np.float32) for _ in range(2))
+    times = round(accounting.training_macs(config(case), BATCH, 1) / 1536**3)
+
+    def multiply() -> None:
+        for _ in range(times):
+            left @ right
+
+    return multiply
+
+
+WAYS = {OURS: ours, "torch": _torch(False), "torch.compile": _torch(True), "its products alone": products}
