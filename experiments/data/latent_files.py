@@ -207,7 +207,7 @@ def _header(source: str, content: bytes) -> tuple[tuple[int, ...], int]:
 def _mapped(path: Path) -> NDArray[np.float32]:
     """A shard's moments, mapped into memory. Raises DataError for a file that is none."""
     try:
-        moments = np.load(path, mmap_mode="r", allow_pickle=False)
+        moments = npy.open_memmap(path, mode="r")  # np.load takes a damaged first byte for an archive
     except BROKEN as error:
         raise DataError(f"{path}: not a shard of latents ({' '.join(str(error).split())[:200]})") from error
     if moments.dtype != np.float32 or not moments.flags.c_contiguous:

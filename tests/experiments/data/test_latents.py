@@ -186,6 +186,14 @@ def test_a_damaged_shard_is_found_and_a_missing_one_named(tmp_path, listing):
         LatentFolder("few", folder)
 
 
+def test_an_archive_in_place_of_a_shard_is_refused(tmp_path, listing):
+    folder = encoded(listing, tmp_path / "latents")
+    with zipfile.ZipFile(moments_path(folder, 2), "w"):
+        pass
+    with pytest.raises(DataError, match="00002.npy: not a shard of latents"):
+        LatentFolder("few", folder).all()
+
+
 @pytest.mark.parametrize("part", ["moments", "labels"])
 @pytest.mark.parametrize("place", [3, 60, -1], ids=["magic", "header", "numbers"])
 def test_no_bit_that_changed_in_a_shard_is_trained_on(tmp_path, listing, part, place):
@@ -262,6 +270,7 @@ def test_a_folder_without_latents_says_how_to_make_them(tmp_path):
 KILLED = """
 import sys, time
 import numpy as np
+import zipfile
 from pathlib import Path
 from dit_grid.experiments.data.encode import encode_shards, encoding_of
 from dit_grid.experiments.data.image_folder import list_images
