@@ -191,7 +191,7 @@ def test_an_archive_in_place_of_a_shard_is_refused(tmp_path, listing):
     folder = encoded(listing, tmp_path / "latents")
     with zipfile.ZipFile(moments_path(folder, 2), "w"):
         pass
-    with pytest.raises(DataError, match=r"00002\.npy: not a shard of latents"):
+    with pytest.raises(DataError, match=r"00002\.npy: is not what was encoded"):
         LatentFolder("few", folder).all()
 
 
