@@ -77,7 +77,7 @@ class RayBackend:
             return
         gang = self._gangs.get(action.gang)
         if gang is None or gang.gone.is_set():
-            self._events.put(gone_word(self._ground.store, action.gang))
+            self._events.put(gone_word(self._ground, action.gang))
         elif isinstance(action, CheckpointAndStop):
             gang.ask_to_stop()
         else:

@@ -155,7 +155,7 @@ class GangRun:
         if failed is not None and not self._up and not self._kill_asked.is_set():
             self.ground.emit(StartFailed(now(), self.gang, str(failed), failed.permanent))
         else:
-            self.ground.emit(gone_word(self.ground.store, self.gang, self._checkpoint))
+            self.ground.emit(gone_word(self.ground, self.gang, self._checkpoint))
 
     def _bring_up(self) -> None:
         if self.ground.local is not None and self.slice is None and self.run.execution.resources.kind == "cpu":
@@ -336,20 +336,20 @@ class GangRun:
             if rank.facts is not None:
                 facts = rank.facts
                 text = self.ground.hands.stacks(facts)
-                log = RunLog(self.ground.store, self.gang.run_id, number)
-                log.begin(self.progress.attempt)
-                log.line(
-                    f"no progress; where each thread of rank {number} stood:\n{text or 'the process did not answer'}"
-                )
-                log.flush()
+                said = f"no progress; where each thread of rank {number} stood:\n{text or 'the process did not answer'}"
+                with contextlib.suppress(StoreError, OSError):  # a store that is away must not keep the gang alive
+                    log = RunLog(self.ground.store, self.gang.run_id, number)
+                    log.begin(self.progress.attempt)
+                    log.line(said)
+                    log.flush()
 
 
-def gone_word(store: Store, gang: Gang, checkpoint: int = 0) -> GangGone:
+def gone_word(ground: Ground, gang: Gang, checkpoint: int = 0) -> GangGone:
     """Return what is to be said of a gang that is over: `checkpoint` is the newest one known if the store is silent."""
     done = False
     with contextlib.suppress(StoreError, OSError):
-        checkpoint = newest_checkpoint(store, gang.run_id)
-        done = has_ended(store, gang.run_id)
+        checkpoint = newest_checkpoint(ground.store, gang.run_id)
+        done = has_ended(ground.store, gang.run_id)
     return GangGone(now(), gang, checkpoint, done)
 
 
