@@ -194,8 +194,10 @@ def _check_columns(file: LogFile, sections: Mapping[str, Any]) -> None:
         for column, said in (item for entry in entries for item in entry.items()):
             wanted = _column(said)
             if wanted is not None and wanted not in file.columns:
-                raise StoreError(f"{file.path}: no column {wanted!r}, which the mapping names as {name}.{column}"
-                                 f"{_near(wanted, file.columns)}; it has {', '.join(map(repr, file.columns))}")  # fmt: skip
+                there = f"{_near(wanted, file.columns)}; it has {', '.join(map(repr, file.columns))}"
+                raise StoreError(
+                    f"{file.path}: no column {wanted!r}, which the mapping names as {name}.{column}{there}"
+                )
 
 
 def _near(wanted: str, names: Sequence[str]) -> str:
