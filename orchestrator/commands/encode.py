@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dit_grid.orchestrator.commands.options import JSON
 from dit_grid.orchestrator.control.errors import RequestError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ SHOWN = 10
 @click.option("--batch", default=16, show_default=True, help="Images that the VAE sees at once.")
 @click.option("--shard-images", default=1024, show_default=True, help="Images a shard; one is made again if killed.")
 @click.option("--host", metavar="I/N", help="Do share I of N; default: as srun, mpirun or the TPU slice says, or all.")
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@JSON
 def encode(
     folder: Path, vae: Path, out: str, image_size: int, batch: int, shard_images: int, host: str | None, as_json: bool
 ) -> None:

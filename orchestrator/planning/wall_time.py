@@ -57,7 +57,7 @@ def wall_time(spec: ExperimentSpec, rows: Sequence[PlanRow], done: Mapping[str, 
     not on cores, does not fit, or its hours are not known.
     """
     hours = {run.id: row.hours for run, row in zip(spec.runs, rows, strict=True)}
-    needs = {run.id: run.execution.resources.cpus for run in spec.runs}
+    needs = {run.id: run.execution.resources.cpus or 0 for run in spec.runs}
     if not all(0 < count <= cores for count in needs.values()) or None in hours.values():
         return None
     left = {run.id: (hours[run.id] or 0.0) * (1 - done.get(run.id, 0) / run.train.steps) for run in spec.runs}
