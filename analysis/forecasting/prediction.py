@@ -17,6 +17,7 @@ from dit_grid.analysis.results.families import FAMILY, having
 from dit_grid.analysis.results.frames import Results
 from dit_grid.analysis.results.metric_names import metric_named
 from dit_grid.analysis.results.unknown import update_gmacs, what_is_lacking
+from dit_grid.model.plurals import counted
 
 CANDIDATE = ["model", "size", "patch", "params", "tokens", "gmacs", "batch", "steps"]
 
@@ -54,7 +55,7 @@ class Forecast:
         most = metric_named(self.metric).most
         of = f"{self.metric}, by what it lacks of {most:g}," if most is not None else self.metric
         return [
-            f"Forecast of {of} from {self.fit.n} models by {self.fit.law.name}: of {len(self.scores)} forms "
+            f"Forecast of {of} from {counted(self.fit.n, 'model')} by {self.fit.law.name}: of {len(self.scores)} forms "
             "the best at predicting the more expensive half from the cheaper models "
             f"(RMS {_percent(used['forward_rms'])})",
             f"  {self.fit.law.equation(self.fit.theta)}",
@@ -102,7 +103,9 @@ def forecast(
     by_form = pd.DataFrame({form.name: _means(fit, asked) for form, fit in fits.items()}, index=asked["model"]).T
     best = next((fit for form, fit in fits.items() if by_form.loc[form.name].notna().all()), None)
     if best is None:
-        raise CannotFitError(f"no form can predict all of {', '.join(asked['model'])} from {len(points)} models")
+        raise CannotFitError(
+            f"no form can predict all of {', '.join(asked['model'])} from {counted(len(points), 'model')}"
+        )
     predicted = best.predict(asked).rename(columns={"mean": "predicted"})
     if most is not None:
         ends = {"predicted": predicted["predicted"], "low": predicted["high"], "high": predicted["low"]}

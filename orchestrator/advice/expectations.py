@@ -131,7 +131,7 @@ def _from_paper(runs: list[RunSpec]) -> Expectations:
         law = forecast(results, named_models(others.values(), results), "fid")
         rows = {row["model"]: row for row in law.predictions.to_dict("records")}
         for run_id, name in others.items():
-            row, source = rows[name], f"{law.fit.law.name} on the paper's {law.fit.n} models"
+            row, source = rows[name], f"{law.fit.law.name} on the paper's {counted(law.fit.n, 'model')}"
             found[run_id] = {"fid": Expectation("fid", row["predicted"], row["low"], row["high"], source)}
     return found
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dit_grid.model.plurals import counted, was
 from dit_grid.orchestrator.commands.options import JSON
 from dit_grid.orchestrator.control.errors import RequestError
 
@@ -124,7 +125,7 @@ def _print(summary: dict[str, Any], as_json: bool) -> None:
         f"{summary['output']} ({speed})"
     )
     if skipped:
-        click.echo(f"{len(skipped)} images could not be read and were left out:", err=True)
+        click.echo(f"{counted(len(skipped), 'image')} could not be read and {was(len(skipped))} left out:", err=True)
         for name, reason in skipped[:SHOWN]:
             click.echo(f"  {name}: {reason}", err=True)
 

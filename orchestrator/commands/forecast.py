@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dit_grid.model.plurals import counted
 from dit_grid.orchestrator.commands.along_training import along_training, longer_training, print_along, rows_of
 from dit_grid.orchestrator.commands.options import JSON, WHERE
 from dit_grid.orchestrator.control.errors import RequestError
@@ -206,7 +207,7 @@ def _asked(
         dearer = costlier_than_cheapest(law(results, metric), cheapest)
         if not dearer:
             raise RequestError(
-                f"--cheapest {cheapest}: only {len(points)} models have a final {metric}, so none is left"
+                f"--cheapest {cheapest}: a final {metric} is known of {counted(len(points), 'model')}, so none is left"
             )
         return named_models(dearer, results)
     waiting = unfinished(results, points)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dit_grid.model.plurals import counted
 from dit_grid.orchestrator.commands.options import GROUPS, JSON, SPEC, WRONG_REQUEST
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def _calibrate(spec: "ExperimentSpec", address: str | None) -> None:
     short = calibration(spec)
     todo = unfinished(short)
     if todo:
-        click.echo(f"measuring {len(todo)} of {len(short.runs)} models, kept in {short.store}", err=True)
+        click.echo(f"measuring {len(todo)} of {counted(len(short.runs), 'model')}, kept in {short.store}", err=True)
         with contextlib.redirect_stdout(sys.stderr):
             launch_here(short, display) if address is None else launch_on_cluster(short, address)
 

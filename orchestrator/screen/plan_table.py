@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from dit_grid.model.plurals import counted
 from dit_grid.orchestrator.screen.rows import print_rows, short, span, time_unit
 from dit_grid.orchestrator.screen.tables import print_json, print_text
 
@@ -118,7 +119,7 @@ def _what_is_left(spec: "ExperimentSpec", rows: "list[PlanRow]", done: Mapping[s
         return [f"nothing of it is in {spec.store} yet"]
     whole = sum(done.get(row.run_id, 0) >= row.steps for row in rows)
     begun = len(done) - whole
-    return [f"done in {spec.store}: {whole} of {len(rows)} runs" + (f", {begun} begun" if begun else "")]
+    return [f"done in {spec.store}: {whole} of {counted(len(rows), 'run')}" + (f", {begun} begun" if begun else "")]
 
 
 def _wall_lines(wall: "Wall | None") -> list[str]:
@@ -138,11 +139,11 @@ def _record(compiled: "Compiled | None") -> dict[str, Any] | None:
 def _plan_totals(spec: "ExperimentSpec", rows: "list[PlanRow]") -> list[str]:
     train, evaluation = sum(row.train_gmacs or 0 for row in rows), sum(row.eval_gmacs for row in rows)
     lines = [
-        f"{len(rows)} runs; training {short(train / 1e3)} and evaluation {short(evaluation / 1e3)} TMACs "
+        f"{counted(len(rows), 'run')}; training {short(train / 1e3)} and evaluation {short(evaluation / 1e3)} TMACs "
         "(1e12 multiply-accumulates; a GMAC is 1e9, the paper's Gflop; FLOPs are twice that)"
     ]
     if unknown := sum(row.train_gmacs is None for row in rows):
-        lines.append(f"of {unknown} runs the compute is not known; say it in the spec's `cost:`")
+        lines.append(f"of {counted(unknown, 'run')} the compute is not known; say it in the spec's `cost:`")
     if all(row.hours is not None for row in rows):
         hours = sum(row.hours or 0 for row in rows)
         train_hours, eval_hours = sum(row.train_hours or 0 for row in rows), sum(row.eval_hours or 0 for row in rows)
