@@ -77,7 +77,7 @@ from dit_grid.orchestrator.commands.cli import main
 watch.EVERY_S, watch.SHARE = 1.0, 1.0
 main()
 """
-"""A launch that looks every second: usually it takes a fiftieth of its time for that, which minutes are too short for."""
+"""A launch that looks every second; usually it takes a fiftieth of its time for that, too little for a minute."""
 
 OWN = """
 name: falling
