@@ -16,6 +16,7 @@ from dit_grid.analysis.figures.curves import reads
 from dit_grid.analysis.figures.style import legends, patch_handles, patch_marker, size_colours, size_handles
 from dit_grid.analysis.laws.scaling import ScalingLaw
 from dit_grid.analysis.results.metric_names import metric_named
+from dit_grid.model.plurals import counted
 
 
 def metric_against_compute(law: ScalingLaw, published: pd.DataFrame | None = None, log_y: bool | None = None) -> Chart:
@@ -75,7 +76,7 @@ def _law_line(ax: Axes, law: ScalingLaw) -> None:
 
 def _summary(law: ScalingLaw) -> str:
     if law.fit is None or law.correlation is None:
-        return f"{len(law.points)} models so far: too few for a law"
+        return f"{counted(len(law.points), 'model')} so far: too few for a law"
     name = "exponent" if "exponent" in law.fit.params else "slope"
     r = law.correlation
     return f"{name} {law.fit.params[name]}, r = {r.r:.2f} [{r.low:.2f}, {r.high:.2f}], n = {r.n}".replace("-", "−")

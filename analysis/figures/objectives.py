@@ -13,6 +13,7 @@ from dit_grid.analysis.figures.curves import reads
 from dit_grid.analysis.figures.style import legends, patch_handles, patch_marker, size_colours
 from dit_grid.analysis.laws.objectives import Objectives
 from dit_grid.analysis.results.metric_names import metric_named
+from dit_grid.model.plurals import counted
 
 
 def objectives_against_compute(found: Objectives) -> Chart:
@@ -42,7 +43,7 @@ def objectives_against_compute(found: Objectives) -> Chart:
         ax.set_ylabel(reads(found.metric))
         log_x(ax)
         plain_ticks(ax, metric.log)
-        headline(ax, f"{metric.label.split(',')[0]} by objective", f"{len(data)} models; dashed: laws cross")
+        headline(ax, f"{metric.label.split(',')[0]} by objective", f"{counted(len(data), 'model')}; dashed: laws cross")
         lines: list[Artist] = [
             Line2D([], [], color=colours[name], lw=2, marker="o", ms=6, mec="white", label=name) for name in found.laws
         ]

@@ -181,10 +181,39 @@ def choose(design: Design, candidates: pd.DataFrame, budget: float) -> tuple[lis
     greedy, reached = _greedy(design, candidates, budget)
     affordable = [k for k in range(len(candidates)) if candidates["cost"].iloc[k] <= budget]
     singles = [(_after(design, candidates.iloc[[k]]).half_width, k) for k in affordable]
-    if singles and min(singles)[0] < reached.half_width and _worth(design.half_width, min(singles)[0]):
+    if singles and min(singles)[0] < reached.half_width and is_worth(design.half_width, min(singles)[0]):
         best = min(singles)[1]
         return [best], _after(design, candidates.iloc[[best]])
     return greedy, reached
+
+
+def best_for_its_price(design: Design, candidates: pd.DataFrame) -> tuple[list[int], Design]:
+    """The row number of the one that is worth it and narrows most for its cost, and the design with it; or none."""
+    after = [_after(design, candidates.iloc[[k]]) for k in range(len(candidates))]
+    now = design.half_width
+    gains = {
+        k: (_gain(now, one.half_width) / candidates["cost"].iloc[k], -candidates["cost"].iloc[k])
+        for k, one in enumerate(after) if is_worth(now, one.half_width)
+    }  # fmt: skip
+    if not gains:
+        return [], design
+    best = max(gains, key=gains.__getitem__)
+    return [best], after[best]
+
+
+def needed_for(design: Design, candidates: pd.DataFrame, width: float) -> list[int] | None:
+    """Row numbers of the candidates, in the order of `choose`, until the interval's half is `width`; None if never."""
+    chosen, _ = choose(design, candidates, float("inf"))
+    for count, place in enumerate(chosen, 1):
+        design = _after(design, candidates.iloc[[place]])
+        if design.half_width <= width:
+            return chosen[:count]
+    return None
+
+
+def is_worth(now: float, after: float) -> bool:
+    """Whether an interval of half-width `now` becomes narrower by the share WORTH, or known at all."""
+    return bool(np.isfinite(after) and (np.isinf(now) or now - after > WORTH * now))
 
 
 def _greedy(design: Design, candidates: pd.DataFrame, budget: float) -> tuple[list[int], Design]:
@@ -193,17 +222,13 @@ def _greedy(design: Design, candidates: pd.DataFrame, budget: float) -> tuple[li
     while left := {k: cost for k, cost in left.items() if cost <= budget}:
         after = {k: _after(design, candidates.iloc[[k]]) for k in left}
         now = design.half_width
-        gains = {k: _gain(now, after[k].half_width) for k in left if _worth(now, after[k].half_width)}
+        gains = {k: _gain(now, after[k].half_width) for k in left if is_worth(now, after[k].half_width)}
         if not gains:
             break
         best = max(gains, key=lambda k: (gains[k] / left[k], -left[k]))
         chosen.append(best)
         design, budget = after[best], budget - left.pop(best)
     return chosen, design
-
-
-def _worth(now: float, after: float) -> bool:
-    return np.isfinite(after) and (np.isinf(now) or now - after > WORTH * now)
 
 
 def _gain(now: float, after: float) -> float:

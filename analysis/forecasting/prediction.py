@@ -15,7 +15,9 @@ from dit_grid.analysis.fits.comparison import AnyLaw
 from dit_grid.analysis.laws.scaling import ScalingLaw, law
 from dit_grid.analysis.results.families import FAMILY, having
 from dit_grid.analysis.results.frames import Results
+from dit_grid.analysis.results.metric_names import metric_named
 from dit_grid.analysis.results.unknown import update_gmacs, what_is_lacking
+from dit_grid.model.plurals import counted
 
 CANDIDATE = ["model", "size", "patch", "params", "tokens", "gmacs", "batch", "steps"]
 
@@ -50,8 +52,10 @@ class Forecast:
         used = self.scores[self.scores["law"] == self.fit.law.name].iloc[0]
         rest = self.scores[self.scores["law"] != self.fit.law.name]
         others = ", ".join(f"{r['law']} {_percent(r['loo_rms'])}" for r in rest.to_dict("records"))
+        most = metric_named(self.metric).most
+        of = f"{self.metric}, by what it lacks of {most:g}," if most is not None else self.metric
         return [
-            f"Forecast of {self.metric} from {self.fit.n} models by {self.fit.law.name}: of {len(self.scores)} forms "
+            f"Forecast of {of} from {counted(self.fit.n, 'model')} by {self.fit.law.name}: of {len(self.scores)} forms "
             "the best at predicting the more expensive half from the cheaper models "
             f"(RMS {_percent(used['forward_rms'])})",
             f"  {self.fit.law.equation(self.fit.theta)}",
@@ -72,12 +76,15 @@ class Forecast:
         return notes
 
 
+@np.errstate(over="ignore", invalid="ignore")  # of forms that do not suit a metric
 def forecast(
     results: Results, candidates: pd.DataFrame | None = None, metric: str = "fd_conv", forms: tuple[AnyLaw, ...] = FORMS
 ) -> Forecast:
     """The final value of `metric` for each candidate, by the form that predicts forward best (`forward_chain`).
 
     On the paper's table this picks the same form from any 6 to 11 cheapest models, where leaving one out does not.
+    Of a metric of shares, such as accuracy, the forms are fitted to what it lacks of 1.
+
     A form that cannot say a candidate (one power law per patch, and a new patch) is passed over.
 
     `candidates` has the columns of CANDIDATE; by default it is the runs of the grid, of the law's family, that have no
@@ -90,16 +97,33 @@ def forecast(
     found = law(results, metric)
     asked = unfinished(results, found.points) if candidates is None else candidates.reset_index(drop=True)
     measured = found.points.set_index("model")["value"]
-    points = found.points[~found.points["model"].isin(asked["model"])].reset_index(drop=True)
+    most = metric_named(metric).most
+    points = _lacking(found.points[~found.points["model"].isin(asked["model"])].reset_index(drop=True), most)
     fits, scores = _ranked(points, forms, metric)
     by_form = pd.DataFrame({form.name: _means(fit, asked) for form, fit in fits.items()}, index=asked["model"]).T
     best = next((fit for form, fit in fits.items() if by_form.loc[form.name].notna().all()), None)
     if best is None:
-        raise CannotFitError(f"no form can predict all of {', '.join(asked['model'])} from {len(points)} models")
+        raise CannotFitError(
+            f"no form can predict all of {', '.join(asked['model'])} from {counted(len(points), 'model')}"
+        )
     predicted = best.predict(asked).rename(columns={"mean": "predicted"})
+    if most is not None:
+        ends = {"predicted": predicted["predicted"], "low": predicted["high"], "high": predicted["low"]}
+        predicted, by_form = (
+            predicted.assign(**{k: (most - end).clip(lower=0.0) for k, end in ends.items()}),
+            most - by_form,
+        )
     table = asked[CANDIDATE].assign(train_gmacs=update_gmacs(asked) * asked["steps"]).join(predicted)
     table = table.assign(decades=_decades(table, points), observed=asked["model"].map(measured))
     return Forecast(metric, table.drop(columns="extrapolation"), best, scores, by_form, results.where)
+
+
+def _lacking(points: pd.DataFrame, most: float | None) -> pd.DataFrame:
+    """Return the points of a metric of shares with what each lacks of the most there is: that falls as a power."""
+    if most is None:
+        return points
+    points = points.assign(value=most - points["value"])
+    return points[points["value"] > 0].reset_index(drop=True)
 
 
 def best_form(points: pd.DataFrame, forms: tuple[AnyLaw, ...] = FORMS, metric: str = "value") -> AnyLaw:

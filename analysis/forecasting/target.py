@@ -17,6 +17,7 @@ from dit_grid.analysis.forecasting.prediction import forecast
 from dit_grid.analysis.laws.scaling import law
 from dit_grid.analysis.results.frames import NotMeasuredError, Results
 from dit_grid.analysis.results.metric_names import metric_named
+from dit_grid.model.plurals import counted
 
 COEFFICIENTS: dict[str, LinearLaw] = {
     "exponent": PowerLaw(),
@@ -140,7 +141,7 @@ class Standing:
         asked = f" (asked {self.target.tolerance(self.target.width)})" if self.target.width is not None else ""
         few = f"; at least {ENOUGH} are asked for" if self.models < ENOUGH else ""
         known = f"{self.target.name} {self.value:.4g} {self.target.tolerance(self.width)}{asked}"
-        return f"{known} from {self.models} models{few}"
+        return f"{known} from {counted(self.models, 'model')}{few}"
 
 
 def standing(results: Results, target: Target, metric: str) -> Standing:
@@ -177,7 +178,7 @@ def _coefficient(points: pd.DataFrame, target: Target) -> Standing:
     found = fit.params[target.what]
     width = (found.high - found.low) / 2
     if not np.isfinite(width):
-        return Standing(target, fit.n, why=f"{fit.law.name} is {fit.status} on {fit.n} models")
+        return Standing(target, fit.n, why=f"{fit.law.name} is {fit.status} on {counted(fit.n, 'model')}")
     return Standing(target, fit.n, found.value, width)
 
 

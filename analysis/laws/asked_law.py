@@ -16,6 +16,7 @@ from dit_grid.analysis.fits.usable import is_usable
 from dit_grid.analysis.results.families import largest_family, specs_of
 from dit_grid.analysis.results.frames import Results, measured_rows
 from dit_grid.analysis.results.metric_names import metric_named
+from dit_grid.model.plurals import counted
 
 AXES = {"forward": "gmacs", "training": "train_gmacs", "params": "params", "steps": "step"}
 """What `--x` may be, and the column that it is; GMACs are multiply-accumulates / 1e9."""
@@ -41,7 +42,7 @@ class AskedLaw:
         """The law in lines."""
         label = metric_named(self.metric).label
         named = label if label == self.metric else f"{label} ({self.metric})"
-        lines = [f"{named} against {self.x}: {len(self.points)} points"]
+        lines = [f"{named} against {self.x}: {counted(len(self.points), 'point')}"]
         for name, fit in self.fits.items():
             said = fit.law.equation(fit.theta).replace("value", self.metric)
             ends = ", ".join(f"{key} {fit.params[key]}" for key in fit.law.coefficients() if key != "ln_scale")

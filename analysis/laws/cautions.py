@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from dit_grid.analysis.fits import FitResult
 from dit_grid.experiments.spec.notes import average_note
 from dit_grid.experiments.spec.run import EmaSpec
+from dit_grid.model.plurals import counted
 
 NO_EFFECT = 0.02
 """Share by which a law's line must change from the cheapest model to the dearest to say anything of the metric."""
@@ -60,7 +61,10 @@ def _averages(rows: pd.DataFrame, specs: Mapping[str, str]) -> Iterator[str]:
         train = _spec(specs, run_id).get("train")
         if said := _average(train):
             found.setdefault(said, set()).add(str(model))
-    yield from (f"measured on averaged weights, whose {said} ({len(models)} models)" for said, models in found.items())
+    yield from (
+        f"measured on averaged weights, whose {said} ({counted(len(models), 'model')})"
+        for said, models in found.items()
+    )
 
 
 def _average(train: object) -> str:
@@ -80,8 +84,8 @@ def _at_chance(metric: str, rows: pd.DataFrame, specs: Mapping[str, str]) -> Ite
     if found:
         values = ", ".join(f"{row['model']} {row['value']:.3g}" for row in found[:4]) + (" …" if len(found) > 4 else "")
         yield (
-            f"{metric} of {len(found)} of {len(rows)} runs is what a network has that learned nothing ({values}): "
-            "train for longer, or measure weights that were trained"
+            f"{metric} of {len(found)} of {counted(len(rows), 'run')} is what a network has that learned nothing "
+            f"({values}): train for longer, or measure weights that were trained"
         )
 
 

@@ -23,6 +23,7 @@ from dit_grid.analysis.results.frames import (
     objective_of,
 )
 from dit_grid.analysis.results.metric_names import metric_named
+from dit_grid.model.plurals import counted
 
 
 @dataclass(frozen=True)
@@ -134,10 +135,11 @@ def _lines(found: Objectives) -> Iterator[str]:
     yield f"Laws of {metric_named(found.metric).label} ({found.metric}) against GMACs by objective"
     for name, one in found.laws.items():
         if one.fit is None:
-            yield f"  {name}: no fit, {len(one.points)} models; {one.setting}"
+            yield f"  {name}: no fit, {counted(len(one.points), 'model')}; {one.setting}"
             continue
         r = f", r {one.correlation.r:.2f}" if one.correlation else ""
-        yield f"  {name}: {_slope(one.fit)} {one.fit.params[_slope(one.fit)]}, {one.fit.n} models{r}; {one.setting}"
+        slope, models = _slope(one.fit), counted(one.fit.n, "model")
+        yield f"  {name}: {slope} {one.fit.params[slope]}, {models}{r}; {one.setting}"
     for pair in found.contrasts:
         told = "told apart" if pair.difference.low > 0 or pair.difference.high < 0 else "not told apart"
         yield f"  {pair.other} against {pair.one}: exponents differ by {pair.difference}, {told};"

@@ -33,6 +33,7 @@ from dit_grid.analysis.results.metric_names import metric_named
 from dit_grid.analysis.results.protocols import protocol_tie
 from dit_grid.analysis.results.recipes import swept_keys
 from dit_grid.analysis.results.sweeps import Sweep, best_rows, sweep_of, without_diverged
+from dit_grid.model.plurals import counted, has
 
 PREDICTORS = {
     "gmacs": "GMACs per forward pass (the paper's Gflops)",
@@ -239,11 +240,12 @@ def _lines(law: ScalingLaw) -> Iterator[str]:
     against = PREDICTORS[predictor(law.points)]
     yield f"Scaling law: {label} ({law.metric}) against {against}"
     if n:
-        yield f"  {n} models, {runs} runs; {law.setting}"
+        yield f"  {counted(n, 'model')}, {counted(runs, 'run')}; {law.setting}"
     if law.fit is None and n > 2 and law.why_no_fit:
         yield f"  No fit: {law.why_no_fit}"
     elif law.fit is None:
-        yield f"  No fit: it needs 3 models with a final {law.metric}; {n} of {total} runs have one so far."
+        so_far = f"{n} of {counted(total, 'run')} {has(total)} one so far"
+        yield f"  No fit: it needs 3 models with a final {law.metric}; {so_far}."
     else:
         yield from _fit_lines(law.fit, law.metric)
     if law.correlation:

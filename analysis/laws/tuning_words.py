@@ -12,6 +12,7 @@ from dit_grid.analysis.laws.optima import Optima
 from dit_grid.analysis.laws.tuning import Tuning
 from dit_grid.analysis.results.metric_names import metric_named
 from dit_grid.analysis.results.sweeps import Sweep, shown
+from dit_grid.model.plurals import counted
 
 SHOWN = 12
 """Models that one line names."""
@@ -100,7 +101,7 @@ def optimum_words(sweep: Sweep, found: Optima) -> str:
     if found.fit is None:
         return f"No law of the best {name}: {found.why}; a law needs 3."
     equation = found.fit.law.equation(found.fit.theta).replace("optimum", name)
-    said = f"Best {name}: {equation}, exponent {found.fit.params['exponent']} (95 %, {found.fit.n} models"
+    said = f"Best {name}: {equation}, exponent {found.fit.params['exponent']} (95 %, {counted(found.fit.n, 'model')}"
     outside = len(found.table) - found.fit.n
     said += f", {outside} not inside their sweep left out)" if outside else ")"
     apart = f"neighbours ×{found.factor:.3g} apart set the resolution"

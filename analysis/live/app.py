@@ -40,6 +40,7 @@ def app(hub: Hub, token: str | None) -> ASGIApp:
     routes = [
         Route("/", partial(_page, hub), methods=["GET"]),
         Route("/run", partial(_run, hub), methods=["GET"]),
+        Route("/curves", partial(_curves, hub), methods=["GET"]),
         Route("/events", partial(_events, hub), methods=["GET"]),
     ]
     return Guard(Starlette(routes=routes), token)
@@ -90,6 +91,11 @@ async def _page(hub: Hub, request: Request) -> Response:
 async def _run(hub: Hub, request: Request) -> Response:
     found = await in_thread(hub.feed.run, request.query_params.get("id", ""))
     return PlainTextResponse("no such run\n", 404) if found is None else JSONResponse(found)
+
+
+async def _curves(hub: Hub, request: Request) -> Response:
+    found = await in_thread(hub.feed.curves, request.query_params.get("key", ""))
+    return PlainTextResponse("no such quantity\n", 404) if found is None else JSONResponse(found)
 
 
 async def _events(hub: Hub, request: Request) -> Response:

@@ -7,12 +7,21 @@ import json
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from dit_grid.analysis.figures.catalog import Material
 from dit_grid.analysis.live.rows import Rows
-from dit_grid.analysis.report.curves import Curve, curves, interned, main_protocols, main_rows, points_each, quantities
+from dit_grid.analysis.report.curves import (
+    Curve,
+    curves,
+    interned,
+    main_protocols,
+    main_rows,
+    points_each,
+    quantities,
+    travelling,
+)
 from dit_grid.analysis.report.head import name_of
 from dit_grid.analysis.report.history import read_history
 from dit_grid.analysis.report.next_runs import NextRuns, next_html
@@ -49,6 +58,7 @@ class Feed:
         self._name, self._facts, self._frame, self._sections = where, {}, {}, {}  # type: ignore[var-annotated]
         self._protocols: dict[str, str | None] = {}
         self._curves: dict[str, dict[str, Curve]] = {}
+        self._wanted: set[str] = set()
         self._changes: deque[Change] = deque(maxlen=KEPT)
         self.is_behind = True
         self.poll()
@@ -126,6 +136,14 @@ class Feed:
             }  # fmt: skip
             return page_html(self._name, self._sections, data, nonce)
 
+    def curves(self, key: str) -> dict[str, Any] | None:
+        """The curves of a quantity that a page of many runs asks for; from now on changes hold it. None: no such."""
+        with self._lock:
+            if key not in self._frame["quantities"]:
+                return None
+            self._wanted |= {key} - self._travelling().keys()
+            return {"curves": self._drawn(self._rows.results(self.where), [key]).get(key, {})}
+
     def run(self, run_id: str) -> dict[str, Any] | None:
         """Attempts, log and samples of a run as they are now; None where there is no such run."""
         if run_id not in self._facts:
@@ -135,17 +153,22 @@ class Feed:
     def _quick(self, runs: set[str]) -> Change:
         """What can be told at once of runs that changed: their curves, and how far they are."""
         results = self._rows.results(self.where, runs)
-        drawn = self._drawn(results, self._frame["quantities"])
+        drawn = self._drawn(results, [*self._travelling(), *self._wanted])
         known = {key: found for key, found in drawn.items() if key in self._frame["quantities"]}
         table = results_table(results).to_dict("records")
         facts = [_progress(row) for row in table if row["run_id"] in self._facts]
         for fact in facts:
             self._facts[fact["id"]] = self._facts[fact["id"]] | fact
         for key, found in known.items():
+            if key in self._wanted:
+                continue
             self._curves[key] = self._curves.get(key, {}) | found
-        return {"runs": facts, "curves": known}
+        return {"runs": facts, "curves": known, "asked": sorted(self._wanted & known.keys())}
 
-    def _drawn(self, results: Results, asked: dict[str, Any]) -> dict[str, dict[str, Curve]]:
+    def _travelling(self) -> dict[str, Any]:
+        return travelling(self._frame["quantities"], len(self._rows.runs))
+
+    def _drawn(self, results: Results, asked: Iterable[str]) -> dict[str, dict[str, Curve]]:
         most = points_each(len(self._rows.runs))
         return curves(results.train, main_rows(results, self._protocols), asked, most)
 
@@ -165,7 +188,8 @@ class Feed:
         if protocols == self._protocols and frame["quantities"] == self._frame.get("quantities"):
             return {}
         self._protocols = protocols
-        self._curves = self._drawn(self._rows.results(self.where), frame["quantities"])
+        unasked = travelling(frame["quantities"], len(self._rows.runs))
+        self._curves = self._drawn(self._rows.results(self.where), unasked)
         return {"curves": self._curves}
 
     def _newer_texts(self, found: dict[str, str]) -> Change:

@@ -16,12 +16,17 @@ from scipy.special import ndtri
 from dit_grid.analysis.forecasting.design import ASSUMED_SEED_SD, FID_SEED_SD
 from dit_grid.analysis.paper.tables import paper_results
 from dit_grid.analysis.results.frames import NotMeasuredError, Results, final_rows, in_grid_order
+from dit_grid.model.plurals import counted
 
-RERUN_MEAN, RERUN_SD = float(np.log(1.078)), 0.10
-"""Mean and standard deviation of ln(own / printed) over 19 public reruns of published FIDs: most come out worse.
+RERUNS, RERUN_MEAN, RERUN_SD = 19, float(np.log(1.078)), 0.10
+"""How many public reruns of published FIDs are known, and mean and standard deviation of ln(own / printed) over them:
+most come out worse. Only the two moments were kept, not the pairs."""
 
-They were told in these issues, some with several pairs: LTH14/JiT 41, 42, 56; sihyun-yu/REPA 34, 59; REPA-E 16;
-LightningDiT 22, 77; REG 10; iREPA 6; DeltaFM 6. Only the two moments were kept, not the pairs."""
+RERUN_THREADS = {
+    "JiT": (41, 42, 56), "REPA": (34, 59), "REPA-E": (16,), "LightningDiT": (22, 77), "REG": (10,), "iREPA": (6,),
+    "DeltaFM": (6,),
+}  # fmt: skip
+"""The issues in which people told them, some with several pairs: project -> numbers."""
 
 Z_95 = 1.96
 
@@ -68,13 +73,14 @@ class Comparison:
         """How many pairs are within what, what differs in provenance, and the usual causes of a larger gap."""
         counts = self.table["verdict"].value_counts()
         said = ", ".join(f"{counts[name]} {name}" for name in VERDICTS if name in counts)
-        lines = [f"{len(self.table)} runs of {self.own} beside {self.other} on {self.metric}: {said}"]
+        lines = [f"{counted(len(self.table), 'run')} of {self.own} beside {self.other} on {self.metric}: {said}"]
         lines.append(f"  seed noise is within {_percent(np.expm1(self.band))} ({self.band_from})")
         if "rerun spread" in counts:
+            threads = sum(map(len, RERUN_THREADS.values()))
             low, high = (np.exp(RERUN_MEAN + side * Z_95 * RERUN_SD) for side in (-1, 1))
             lines.append(
-                f"  rerun spread is ×{low:.2f} to ×{high:.2f} of print: most reruns come out worse, 19 public ones by "
-                f"{_percent(np.expm1(RERUN_MEAN))} on average"
+                f"  rerun spread is ×{low:.2f} to ×{high:.2f} of print: most reruns come out worse, {RERUNS} public "
+                f"ones, told in {threads} threads, by {100 * np.expm1(RERUN_MEAN):.1f} % on average"
             )
         lines += [
             f"  measured with other {name}: {', '.join(map(repr, values))}" for name, values in self.provenance.items()
@@ -184,7 +190,7 @@ def _band(sides: list[pd.DataFrame], assumed: float, told: str) -> tuple[float, 
         models |= set(rows.loc[rows.duplicated(REPLICATES), "model"])
     sd, source = assumed, f"seeds differ by {told}"
     if dof >= 3:
-        sd, source = float(np.sqrt(squares / dof)), f"from the seeds of {len(models)} models"
+        sd, source = float(np.sqrt(squares / dof)), f"from the seeds of {counted(len(models), 'model')}"
     return float(ndtri(0.975) * np.sqrt(2) * sd), source
 
 

@@ -25,7 +25,7 @@ MOST_NUMBERS = 120_000
 FEWEST_POINTS, MOST_POINTS = 60, 400
 
 MANY_RUNS = 200
-"""Of more runs only the loss of what was logged in training travels, beside every metric."""
+"""Of more runs only the loss of what was logged in training travels unasked, beside every metric."""
 
 LOSS = "train/loss"
 """The key of the training loss; keys of what is logged in training begin like this, and no metric's name does."""
@@ -51,16 +51,23 @@ _ON_LOG = ("grad_norm", "learning_rate")
 
 
 def quantities(results: Results) -> dict[str, dict[str, Any]]:
-    """Key -> how it reads: `label`, `log` axis, `lower` is better, `metric` or logged; metrics first."""
+    """Key -> how it reads: `label`, `log` axis, `lower` is better, `metric` or logged; metrics first.
+
+    All of them; what of it travels to a page without being asked for is `travelling`.
+    """
     found: dict[str, dict[str, Any]] = {}
     for name in sorted(map(str, set(results.evals["metric"]))):
         known = metric_named(name)
         found[name] = {"label": reads(name), "log": known.log, "lower": known.lower_is_better, "metric": True}
-    few = len(results.runs) <= MANY_RUNS
-    for name, label in LOGGED.items() if few else [("loss", LOGGED["loss"])]:
+    for name, label in LOGGED.items():
         if name in results.train and np.isfinite(results.train[name].astype(float)).any():
             found[f"train/{name}"] = {"label": label, "log": name in _ON_LOG, "lower": True, "metric": False}
     return found
+
+
+def travelling(asked: Mapping[str, Mapping[str, Any]], runs: int) -> dict[str, Any]:
+    """The quantities whose curves a page of so many runs holds from the beginning."""
+    return {key: said for key, said in asked.items() if said["metric"] or key == LOSS or runs <= MANY_RUNS}
 
 
 def points_each(runs: int) -> int:

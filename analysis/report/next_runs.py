@@ -21,7 +21,7 @@ class NextRuns:
 def next_html(found: NextRuns | None) -> str:
     """The section's body; of none, what would give one."""
     if found is None:
-        return "<p>Not asked for. <code>dit-grid suggest SPEC --budget 1h</code> ranks runs by what they teach.</p>"
+        return "<p>Not asked for. <code>dit-grid suggest WHERE</code> ranks runs by what they teach.</p>"
     heads = "".join(f"<th scope=col>{escape(title)}</th>" for title in found.titles)
     rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in found.rows)
     table = f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""

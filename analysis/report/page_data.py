@@ -13,7 +13,7 @@ from dit_grid.analysis.figures.axes import GMACS
 from dit_grid.analysis.figures.catalog import Material
 from dit_grid.analysis.figures.style import size_colours
 from dit_grid.analysis.laws.scaling import PREDICTORS, predictor
-from dit_grid.analysis.report.curves import LOSS, curves, interned, main_rows, points_each, quantities
+from dit_grid.analysis.report.curves import LOSS, curves, interned, main_rows, points_each, quantities, travelling
 from dit_grid.analysis.report.run_facts import columns, run_facts
 from dit_grid.analysis.results.frames import NotMeasuredError
 from dit_grid.analysis.results.metric_names import metric_named
@@ -46,7 +46,7 @@ def page_data(material: Material) -> dict[str, Any]:
     """All of it; keys are documented where `web/runs.js` and `web/live.js` take them up."""
     results = material.everything
     facts = run_facts(results)
-    asked = quantities(results)
+    asked = travelling(quantities(results), len(facts))
     steps, packed = interned(curves(results.train, main_rows(results), asked, points_each(len(facts))))
     return frame_of(material, facts, asked) | {"runs": facts, "steps": steps, "curves": packed}
 

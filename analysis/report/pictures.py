@@ -46,14 +46,15 @@ def _cell(sheet: Sheet | None) -> str:
 
 def strip(sheet: Sheet) -> str:
     """The first pictures of a sheet, each over its class where that is known."""
-    labels: Sequence[int | None] = sheet.labels or [None] * len(sheet.pictures)
+    labels: Sequence[int | str | None] = sheet.class_names or sheet.labels or [None] * len(sheet.pictures)
     shown = zip(sheet.pictures[:SHOWN], labels, strict=False)
     return f"<div class=strip>{''.join(_figure(picture, label) for picture, label in shown)}</div>"
 
 
-def _figure(picture: np.ndarray, label: int | None) -> str:
-    said = "" if label is None else f"<span>{label}</span>"
-    alt = "a sample" if label is None else f"a sample of class {label}"
+def _figure(picture: np.ndarray, label: int | str | None) -> str:
+    name = escape(str(label))
+    said = "" if label is None else f'<span title="{name}">{name}</span>'
+    alt = "a sample" if label is None else f"a sample of class {name}"
     return f'<div><img alt="{alt}" src="{_uri(picture)}">{said}</div>'
 
 

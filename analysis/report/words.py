@@ -11,6 +11,7 @@ from dit_grid.analysis.laws.cautions import effect, says_nothing
 from dit_grid.analysis.laws.scaling import ScalingLaw
 from dit_grid.analysis.laws.tuning_words import tuning_lines
 from dit_grid.analysis.results.metric_names import metric_named
+from dit_grid.model.plurals import counted, has
 
 Item = tuple[str, str]
 
@@ -26,7 +27,7 @@ def headline(law: ScalingLaw | None) -> str:
     if law.fit is not None and says_nothing(law.points, law.fit):
         return f"Compute makes no difference to the {label}: {100 * effect(law.points, law.fit):.2g} % over all of it"
     if law.fit is None:
-        return f"No law yet: {len(law.points)} models have a final {label}"
+        return f"No law yet: {counted(len(law.points), 'model')} {has(len(law.points))} a final {label}"
     if "exponent" in law.fit.params:
         return _tenfold(law.fit, label)
     slope = law.fit.params["slope"]

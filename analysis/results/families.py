@@ -16,6 +16,7 @@ from dit_grid.analysis.results.recipes import FAMILY as FAMILY, place_of, swept_
 from dit_grid.analysis.results.sweeps import best_only
 from dit_grid.analysis.results.unknown import what_is_lacking, whole_numbers
 from dit_grid.experiments.spec.swept import swept_settings
+from dit_grid.model.plurals import counted
 
 
 def largest_family(rows: pd.DataFrame, specs: Mapping[str, str]) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -94,14 +95,14 @@ def family_ties(rows: pd.DataFrame, specs: Mapping[str, str]) -> tuple[str, ...]
 def _families_line(families: list[dict[str, Any]], models: int) -> str:
     differ = [name for name in FAMILY if len({word(family[name]) for family in families}) > 1]
     first, *others = ["/".join(f"{name} {word(family[name])}" for name in differ) for family in families]
-    return (
-        f"{len(families)} families have {models} models each: taken is {first}, the first in order; not {_list(others)}"
-    )
+    many = f"{len(families)} families have {counted(models, 'model')} each"
+    return f"{many}: taken is {first}, the first in order; not {_list(others)}"
 
 
 def _recipes_line(tied: pd.DataFrame, models: int) -> str:
     first, *others = tied["settings"]
-    return f"{len(tied)} recipes have {models} models each: taken is {first}, the first in order; not {_list(others)}"
+    many = f"{len(tied)} recipes have {counted(models, 'model')} each"
+    return f"{many}: taken is {first}, the first in order; not {_list(others)}"
 
 
 def _list(names: list[str]) -> str:

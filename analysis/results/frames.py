@@ -19,6 +19,7 @@ from dit_grid.analysis.results.protocols import main_protocol
 from dit_grid.analysis.results.recipes import with_recipes
 from dit_grid.analysis.results.unknown import completed, has_own_trainer, update_gmacs
 from dit_grid.experiments.spec.swept import swept_settings
+from dit_grid.model.plurals import counted
 
 if TYPE_CHECKING:
     from dit_grid.experiments.store import RunState, Store
@@ -61,7 +62,8 @@ class Results:
 
     def __repr__(self) -> str:
         states = ", ".join(f"{n} {state}" for state, n in self.runs["state"].value_counts().items())
-        return f"Results({self.where!r}: {len(self.runs)} runs ({states}), {len(self.evals)} evaluation rows)"
+        runs, rows = counted(len(self.runs), "run"), counted(len(self.evals), "evaluation row")
+        return f"Results({self.where!r}: {runs} ({states}), {rows})"
 
 
 def load(where: str) -> Results:

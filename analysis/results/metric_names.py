@@ -13,12 +13,16 @@ from dit_grid.model.entry_points import EntryPointError, loaded, registered
 
 @dataclass(frozen=True)
 class Metric:
-    """How a metric reads: `label` with its unit for axes, `lower_is_better`, and whether its size spans decades."""
+    """How a metric reads: `label` with its unit for axes, `lower_is_better`, and whether its size spans decades.
+
+    `most` is what a metric of shares cannot pass; what it lacks of that is what falls as models grow.
+    """
 
     name: str
     label: str
     lower_is_better: bool = True
     log: bool = False
+    most: float | None = None
 
 
 _KNOWN = {
@@ -27,17 +31,17 @@ _KNOWN = {
         Metric("fid", "FID", log=True),
         Metric("sfid", "sFID", log=True),
         Metric("is", "Inception Score", lower_is_better=False),
-        Metric("precision", "Precision", lower_is_better=False),
-        Metric("recall", "Recall", lower_is_better=False),
+        Metric("precision", "Precision", lower_is_better=False, most=1.0),
+        Metric("recall", "Recall", lower_is_better=False, most=1.0),
         Metric("fd", "Fréchet distance", log=True),
         Metric("kid", "KID"),
         Metric("cmmd", "CMMD"),
         Metric("density", "Density", lower_is_better=False),
-        Metric("coverage", "Coverage", lower_is_better=False),
+        Metric("coverage", "Coverage", lower_is_better=False, most=1.0),
         Metric("inception_score", "Inception Score", lower_is_better=False),
         Metric("fd_classifier", "Fréchet distance (classifier)", log=True),
         Metric("fd_conv", "Fréchet distance, 100·FD / tr Σ", log=True),
-        Metric("accuracy", "Accuracy of samples", lower_is_better=False),
+        Metric("accuracy", "Accuracy of samples", lower_is_better=False, most=1.0),
         Metric("heldout_loss", "Held-out loss", log=True),
     )
 }

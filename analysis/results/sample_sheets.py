@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sheet:
-    """Pictures (n, H, W, C) in [-1, 1], the step that they are of, and the labels (n,) asked for, where kept."""
+    """Pictures (n, H, W, C) in [-1, 1], the step that they are of, and the labels (n,) asked for, where kept.
+
+    `class_names` (n,) are those of the labels, of data that names its classes.
+    """
 
     pictures: NDArray[np.floating]
     step: int | None = None
     labels: tuple[int, ...] | None = None
+    class_names: tuple[str, ...] | None = None
 
 
 def load_samples(where: str, results: Results) -> dict[str, NDArray[np.floating]]:
@@ -68,9 +72,11 @@ def read_sheet(files: "Files", name: str) -> Sheet:
     with opened_arrays(io.BytesIO(files.read(name)), name, DamagedFileError) as arrays:
         pictures = _pictures(name, arrays.array("samples", "f"))
         labels = arrays.array("labels", "iu") if "labels" in arrays else None
+        names = arrays.array("class_names", "U") if "class_names" in arrays else None
     step = re.search(r"s(\d{9})\.npz$", name)
     kept = tuple(int(label) for label in labels) if labels is not None and labels.shape == pictures.shape[:1] else None
-    return Sheet(pictures, int(step[1]) if step else None, kept)
+    named = tuple(map(str, names)) if names is not None and names.shape == pictures.shape[:1] else None
+    return Sheet(pictures, int(step[1]) if step else None, kept, named)
 
 
 def _pictures(name: str, held: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -6,6 +6,7 @@ import pandas as pd
 from dit_grid.analysis.tables.any_table import TableForecast
 from dit_grid.analysis.tables.mixture import FEWEST, Mixture
 from dit_grid.analysis.tables.priors import FLOORS
+from dit_grid.model.plurals import counted
 
 SPOKE = 0.02
 """Weight from which on a form is named."""
@@ -22,7 +23,7 @@ def heading(found: TableForecast) -> str:
     """What was fitted, in a line: the metric, the rows, and how groups share a law."""
     tables = found.tables
     group = f" with a level or law per {tables.group}" if tables.group else ""
-    rows = f"{len(tables.seen)} rows"
+    rows = counted(len(tables.seen), "row")
     return f"Forecast of {tables.y} from {rows} of {', '.join(tables.x)}{group}; 95 % intervals of one new run"
 
 
@@ -35,7 +36,7 @@ def explained(found: TableForecast) -> list[str]:
     lines = [f"  Forms, by how well each {judged}: {spoke}."]
     far = found.predictions["decades"]
     lines.append(
-        f"  {(far > 0).sum()} of {len(far)} rows lie past the data in {found.along}, the farthest by "
+        f"  {(far > 0).sum()} of {counted(len(far), 'row')} lie past the data in {found.along}, the farthest by "
         f"{far.max():.2f} decades (×{10 ** far.max():,.3g})."
     )
     name, place = found.spoke[int(np.argmax(far))]

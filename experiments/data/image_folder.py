@@ -154,7 +154,8 @@ class ImageFolder:
         order = epoch_order(0, 0, total)
         self._heldout, self._train = np.sort(order[:heldout_images]), np.sort(order[heldout_images:])
         self.name = name or folder.name
-        self.classes = len(self.listing.class_names)
+        self.class_names = self.listing.class_names
+        self.classes = len(self.class_names)
         self.labels = np.array(self.listing.labels, np.int32)
         self.shape = (size, size, 3)
         self.train_size = len(self._train)

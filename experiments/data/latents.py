@@ -37,7 +37,8 @@ class LatentFolder:
         order = epoch_order(0, 0, total)
         self._heldout, self._train = np.sort(order[:heldout_images]), np.sort(order[heldout_images:])
         self.name = name
-        self.classes = len(self.manifest.class_names)
+        self.class_names = self.manifest.class_names
+        self.classes = len(self.class_names)
         self.train_size = len(self._train)
 
     @property

@@ -18,7 +18,7 @@ from dit_grid.experiments.data.dataset import DataError, Dataset
 from dit_grid.experiments.data.latent_shards import LATENT_SCALE
 from dit_grid.experiments.data.latents import LatentFolder
 from dit_grid.experiments.evaluation.partial_state import Accumulated, PartialEvaluation, Row, State
-from dit_grid.experiments.evaluation.sample_labels import sample_labels
+from dit_grid.experiments.evaluation.sample_labels import names_of, sample_labels
 from dit_grid.experiments.evaluation.sample_scoring import ImageEvaluation, image_metrics
 from dit_grid.experiments.evaluation.seen_samples import Samples
 from dit_grid.experiments.metrics.dataset_metrics import Metric, metrics_named
@@ -81,10 +81,15 @@ class Evaluation:
                 self._sheet_of = setting if image_metrics(setting) or _own_metrics(setting) else self._sheet_of
 
     def sheet_arrays(self) -> dict[str, np.ndarray]:
-        """Return the sheet as it is stored: `samples`, and the `labels` (n,) asked for; empty where there is none."""
+        """Return the sheet as it is stored, empty where there is none.
+
+        `samples`, the `labels` (n,) asked for, and where the data names its classes, `class_names` (n,) of these.
+        """
         if self.sheet is None or self._sheet_of is None:
             return {}
-        return {"samples": self.sheet, "labels": sample_labels(self.dataset, self._sheet_of)[: len(self.sheet)]}
+        labels = sample_labels(self.dataset, self._sheet_of)[: len(self.sheet)]
+        names = names_of(self.dataset, labels)
+        return {"samples": self.sheet, "labels": labels} | ({} if names is None else {"class_names": names})
 
     def _measurements(
         self, step: int, params: Any, setting: EvalSetting, partial: PartialEvaluation

@@ -13,6 +13,14 @@ _UNIFORM = (1 << 64) - 1
 """Second half of the key that uniform labels are drawn with; the seed is the first."""
 
 
+def names_of(dataset: Dataset, labels: NDArray[np.int32]) -> NDArray[np.str_] | None:
+    """Names (N,) of the classes of labels, as the folders of the data are called; None of data that has no names."""
+    names: tuple[str, ...] = getattr(dataset, "class_names", ())
+    if not names:
+        return None
+    return np.array([names[label].encode("utf-8", "replace").decode() for label in labels], np.str_)
+
+
 def sample_labels(dataset: Dataset, setting: EvalSetting) -> NDArray[np.int32]:
     """Labels (N,) of the setting's samples, a function of the dataset and the setting alone.
 

@@ -16,7 +16,7 @@ mapping file is the caller's business, reading the log that of `log_files`.
 import difflib
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ def read_log(log: str | Path, mapping: Mapping[str, Any]) -> ImportedLog:
     that gives no row, and for a run that is said to be two things.
     """
     file, sections = read_log_file(Path(log)), _checked(mapping)
-    absent = _check_columns(file, sections)
+    _check_columns(file, sections)
     said: dict[str, Row] = {}
     rows: dict[str, list[tuple[Table, Row]]] = defaultdict(list)
     for line, entry in file.rows:
@@ -74,7 +74,7 @@ def read_log(log: str | Path, mapping: Mapping[str, Any]) -> ImportedLog:
     empty = [f"{run_id}: no row of the log has a step and a value" for run_id in said if not rows[run_id]]
     notes = _grouped({run_id: _note(said[run_id], *derived[run_id][1:]) for run_id in said})
     facts = {run_id: found.facts for run_id, found in derived.items()}
-    return ImportedLog(Path(log), said, facts, dict(rows), tuple(filter(None, [*absent, *empty, *notes])))
+    return ImportedLog(Path(log), said, facts, dict(rows), (*empty, *notes))
 
 
 def write_log(store: Store, parsed: ImportedLog) -> list[str]:
@@ -187,25 +187,22 @@ def _is_column(said: Mapping[str, Any]) -> bool:
     return set(said) == {"column"} and isinstance(said["column"], str)
 
 
-def _check_columns(file: LogFile, sections: Mapping[str, Any]) -> list[str]:
-    """Lines on metrics that no row of a JSON-lines log has yet, where a name appears once it is measured.
-
-    Raises StoreError for every other mapped column that the log does not have.
-    """
-    notes = []
+def _check_columns(file: LogFile, sections: Mapping[str, Any]) -> None:
+    """Raise StoreError for a mapped column that the log does not have; of JSON lines, one that no row has."""
     named = {"run": [sections["run"]], "train": [sections["train"] or {}], "evals": sections["evals"]}
     for name, entries in named.items():
         for column, said in (item for entry in entries for item in entry.items()):
             wanted = _column(said)
             if wanted is not None and wanted not in file.columns:
-                near = difflib.get_close_matches(wanted, file.columns, n=1)
-                hint = f" (did you mean {near[0]!r}?)" if near else ""
-                if (name, column) == ("evals", "value") and file.is_sparse:
-                    notes.append(f"no row has {wanted!r} yet, which the mapping names as {name}.{column}{hint}")
-                    continue
-                raise StoreError(f"{file.path}: no column {wanted!r}, which the mapping names as {name}.{column}"
-                                 f"{hint}; it has {', '.join(map(repr, file.columns))}")  # fmt: skip
-    return notes
+                there = f"{_near(wanted, file.columns)}; it has {', '.join(map(repr, file.columns))}"
+                raise StoreError(
+                    f"{file.path}: no column {wanted!r}, which the mapping names as {name}.{column}{there}"
+                )
+
+
+def _near(wanted: str, names: Sequence[str]) -> str:
+    near = difflib.get_close_matches(wanted, names, n=3)
+    return f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
 
 
 def _rows(sections: Mapping[str, Any], entry: Row, run_id: str) -> Iterator[tuple[Table, Row]]:

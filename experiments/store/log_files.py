@@ -27,11 +27,6 @@ class LogFile:
     columns: tuple[str, ...]
     rows: tuple[tuple[int, Row], ...]
 
-    @property
-    def is_sparse(self) -> bool:
-        """Whether a column shows only once a row has it, as in JSON lines."""
-        return self.path.suffix.lower() != ".csv"
-
 
 def read_log_file(path: Path) -> LogFile:
     """The log at a path that ends in .csv, .jsonl or .ndjson, in any case, UTF-8 with or without a byte-order mark.

@@ -3,10 +3,13 @@
 What they would teach is `dit_grid.analysis.forecasting.design`; nothing is started here.
 """
 
+import contextlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from dit_grid.experiments.spec import AnyRun, ExperimentSpec, RunSpec
+from dit_grid.experiments.spec.any_run import run_from
 from dit_grid.experiments.spec.trainer import TrainerRun
 from dit_grid.model import accounting
 from dit_grid.orchestrator.control.errors import RequestError
@@ -45,6 +48,17 @@ def in_family(frame: "pd.DataFrame", results: "Results", points: "pd.DataFrame")
         return frame
     family = runs.value_counts(list(FAMILY), dropna=False).index[0]
     return frame[having(frame, dict(zip(FAMILY, family, strict=True)))]
+
+
+def recorded_spec(results: "Results") -> ExperimentSpec:
+    """Return a spec of the runs in the store; of other programs' runs, which nobody here can launch, there are none."""
+    runs: list[AnyRun] = []
+    for text in results.runs["spec"]:
+        with contextlib.suppress(ValueError, TypeError):
+            runs.append(run_from(json.loads(text)))
+    names = results.runs["experiment"].dropna().mode()
+    name = str(names.iloc[0]) if len(names) else "recorded"
+    return ExperimentSpec(name=name, store=results.where, runs=tuple(runs), file=results.where)
 
 
 def run_like(template: RunSpec, row: Mapping[str, Any]) -> RunSpec:

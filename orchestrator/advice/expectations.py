@@ -1,4 +1,4 @@
-"""What `plan` shows beside the price: the metric that each run is expected to reach, and how that is known.
+"""What `plan` shows beside the price: every metric that each run is expected to reach, and how that is known.
 
 From the spec's own store once it holds enough results; for the paper's own models what the paper printed, and for
 others of its family the paper's law. With neither there is nothing to show.
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from dit_grid.experiments.spec import ExperimentSpec, RunSpec
 from dit_grid.experiments.store import NotAStoreError
+from dit_grid.model.plurals import counted
 
 if TYPE_CHECKING:
     from dit_grid.analysis import Results
@@ -37,8 +38,12 @@ class Expectation:
         return f"{self.value:.4g}{interval}"
 
 
-def expectations(spec: ExperimentSpec) -> dict[str, Expectation]:
-    """Return run id -> what is expected of it, for the runs of which something can be said."""
+Expectations = dict[str, dict[str, Expectation]]
+"""Run id -> metric -> what is expected, the metric of the law first."""
+
+
+def expectations(spec: ExperimentSpec) -> Expectations:
+    """Return what is expected of each run, for the runs and metrics of which something can be said."""
     found = _from_store(spec)
     missing = [run for run in spec.networks if run.id not in found and _is_papers(run)]
     return found | (_from_paper(missing) if missing else {})
@@ -60,8 +65,8 @@ def _has_law(spec: ExperimentSpec) -> bool:
     return sum(state.outcome == "done" for state in states.values()) >= LEAST_DONE
 
 
-def _from_store(spec: ExperimentSpec) -> dict[str, Expectation]:
-    """Forecasts of the models that have no final value yet, from those that have."""
+def _from_store(spec: ExperimentSpec) -> Expectations:
+    """Forecasts of the models that have no final value yet, from those that have, of each metric that has a law."""
     if not _has_law(spec):
         return {}
     from dit_grid.analysis import load, main_metric
@@ -69,11 +74,16 @@ def _from_store(spec: ExperimentSpec) -> dict[str, Expectation]:
     from dit_grid.analysis.results.frames import NotMeasuredError
 
     results = load(spec.store)
-    metric = main_metric(set(results.evals["metric"]))
-    try:
-        return _forecasts(spec, results, metric, f"{spec.store}") if metric else {}
-    except (CannotFitError, NotMeasuredError):
-        return {}
+    measured = {str(name) for name in results.evals["metric"]}
+    found: Expectations = {}
+    for metric in sorted(measured, key=lambda name: (name != main_metric(measured), name)):
+        try:
+            forecasts = _forecasts(spec, results, metric, f"{spec.store}")
+        except (CannotFitError, NotMeasuredError):
+            continue
+        for run_id, one in forecasts.items():
+            found.setdefault(run_id, {})[metric] = one
+    return found
 
 
 def _forecasts(spec: ExperimentSpec, results: "Results", metric: str, source: str) -> dict[str, Expectation]:
@@ -87,7 +97,7 @@ def _forecasts(spec: ExperimentSpec, results: "Results", metric: str, source: st
         return {}
     found = forecast(results, frame, metric)
     rows = {row["model"]: row for row in found.predictions.to_dict("records")}
-    text = f"{found.fit.law.name} on {found.fit.n} models of {source}"
+    text = f"{found.fit.law.name} on {counted(found.fit.n, 'model')} of {source}"
     return {
         run.id: Expectation(metric, row["predicted"], row["low"], row["high"], text)
         for run in spec.runs if (row := rows.get(run.model.name)) is not None
@@ -100,28 +110,29 @@ def _is_papers(run: RunSpec) -> bool:
     return same and "imagenet" in run.data.name and any("fid" in setting.metrics for setting in run.evaluate.settings)
 
 
-def _from_paper(runs: list[RunSpec]) -> dict[str, Expectation]:
+def _from_paper(runs: list[RunSpec]) -> Expectations:
     """What Table 4 printed, where the network is the paper's; else its law."""
     from dit_grid.analysis import forecast
     from dit_grid.analysis.forecasting.candidates import named_models
     from dit_grid.analysis.paper.selections import twelve
     from dit_grid.model.config import SIZES
 
-    results, found = twelve(), {}
+    results = twelve()
+    found: Expectations = {}
     printed = results.evals.set_index("model")["value"]
     others = {}
     for run in runs:
         if run.model.name in printed.index and _shape(run) == tuple(SIZES[run.model.size]):
             value = float(printed[run.model.name])
-            found[run.id] = Expectation("fid", value, None, None, "the paper, Table 4")
+            found[run.id] = {"fid": Expectation("fid", value, None, None, "the paper, Table 4")}
         else:
             others[run.id] = f"{run.model.width}x{run.model.depth}x{run.model.heads}/{run.model.patch}"
     if others:
         law = forecast(results, named_models(others.values(), results), "fid")
         rows = {row["model"]: row for row in law.predictions.to_dict("records")}
         for run_id, name in others.items():
-            row, source = rows[name], f"{law.fit.law.name} on the paper's {law.fit.n} models"
-            found[run_id] = Expectation("fid", row["predicted"], row["low"], row["high"], source)
+            row, source = rows[name], f"{law.fit.law.name} on the paper's {counted(law.fit.n, 'model')}"
+            found[run_id] = {"fid": Expectation("fid", row["predicted"], row["low"], row["high"], source)}
     return found
 
 

@@ -6,6 +6,7 @@ What is here is the rule of `--until "final ±3%"`; the prediction is `analysis.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dit_grid.model.plurals import counted
 from dit_grid.orchestrator.backends.contract import now
 from dit_grid.orchestrator.core.events import Asked
 
@@ -42,7 +43,7 @@ def ends_known(results: "Results", target: "Target", metric: str, macs: Mapping[
 def _why(row: Mapping[Any, Any], target: "Target", metric: str, macs: int) -> str:
     left = int(row["until"] - row["step"])
     compute = f" and {left * macs / 1e12:,.3g} TMACs of training" if macs else ""
-    whence = f"from {row['peers']} peers" if row["peers"] else "from its own curve"
+    whence = f"from {counted(row['peers'], 'peer')}" if row["peers"] else "from its own curve"
     return (
         f"end known: {metric} {row['predicted']:.4g} {target.tolerance(row['within'])} at step {row['until']:,} (asked "
         f"{target.tolerance(target.width or 0)}, {whence}), predicted at step {row['step']:,}; not trained on saves up "

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from dit_grid.orchestrator.commands.options import JSON
+
 NEXT = {
     "gcp": "ray up {folder}/cluster.yaml",
     "kuberay": "docker build -t {image} {folder} && docker push {image} && kubectl apply -f {folder}/cluster.yaml",
@@ -19,7 +21,10 @@ NEXT = {
 @click.option("--image", default="", help="Where the image for KubeRay is pushed to.")
 @click.option("--name", default="dit-grid", show_default=True, help="The cluster's name.")
 @click.option("-o", "--out", type=click.Path(file_okay=False), default="cluster", show_default=True)
-def cluster(kind: str, slice_type: str, slices: int, project: str, zone: str, image: str, name: str, out: str) -> None:
+@JSON
+def cluster(
+    kind: str, slice_type: str, slices: int, project: str, zone: str, image: str, name: str, out: str, as_json: bool
+) -> None:  # fmt: skip
     """Write the files that bring up a Ray cluster with TPU v3 slices: YAML, and the wheel of this program.
 
     \b
@@ -27,9 +32,14 @@ def cluster(kind: str, slice_type: str, slices: int, project: str, zone: str, im
     dit-grid cluster kuberay-v3 --image europe-docker.pkg.dev/my-project/images/dit-grid --slice v3-32 --slices 4
     """
     from dit_grid.orchestrator.clusters.files import Cluster, write_cluster
+    from dit_grid.orchestrator.screen.tables import print_json
 
     wanted = Cluster(kind, slice_type, slices, project, zone, image, name)
-    for path in write_cluster(wanted, Path(out)):
+    written = write_cluster(wanted, Path(out))
+    if as_json:
+        print_json({"written": list(map(str, written))})
+        return
+    for path in written:
         click.echo(f"wrote {path}")
     click.echo(f"next: {NEXT[kind.split('-')[0]].format(folder=out, image=image)}")
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dit_grid.orchestrator.commands.options import JSON
+
 if TYPE_CHECKING:
     from dit_grid.analysis.figures import Chart
     from dit_grid.experiments.training.coordinates import Coordinate, Slope
@@ -24,7 +26,7 @@ FLAT = 0.2
 @click.option("--steps", type=click.IntRange(min=1), default=4, show_default=True, help="Updates to follow.")
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Seeds to average over.")
 @click.option("--figure", metavar="FILE", help="Draw the changes over width as SVG, PNG or PDF.")
-@click.option("--json", "as_json", is_flag=True, help="Print every number as JSON.")
+@JSON
 def coordinates(spec: str, parametrization: str, steps: int, seeds: int, figure: str | None, as_json: bool) -> None:
     """Measure activations, and how far the first updates move them, for networks that differ in width alone.
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dit_grid.model.plurals import counted, was
+from dit_grid.orchestrator.commands.options import JSON
 from dit_grid.orchestrator.control.errors import RequestError
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ SHOWN = 10
 @click.option("--batch", default=16, show_default=True, help="Images that the VAE sees at once.")
 @click.option("--shard-images", default=1024, show_default=True, help="Images a shard; one is made again if killed.")
 @click.option("--host", metavar="I/N", help="Do share I of N; default: as srun, mpirun or the TPU slice says, or all.")
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@JSON
 def encode(
     folder: Path, vae: Path, out: str, image_size: int, batch: int, shard_images: int, host: str | None, as_json: bool
 ) -> None:
@@ -123,7 +125,7 @@ def _print(summary: dict[str, Any], as_json: bool) -> None:
         f"{summary['output']} ({speed})"
     )
     if skipped:
-        click.echo(f"{len(skipped)} images could not be read and were left out:", err=True)
+        click.echo(f"{counted(len(skipped), 'image')} could not be read and {was(len(skipped))} left out:", err=True)
         for name, reason in skipped[:SHOWN]:
             click.echo(f"  {name}: {reason}", err=True)
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dit_grid.orchestrator.commands.options import OLD_WHERE
+from dit_grid.model.plurals import counted
+from dit_grid.orchestrator.commands.options import JSON, OLD_WHERE
 from dit_grid.orchestrator.commands.sample import changed, sampling_options
 from dit_grid.orchestrator.control.errors import RequestError
 
@@ -43,7 +44,7 @@ DRAWN = {"step": "step", "weights": "weights", "sampler": "sampler", "steps": "s
 @click.option("--labels", type=click.Choice(["data", "uniform"]), help="Of a RUN: the data's mix, or at random.")
 @sampling_options
 @click.option("--record", is_flag=True, help="Of a RUN that is done: add the rows to its store.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")
+@JSON
 def evaluate(
     words: tuple[str, ...], reference: str | None, features: str | None, metrics: str | None, make_reference: bool,
     image_size: int | None, out: str | None, as_json: bool, **run_options: Any,
@@ -197,7 +198,8 @@ def _score_run(
                 raise KeyboardInterrupt from None
         if record:
             attempt = record_rows(store, run_id, found)
-            click.echo(f"{run_id}: {len(found)} rows recorded as attempt {attempt}", err=True)
+            said = f"{counted(len(found), 'row')} recorded as attempt {attempt}"
+            click.echo(f"{store.paths.root}: {run_id}: {said}", err=True)
         rows += [{"run": run_id} | row for row in found]
     _print(rows, {"run": "run"} | COLUMNS | DRAWN, as_json)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dit_grid.model.plurals import counted
 from dit_grid.orchestrator.commands.along_training import along_training, longer_training, print_along, rows_of
 from dit_grid.orchestrator.commands.options import JSON, WHERE
 from dit_grid.orchestrator.control.errors import RequestError
@@ -69,9 +70,9 @@ def forecast(
     dit-grid forecast results/digits --longer 2
     dit-grid forecast runs.csv --predict rows.csv --y fid --x params,gflops,steps --group family
 
-    Without --models: the runs that are unfinished; those that train are also told where they will end, from what they
-    and their peers were measured at on the way. A model that was measured is kept out of the fit and its value shown
-    beside the prediction. Needs six measured models.
+    Without --models: the runs that are unfinished, or if none is, the next size of the ladder. Runs that train are also
+    told where they will end, from what they and their peers were measured at on the way. A model that was measured is
+    kept out of the fit and its value shown beside the prediction. Needs six measured models.
 
     With --predict WHERE is any table, of DiTs or not (CSV, TSV, Parquet; two rows suffice): a mixture of laws, each
     weighed by how well it predicts the dearer rows from the cheaper ones. --format csv prints predicted, low, high.
@@ -171,12 +172,17 @@ def opened(where: str | None, spec_file: str | None, paper: bool) -> "tuple[Resu
     return load(store_of(where) if where or spec is None else spec.store), spec
 
 
-def main_metric_of(results: "Results") -> str:
-    """The metric a law is drawn in when none is named. Raises RequestError where nothing was measured."""
+def main_metric_of(results: "Results", spec: "ExperimentSpec | None" = None) -> str:
+    """The metric a law is drawn in when none is named, before anything was measured the one that `spec` will measure.
+
+    Raises RequestError where there is none.
+    """
     from dit_grid.analysis import main_metric
 
-    measured = set(results.evals["metric"])
-    metric = main_metric(measured)
+    asked = {
+        metric for run in (spec.networks if spec else ()) for one in run.evaluate.settings for metric in one.metrics
+    }
+    metric = main_metric(set(results.evals["metric"])) or main_metric(asked)
     if metric is None:
         raise RequestError(f"{results.where}: nothing was measured, no fid, fd_conv or heldout_loss; launch it first")
     return metric
@@ -201,18 +207,30 @@ def _asked(
         dearer = costlier_than_cheapest(law(results, metric), cheapest)
         if not dearer:
             raise RequestError(
-                f"--cheapest {cheapest}: only {len(points)} models have a final {metric}, so none is left"
+                f"--cheapest {cheapest}: a final {metric} is known of {counted(len(points), 'model')}, so none is left"
             )
         return named_models(dearer, results)
     waiting = unfinished(results, points)
     if spec is not None:
         waiting = pd.concat([waiting, _of_spec(spec, points, results)]).drop_duplicates("model")
-    if waiting.empty:
+    return _next_sizes(results, points, metric) if waiting.empty else waiting.reset_index(drop=True)
+
+
+def _next_sizes(results: "Results", points: "pd.DataFrame", metric: str) -> "pd.DataFrame":
+    """The size that follows the largest, where nothing is unfinished. Raises RequestError where none can be made up."""
+    from dit_grid.analysis.forecasting.candidates import named_models
+    from dit_grid.analysis.forecasting.next_models import next_sizes
+
+    names = next_sizes(results, list(points["model"]))
+    if not names:
         raise RequestError(
             f"every model of {results.where} has a final {metric}; name models to predict, e.g. --models XL/1, or ask "
             "for a back-test, e.g. --cheapest 9"
         )
-    return waiting.reset_index(drop=True)
+    click.echo(
+        f"Every model of {results.where} has a final {metric}; forecast is the next size of its ladder.", err=True
+    )
+    return named_models(names, results)
 
 
 def _of_spec(spec: "ExperimentSpec", points: "pd.DataFrame", results: "Results") -> "pd.DataFrame":
@@ -315,23 +333,25 @@ def _times(value: float | None, factor: float) -> float | None:
 
 
 def _print_table(found: "Forecast", rows: list[dict[str, Any]]) -> None:
-    from dit_grid.orchestrator.screen.tables import print_rows
+    from dit_grid.orchestrator.screen.rows import time_unit
+    from dit_grid.orchestrator.screen.tables import print_rows, print_text
 
-    for line in found.heading():
-        click.echo(line)
+    print_text("\n".join(found.heading()))
     measured = any(row["observed"] is not None for row in rows)
+    unit, scale = time_unit([row["hours"] for row in rows])
     shown = [
-        row | {"params_m": _times(row["params"], 1e-6), "train_tmacs": _times(row["train_gmacs"], 1e-3)} for row in rows
-    ]
-    for row in shown:
-        row["error"] = _error(row)
+        row | {"params_m": _times(row["params"], 1e-6), "train_tmacs": _times(row["train_gmacs"], 1e-3),
+               "time": _times(row["hours"], scale), "error": _error(row)}
+        for row in rows
+    ]  # fmt: skip
     columns = {"model": "model", "params M": "params_m", "GMACs/image": "gmacs", "predicted": "predicted"}
     columns |= {"95 % low": "low", "high": "high", "decades past": "decades"}
     columns |= {"measured": "observed", "error": "error"} if measured else {}
-    columns |= {"train TMACs": "train_tmacs", "on": "on", "hours": "hours", "usd": "usd"}
-    print_rows({heading: key for heading, key in columns.items() if any(row[key] is not None for row in shown)}, shown)
+    columns |= {"train TMACs": "train_tmacs", "on": "on", unit: "time", "usd": "usd"}
+    columns = {heading: key for heading, key in columns.items() if any(row[key] is not None for row in shown)}
+    print_rows(columns, shown, spare=("params M", "on", "train TMACs", "GMACs/image", "decades past"))
     for line in found.caveats():
-        click.echo(line)
+        print_text(line)
     sources = {row["hours_from"] for row in rows if row["hours_from"]}
     if sources:
-        click.echo(f"  Hours of training and evaluation from: {', '.join(sorted(sources))}.")
+        print_text(f"  Time of training and evaluation from: {', '.join(sorted(sources))}.")

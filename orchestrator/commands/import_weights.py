@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dit_grid.orchestrator.commands.options import JSON
+
 if TYPE_CHECKING:
     from dit_grid.experiments.networks.published import Imported
 
@@ -34,7 +36,7 @@ def objective_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--image-size", type=int, help="Pixels a side of a DiT's images, where no config.json says it.")
 @click.option("--heads", type=click.IntRange(min=1), help="Attention heads of a DiT of no size of the paper's.")
 @objective_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")
+@JSON
 def import_weights(
     files: tuple[Path, ...], out: Path, raw: bool, model: str | None, image_size: int | None, heads: int | None,
     path: str | None, prediction: str | None, as_json: bool,

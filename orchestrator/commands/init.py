@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from dit_grid.orchestrator.commands.options import JSON
+
 KINDS = ("digits", "images", "csv", "torch")
 
 
@@ -13,7 +15,8 @@ KINDS = ("digits", "images", "csv", "torch")
 )
 @click.argument("source", required=False, metavar="[FOLDER|FILE]")
 @click.option("-o", "--out", type=click.Path(dir_okay=False), help="The spec to write (default: named by its source).")
-def init(kind: str, source: str | None, out: str | None) -> None:
+@JSON
+def init(kind: str, source: str | None, out: str | None, as_json: bool) -> None:
     """Write a commented spec that runs, and the JSON Schema by which editors complete it. Nothing is overwritten.
 
     \b
@@ -24,10 +27,14 @@ def init(kind: str, source: str | None, out: str | None) -> None:
     """
     from dit_grid.experiments.spec.schema_file import shipped_schema
     from dit_grid.experiments.starting import first_files, write_new
+    from dit_grid.orchestrator.screen.tables import print_json
 
     files = first_files(kind, source, Path(out) if out else None)
     written = write_new(files, shipped_schema())
     spec = next(iter(files))
+    if as_json:
+        print_json({"spec": str(spec), "written": list(map(str, written))})
+        return
     click.echo(f"wrote {', '.join(map(str, written))}")
     click.echo(f"next: dit-grid spec check {spec}; dit-grid launch {spec}")
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dit_grid.model.plurals import counted, was
 from dit_grid.orchestrator.commands.options import DONE, GROUPS, INTERRUPTED, SOME_FAILED, SPEC
 from dit_grid.orchestrator.commands.results import print_results
 from dit_grid.orchestrator.commands.serve import PORT, page_of
@@ -70,7 +71,9 @@ def launch(
     loaded = asked_until(loaded, until, until_metric, when_met)
     todo = unfinished(loaded)
     if not todo:
-        click.echo(f"All {len(loaded.runs)} runs of {loaded.name} are done, in {loaded.store}; nothing to launch.")
+        all_runs = f"All {len(loaded.runs)} runs" if len(loaded.runs) > 1 else "The only run"
+        are = "are" if len(loaded.runs) > 1 else "is"
+        click.echo(f"{all_runs} of {loaded.name} {are} done, in {loaded.store}; nothing to launch.")
         if len(loaded.runs) > MANY_RUNS:
             click.echo(f"`dit-grid analyze {spec}` fits the law, `dit-grid results {spec}` has the table.")
         else:
@@ -78,8 +81,8 @@ def launch(
         return
     runs, measuring = trainings_of(todo), len(jobs_of(todo))
     check_runs(runs, spec, here=address is None)
-    also = f", {measuring} evaluations as jobs of their own" if measuring else ""
-    click.echo(f"{loaded.name}: {len(runs)} of {len(loaded.runs)} runs to do{also}, in {loaded.store}")
+    also = f", {counted(measuring, 'evaluation')} as jobs of their own" if measuring else ""
+    click.echo(f"{loaded.name}: {len(runs)} of {counted(len(loaded.runs), 'run')} to do{also}, in {loaded.store}")
     with page_of(loaded.store, spec, port) if is_served else nullcontext(), plain_warnings():
         finish = launch_here(loaded, display, backend) if address is None else launch_on_cluster(loaded, address)
     found = print_results(loaded.store, figures=True)
@@ -128,11 +131,12 @@ def _say_known(lines: list[str]) -> None:
     for line in lines:
         click.echo(line)
     if lines:
-        click.echo(f"{len(lines)} runs were ended early. Launched without --until they go on from their checkpoints.")
+        ended = f"{counted(len(lines), 'run')} {was(len(lines))} ended early"
+        click.echo(f"{ended}. Launched without --until they go on from their checkpoints.")
 
 
 def _left_waiting(runs: int) -> str:
-    return f"{runs} runs were not started or not finished. Launched without --until they are run."
+    return f"{counted(runs, 'run')} {was(runs)} not started or not finished. Launched without --until they are run."
 
 
 def _others_exit_status(said: "dict[str, Any]") -> int:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dit_grid.model.plurals import counted
 from dit_grid.orchestrator.commands.options import GROUPS, JSON, SPEC, WRONG_REQUEST
 
 if TYPE_CHECKING:
@@ -58,7 +59,9 @@ def plan(
     if not (calibrate or compiling or parameters or has_expectations(loaded)):
         without_pandas()
     if parameters:
-        click.echo(_parameter_table(loaded, parameters))
+        from dit_grid.orchestrator.commands.parameters import print_parameters
+
+        print_parameters(loaded, parameters, as_json)
         return
     if mistakes := spec_mistakes(loaded.runs, spec, remote=False):
         raise SpecError(mistakes)
@@ -113,24 +116,9 @@ def _calibrate(spec: "ExperimentSpec", address: str | None) -> None:
     short = calibration(spec)
     todo = unfinished(short)
     if todo:
-        click.echo(f"measuring {len(todo)} of {len(short.runs)} models, kept in {short.store}", err=True)
+        click.echo(f"measuring {len(todo)} of {counted(len(short.runs), 'model')}, kept in {short.store}", err=True)
         with contextlib.redirect_stdout(sys.stderr):
             launch_here(short, display) if address is None else launch_on_cluster(short, address)
-
-
-def _parameter_table(spec: "ExperimentSpec", model: str) -> str:
-    from clu.parameter_overview import get_parameter_overview
-    from flax import nnx
-
-    from dit_grid.model import DiT
-    from dit_grid.orchestrator.control.errors import RequestError
-
-    networks = {run.model.name: run.network for run in spec.networks}
-    if model not in networks:
-        there = ", ".join(networks) or "trainers of its own alone, whose parameters only they know"
-        raise RequestError(f"{spec.file} has no model {model!r}; it has {there}")
-    shapes = nnx.eval_shape(lambda: nnx.state(DiT(networks[model], nnx.Rngs(0)), nnx.Param))
-    return get_parameter_overview(nnx.to_pure_dict(shapes), include_stats=False)
 
 
 COMMANDS = (plan,)

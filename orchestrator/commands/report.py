@@ -8,11 +8,14 @@ from typing import Any
 
 import click
 
+from dit_grid.orchestrator.commands.options import JSON, WHERE
+
 
 @click.command()
-@click.argument("where", required=False)
+@WHERE
 @click.option("-o", "--out", type=click.Path(dir_okay=False), help="File to write (default: report.html in the store).")
-def report(where: str | None, out: str | None) -> None:
+@JSON
+def report(where: str | None, out: str | None, as_json: bool) -> None:
     """Write one self-contained HTML page about a store: law, plots, runs, samples, settings, failures, what next.
 
     \b
@@ -25,12 +28,17 @@ def report(where: str | None, out: str | None) -> None:
     from dit_grid.orchestrator.commands.serve import advice_for
     from dit_grid.orchestrator.commands.where import store_of
     from dit_grid.orchestrator.control.errors import RequestError
+    from dit_grid.orchestrator.screen.tables import print_json
 
     store = store_of(where)
     if out is None and "://" in store:
         raise RequestError(f"{store} is a bucket: say where to write the page, e.g. -o report.html")
     path = write_report(store, out or os.path.join(store, "report.html"), advice_for(where))
-    click.echo(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
+    size = path.stat().st_size
+    if as_json:
+        print_json({"store": store, "page": str(path), "bytes": size})
+    else:
+        click.echo(f"{store}: {path} ({size / 1e6:.1f} MB)")
 
 
 @click.command()
@@ -41,7 +49,7 @@ def report(where: str | None, out: str | None) -> None:
               show_default=True, help="powers: a sum of a power a column and a floor (Chinchilla's).")  # fmt: skip
 @click.option("--delta", type=click.FloatRange(min=0, min_open=True), help="Huber's threshold on ln y, e.g. 1e-3.")
 @click.option("--bootstrap", "replicates", type=click.IntRange(min=0), default=0, help="Refits for standard errors.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")
+@JSON
 def fit(table: str, y: str, x: str, form: str, delta: float | None, replicates: int, as_json: bool) -> None:
     """Fit a law to a CSV of runs made anywhere, and print all that a reader needs to fit it again.
 

@@ -137,7 +137,7 @@ def print_results(where: str, figures: bool, out: str | None = None, table: bool
         write_figures(where, folder, headline_only=table)
     if os.path.isdir(folder):
         more = "; `dit-grid analyze` draws all of them" if figures and table else ""
-        click.echo(f"\nFigures: {folder}{more}")
+        click.echo(f"\nFigures of {where}: {folder}{more}")
     return found
 
 

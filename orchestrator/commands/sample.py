@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dit_grid.orchestrator.commands.import_weights import objective_options
-from dit_grid.orchestrator.commands.options import OLD_WHERE
+from dit_grid.orchestrator.commands.options import JSON, OLD_WHERE
 from dit_grid.orchestrator.control.errors import RequestError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def sampling_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--labels", type=click.Choice(["data", "uniform"]), help="With --npz: the data's mix, or at random.")
 @click.option("--data", metavar="PLACE", help="Where a RUN's data lie now, if not where it was trained.")
 @click.option("--host", metavar="I/N", help="With --npz: draw share I of N; default as the launcher says, or all.")
-@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
+@JSON
 def sample(
     runs: tuple[str, ...], where: str | None, step: int | None, raw: bool, weights: Path | None, model: str | None,
     image_size: int | None, classes: str | None, seeds: int, out: str | None, npz: str | None, count: int | None,

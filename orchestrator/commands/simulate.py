@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dit_grid.model.plurals import counted
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -149,7 +151,9 @@ def _print(found: "Sequence[Outcome]", runs: int, has_price: object) -> None:
     }
     rows = [_row(name, values) for name, values in quantities.items() if values]
     columns = {"quantity": "name", "mean": "mean", "5 %": "low", "median": "median", "95 %": "high"}
-    print_rows(columns, rows, f"{len(found)} campaigns of {runs} runs, seeds 0 to {len(found) - 1}")
+    print_rows(
+        columns, rows, f"{counted(len(found), 'campaign')} of {counted(runs, 'run')}, seeds 0 to {len(found) - 1}"
+    )
 
 
 def _row(name: str, values: list[float]) -> dict[str, object]:

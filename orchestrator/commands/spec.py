@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dit_grid.model.plurals import counted
 from dit_grid.orchestrator.commands.options import JSON, SPEC, WRONG_REQUEST
 
 if TYPE_CHECKING:
@@ -59,12 +60,11 @@ def _print_text(spec: str, found: "Checked") -> None:
     for note in found.notes:
         click.echo(f"note: {note}", err=True)
     groups = "".join(f", {count} more with --group {name}" for name, count in found.groups.items())
-    runs = f"{found.runs} run{'' if found.runs == 1 else 's'}{groups}"
+    runs = f"{counted(found.runs, 'run')}{groups}"
     if not found.problems:
         click.echo(f"{spec}: {runs}; nothing is wrong")
     else:
-        many = len(found.problems)
-        click.echo(f"{spec}: {many} thing{'' if many == 1 else 's'} wrong", err=True)
+        click.echo(f"{spec}: {counted(len(found.problems), 'thing')} wrong", err=True)
 
 
 @spec_group.command()

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from dit_grid.orchestrator.commands.options import JSON, WHERE
+from dit_grid.model.plurals import counted
+from dit_grid.orchestrator.commands.options import JSON, WHERE, store_named
 
 
 @click.group("store")
@@ -20,7 +21,7 @@ def store_group() -> None:
 
 @store_group.command()
 @WHERE
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")
+@JSON
 def check(where: str | None, as_json: bool) -> None:
     """Read every file and report what is wrong; exit status 1 if numbers are missing or cannot be trusted.
 
@@ -40,7 +41,8 @@ def check(where: str | None, as_json: bool) -> None:
     else:
         for finding in findings:
             click.echo(f"{'error' if finding.is_error else 'note':6} {finding.name}: {finding.problem}")
-        click.echo(f"{len(errors)} errors, {len(findings) - len(errors)} notes in {store.paths.root}")
+        wrong, notes = counted(len(errors), "error"), counted(len(findings) - len(errors), "note")
+        click.echo(f"{store.paths.root}: {wrong}, {notes}")
     sys.exit(1 if errors else 0)
 
 
@@ -61,7 +63,8 @@ def compact(where: str | None, as_json: bool) -> None:
         _print({"store": store.paths.root, "written": written})
     elif written:
         click.echo(
-            f"{store.paths.root}: {len(written)} packed files written; `dit-grid store gc` removes what they replace"
+            f"{store.paths.root}: {counted(len(written), 'packed file')} written; "
+            "`dit-grid store gc` removes what they replace"
         )
     else:
         click.echo(f"{store.paths.root}: nothing to pack")
@@ -95,7 +98,9 @@ def gc(where: str | None, dry_run: bool, grace_s: float, as_json: bool) -> None:
         return
     for removal in removals:
         click.echo(f"{removal.name}: {removal.reason}")
-    said = f"{len(removals)} files {'would be' if dry_run else 'were'} removed" if removals else "nothing to remove"
+    one = len(removals) == 1
+    verb = "would be" if dry_run else "was" if one else "were"
+    said = f"{counted(len(removals), 'file')} {verb} removed" if removals else "nothing to remove"
     click.echo(f"{store.paths.root}: {said}")
 
 
@@ -105,7 +110,8 @@ def gc(where: str | None, dry_run: bool, grace_s: float, as_json: bool) -> None:
 @click.option(
     "--format", "form", type=click.Choice(["csv", "jsonl", "parquet", "tensorboard"]), default="csv", show_default=True
 )
-def export(where: str | None, out: str, form: str) -> None:
+@JSON
+def export(where: str | None, out: str, form: str, as_json: bool) -> None:
     """Write the four tables, each number once, as CSV, JSON lines or Parquet, or the curves for TensorBoard.
 
     \b
@@ -115,16 +121,25 @@ def export(where: str | None, out: str, form: str) -> None:
     """
     from dit_grid.experiments.store.export import export as write
 
-    for path in write(_open(where), out, form):
+    store = _open(where)
+    files = write(store, out, form)
+    if as_json:
+        _print({"store": store.paths.root, "format": form, "files": list(map(str, files))})
+        return
+    for path in files:
         click.echo(str(path))
+    click.echo(f"{store.paths.root}: {counted(len(files), 'file')} written", err=True)
 
 
 @store_group.command("import")
 @click.argument("log", type=click.Path(dir_okay=False))
 @click.argument("where")
 @click.option("--mapping", required=True, type=click.Path(dir_okay=False), help="YAML: table columns from log columns.")
-def import_command(log: str, where: str, mapping: str) -> None:
+@JSON
+def import_command(log: str, where: str, mapping: str, as_json: bool) -> None:
     """Bring runs made elsewhere, a CSV or JSON-lines log, into a store, so that they join the same analysis.
+
+    WHERE is the store, made if it is not there, or a spec that names it.
 
     \b
     dit-grid store import other.csv results/other --mapping mapping.yaml
@@ -135,11 +150,14 @@ def import_command(log: str, where: str, mapping: str) -> None:
     from dit_grid.experiments.store import Store
     from dit_grid.experiments.store.importing import read_log, write_log
 
-    parsed = read_log(log, _mapping(mapping))
-    runs = write_log(Store.create(where), parsed)
+    parsed, place = read_log(log, _mapping(mapping)), store_named(where)
+    runs = write_log(Store.create(place), parsed)
+    if as_json:
+        _print({"store": place, "log": log, "runs": runs, "notes": list(parsed.notes)})
+        return
     for note in parsed.notes:
         click.echo(note)
-    click.echo(f"{len(runs)} runs imported into {where}: {', '.join(runs)}")
+    click.echo(f"{counted(len(runs), 'run')} imported into {place}: {', '.join(runs)}")
 
 
 def _print(record: dict[str, Any]) -> None:
@@ -150,9 +168,8 @@ def _print(record: dict[str, Any]) -> None:
 
 def _open(where: str | None) -> Any:
     from dit_grid.experiments.store import Store
-    from dit_grid.orchestrator.commands.where import store_of
 
-    return Store.open(store_of(where))
+    return Store.open(store_named(where))
 
 
 def _mapping(path: str) -> Any:

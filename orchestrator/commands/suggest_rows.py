@@ -4,6 +4,7 @@ The choice is `dit_grid.analysis.tables.choice`.
 """
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import TYPE_CHECKING
 
 import click
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dit_grid.analysis.tables import NextRows
-    from dit_grid.orchestrator.advice.suggest import Budget
+    from dit_grid.orchestrator.advice.budgets import Budget
 
 ROWS_ONLY = ("--predict", "--y", "--x", "--group", "--cost")
 """Options that are about a table."""
@@ -23,8 +24,12 @@ SHOWN = 12
 """Candidates that a person sees; --json has all."""
 
 
-def suggest_rows(where: str, asked: Mapping[str, str | None], budget: "Budget", out: str | None, as_json: bool) -> None:
+def suggest_rows(
+    where: str, asked: Mapping[str, str | None], budget: "Budget | None", out: str | None, as_json: bool
+) -> None:
     """Print the rows of the table at `where` to measure next, and write the chosen ones to `out` as CSV.
+
+    Without a budget these are all that are worth their cost.
 
     Raises RequestError where an option is missing, TableError where a table cannot be used.
     """
@@ -35,8 +40,9 @@ def suggest_rows(where: str, asked: Mapping[str, str | None], budget: "Budget", 
     if missing:
         raise RequestError(
             f"a table's suggestion needs {', '.join(missing)}: dit-grid suggest runs.csv --predict dear.csv --y loss "
-            "--x params,tokens --cost hours --budget 200h"
+            "--x params,tokens --cost hours"
         )
+    most = float("inf") if budget is None else budget.amount or 0.0
     rows_file, y, x, group, cost = (str(asked[name] or "").strip() for name in ROWS_ONLY)
     table, region = read_table(where), read_table(rows_file)
     has_columns(table, [y, cost], where)
@@ -44,7 +50,7 @@ def suggest_rows(where: str, asked: Mapping[str, str | None], budget: "Budget", 
     left = values[y].isna()
     sold = table[left].reset_index(drop=True)
     found = next_rows(
-        table[~left], sold, region, y, x.split(","), values.loc[left, cost].tolist(), budget.amount, group or None,
+        table[~left], sold, region, y, x.split(","), values.loc[left, cost].tolist(), most, group or None,
         names=(where, rows_file),
     )  # fmt: skip
     chosen = sold.iloc[found.rows.loc[found.rows["bought"].notna(), "row"]]
@@ -52,7 +58,8 @@ def suggest_rows(where: str, asked: Mapping[str, str | None], budget: "Budget", 
         raise RequestError(f"-o {out}: nothing to write; no row within the budget is worth its cost")
     if out:
         chosen.to_csv(out, index=False)
-    _print_json(found, sold, y, budget) if as_json else _print(found, sold, y, budget, out)
+    unit = budget.unit if budget else cost
+    (_print_json(found, sold, y, unit, most) if as_json else _print(found, sold, y, unit, most, out))
 
 
 def _records(found: "NextRows", sold: "pd.DataFrame", y: str) -> list[dict]:
@@ -63,22 +70,23 @@ def _records(found: "NextRows", sold: "pd.DataFrame", y: str) -> list[dict]:
     return [{str(k): v for k, v in row.items()} | {"bought": row["bought"] and int(row["bought"])} for row in records]
 
 
-def _print_json(found: "NextRows", sold: "pd.DataFrame", y: str, budget: "Budget") -> None:
+def _print_json(found: "NextRows", sold: "pd.DataFrame", y: str, unit: str, most: float) -> None:
     from dit_grid.orchestrator.screen.tables import print_json
 
     print_json({
-        "error": found.now, "error_expected": found.then, "spent": found.spent, "budget": budget.amount,
-        "unit": budget.unit, "candidates": _records(found, sold, y), "notes": list(found.notes),
+        "error": found.now, "error_expected": found.then, "spent": found.spent,
+        "budget": most, "unit": unit, "candidates": _records(found, sold, y), "notes": list(found.notes),
     })  # fmt: skip
 
 
-def _print(found: "NextRows", sold: "pd.DataFrame", y: str, budget: "Budget", out: str | None) -> None:
+def _print(found: "NextRows", sold: "pd.DataFrame", y: str, unit: str, most: float, out: str | None) -> None:
     from dit_grid.orchestrator.screen.tables import print_rows
 
     records, bought = _records(found, sold, y), int(found.rows["bought"].notna().sum())
+    of = f"of {most:,.4g} " if isfinite(most) else ""
     click.echo(
         f"{y} of the rows to be known: now within {found.now:.1%} (root mean squared, of the law), with the {bought} "
-        f"chosen {found.then:.1%} is expected, for {found.spent:,.4g} of {budget.amount:,.4g} {budget.unit}"
+        f"chosen {found.then:.1%} is expected, for {found.spent:,.4g} {of}{unit}"
     )
     for row in records:
         row["after"] = f"{row['error_after']:.1%}"

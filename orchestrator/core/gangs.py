@@ -83,6 +83,8 @@ def progressed(draft: Draft, event: Progressed) -> None:
             run = replace(run, committed=event.step)
         run = _resumed_at(run, event.step)
         attempt = replace(attempt, resumed=event.step, step=event.step)
+        if event.activity != "training":
+            attempt = replace(attempt, heard_at=draft.now)
     if event.step > attempt.step or event.activity != before.activity:
         steps, times, most = event.step - attempt.step, before.step_times, before.report_steps
         if steps > 0 and event.activity == before.activity == "training":

@@ -58,6 +58,8 @@ class Attempt:
     slice: str | None
     ranks: int
     asked_at: float
+    heard_at: float = 0.0
+    """When it was first heard of, which is when its process had started; 0 if not before it trained."""
     phase: GangPhase = GangPhase.STARTING
     resumed: int | None = None
     step: int = 0

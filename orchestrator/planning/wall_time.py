@@ -11,7 +11,9 @@ from typing import NamedTuple
 from dit_grid.experiments.spec import AnyRun, ExperimentSpec
 from dit_grid.experiments.store import NotAStoreError, Store
 from dit_grid.experiments.training.checkpoint_list import live_checkpoints
+from dit_grid.orchestrator.core.state import initial
 from dit_grid.orchestrator.planning.plan import PlanRow
+from dit_grid.orchestrator.planning.work import core_run
 
 
 class Wall(NamedTuple):
@@ -49,23 +51,28 @@ def cores_here() -> int:
 
 
 def wall_time(spec: ExperimentSpec, rows: Sequence[PlanRow], done: Mapping[str, int], cores: int) -> Wall | None:
-    """The time that what is left takes on so many cores, started in the order of the spec, each as soon as it fits.
+    """The time that what is left takes on so many cores, started in the order of a launch, each as soon as it fits.
 
-    None where a run is not on cores, does not fit, or its hours are not known.
+    A run too large for what is free is passed by others of its priority, as the scheduler has it. None where a run is
+    not on cores, does not fit, or its hours are not known.
     """
+    hours = {run.id: row.hours for run, row in zip(spec.runs, rows, strict=True)}
+    needs = {run.id: run.execution.resources.cpus or 0 for run in spec.runs}
+    if not all(0 < count <= cores for count in needs.values()) or None in hours.values():
+        return None
+    left = {run.id: (hours[run.id] or 0.0) * (1 - done.get(run.id, 0) / run.train.steps) for run in spec.runs}
+    state = initial([core_run(run, spec.plan, step=done.get(run.id, 0)) for run in spec.runs], spec.cluster)
+    waiting = [run for run in state.in_order() if left[run.id] > 0]
     ends: list[tuple[float, int]] = []
-    free, now, at_once, last = cores, 0.0, 0, 0.0
-    for run, row in zip(spec.runs, rows, strict=True):
-        needs = run.execution.resources.cpus
-        left = 1 - done.get(run.id, 0) / run.train.steps
-        if not needs or needs > cores or row.hours is None:
-            return None
-        if left <= 0:
-            continue
-        while free < needs:
+    free, now, at_once = cores, 0.0, 0
+    while waiting:
+        able = [run for run in waiting if needs[run.id] <= free and run.priority == waiting[0].priority]
+        if not able:
             now, freed = heapq.heappop(ends)
             free += freed
-        free -= needs
-        heapq.heappush(ends, (now + row.hours * left, needs))
-        at_once, last = max(at_once, len(ends)), max(last, now + row.hours * left)
-    return Wall(last, cores, at_once)
+            continue
+        waiting.remove(able[0])
+        free -= needs[able[0].id]
+        heapq.heappush(ends, (now + left[able[0].id], needs[able[0].id]))
+        at_once = max(at_once, len(ends))
+    return Wall(max((end for end, _ in ends), default=0.0), cores, at_once)

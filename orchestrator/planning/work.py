@@ -17,6 +17,7 @@ from dit_grid.experiments.spec import AnyRun, ExperimentSpec, PriceSpec, RunSpec
 from dit_grid.experiments.spec.any_run import columns, step_macs
 from dit_grid.experiments.store import NotAStoreError, RunState, Store
 from dit_grid.experiments.training.context import code_sha256
+from dit_grid.model.plurals import counted
 from dit_grid.orchestrator import core
 from dit_grid.orchestrator.control.errors import RequestError
 from dit_grid.orchestrator.core.events import ClusterSeen
@@ -80,7 +81,7 @@ def check_placeable(runs: list[AnyRun], cluster: ClusterSeen) -> None:
     if not needs:
         return
     has = ", ".join(f"{count} x {kind}" for kind, count in sorted(capacity.items())) or "nothing"
-    lines = [f"the cluster cannot hold {sum(map(len, needs.values()))} of {len(runs)} runs; it has {has}"]
+    lines = [f"the cluster cannot hold {sum(map(len, needs.values()))} of {counted(len(runs), 'run')}; it has {has}"]
     lines += [f"  {count} x {kind} each: {', '.join(names)}" for (kind, count), names in needs.items()]
     lines.append("  connect to a cluster that has them with --address, or change execution.resources in the spec")
     raise RequestError("\n".join(lines))

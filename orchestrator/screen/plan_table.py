@@ -7,21 +7,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from dit_grid.orchestrator.screen.rows import print_rows, short, span
+from dit_grid.model.plurals import counted
+from dit_grid.orchestrator.screen.rows import print_rows, short, span, time_unit
 from dit_grid.orchestrator.screen.tables import print_json, print_text
 
 if TYPE_CHECKING:
     from dit_grid.experiments.spec import ExperimentSpec
-    from dit_grid.orchestrator.advice.expectations import Expectation
+    from dit_grid.orchestrator.advice.expectations import Expectation, Expectations
     from dit_grid.orchestrator.compiling.verdicts import Compiled
     from dit_grid.orchestrator.planning.plan import PlanRow
     from dit_grid.orchestrator.planning.wall_time import Wall
 
 
 def print_plan(
-    spec: "ExperimentSpec", rows: "list[PlanRow]", as_json: bool, expected: "Mapping[str, Expectation] | None" = None,
+    spec: "ExperimentSpec", rows: "list[PlanRow]", as_json: bool, expected: "Expectations | None" = None,
     compiled: "Mapping[str, Compiled] | None" = None, done: Mapping[str, int] | None = None,
     wall: "Wall | None" = None,
 ) -> None:  # fmt: skip
@@ -34,17 +33,17 @@ def print_plan(
     from dit_grid.experiments.spec.any_run import stored
     from dit_grid.experiments.spec.swept import told_apart
 
-    said = {run_id: asdict(one) for run_id, one in expected.items()}
+    said = {run_id: {name: asdict(one) for name, one in found.items()} for run_id, found in expected.items()}
     swept = dict(zip((r.id for r in spec.runs), told_apart([stored(r) for r in spec.runs]), strict=True))
     if as_json:
         verdicts = [{} if compiled is None else {"compiled": _record(compiled.get(row.run_id))} for row in rows]
-        known = [{"swept": swept.get(row.run_id, {}), "expected": said.get(row.run_id),
+        known = [{"swept": swept.get(row.run_id, {}), "expected": said.get(row.run_id, {}),
                   "steps_done": done.get(row.run_id, 0)} for row in rows]  # fmt: skip
         print_json([asdict(row) | one | two for row, one, two in zip(rows, known, verdicts, strict=True)])
         return
-    unit, scale = _time_unit([row.hours for row in rows])
+    unit, scale = time_unit([row.hours for row in rows])
     names = list(next(iter(swept.values()), {}))
-    shown = [_shown(row, done.get(row.run_id), expected.get(row.run_id), scale) for row in rows]
+    shown = [_shown(row, done.get(row.run_id), expected.get(row.run_id, {}), scale) for row in rows]
     for row in shown:
         row |= {f"swept {name}": swept.get(row["run_id"], {}).get(name) for name in names}
     columns = {
@@ -60,21 +59,29 @@ def print_plan(
         columns = {"model": "model", "objective": "objective"} | columns
     if any(row["eval_on"] != row["on"] for row in shown):
         columns |= {"evaluates on": "eval_on", "eval usd": "eval_usd"}
-    if expected:
-        metric = next(iter(expected.values())).metric
-        alike = len({row["block"] for row in shown}) == 1
-        columns = {key: value for key, value in columns.items() if key != "run" and not (key == "block" and alike)}
-        columns |= {f"expected {metric}": "expected", "run": "run_id"}
     if not done:
         del columns["done"]
     print_rows(columns, shown, spare=SPARE_PLAN)
-    for source in dict.fromkeys(one.source for one in expected.values()):
-        click.echo(f"expected by {source}")
+    if expected:
+        _print_expected(expected, [row for row in shown if row["run_id"] in expected], names)
     for line in [*_plan_totals(spec, rows), *_what_is_left(spec, rows, done), *_wall_lines(wall)]:
         print_text(line)
 
 
-def _shown(row: "PlanRow", done: int | None, expected: "Expectation | None", scale: float) -> dict[str, Any]:
+def _print_expected(expected: "Expectations", shown: Sequence[dict[str, Any]], swept: Sequence[str]) -> None:
+    """Print what each run that is not measured is expected to reach, and of each source which metrics it says."""
+    by, metrics = dict[str, dict[str, None]](), dict[str, str]()
+    for found in expected.values():
+        for metric, one in found.items():
+            by.setdefault(one.source, {})[metric] = None
+            metrics[metric] = f"expected {metric}"
+    for source, said in by.items():
+        print_text(f"expected {', '.join(said)} by {source} (95 % of one new run)")
+    rows = [dict.fromkeys(metrics.values()) | row for row in shown]
+    print_rows({"model": "model", **{name: f"swept {name}" for name in swept}} | metrics, rows)
+
+
+def _shown(row: "PlanRow", done: int | None, expected: "Mapping[str, Expectation]", scale: float) -> dict[str, Any]:
     """The row as a person reads it: parameters in millions, compute in TMACs, times in the plan's unit (× `scale`)."""
     told = asdict(row)
     hours = {"train_time": row.train_hours, "eval_time": row.eval_hours, "time": row.hours}
@@ -85,8 +92,7 @@ def _shown(row: "PlanRow", done: int | None, expected: "Expectation | None", sca
         "eval_tmacs": row.eval_gmacs / 1e3,
         "done": _done_text(done, row.steps),
         "range": _range(*ends),
-        "expected": expected.to_text() if expected else None,
-    }  # fmt: skip
+    } | {f"expected {metric}": one.to_text() for metric, one in expected.items()}  # fmt: skip
 
 
 SPARE_PLAN = (
@@ -97,16 +103,14 @@ SPARE_PLAN = (
 """What a narrow terminal does not show of a plan, the most dispensable first: models, hours and money stay."""
 
 
+LITTLE = 5e-4
+"""A share that reads as 0.0 % is not said."""
+
+
 def _done_text(step: int | None, steps: int) -> str | None:
     if step is None:
         return None
     return "yes" if step >= steps else f"{step:,}"
-
-
-def _time_unit(hours: Sequence[float | None]) -> tuple[str, float]:
-    """Return the unit in which the longest of the times reads well, and how many of it an hour has."""
-    longest = max((value for value in hours if value is not None), default=1.0)
-    return ("hours", 1.0) if longest >= 1 else ("min", 60.0) if longest >= 1 / 60 else ("s", 3600.0)
 
 
 def _what_is_left(spec: "ExperimentSpec", rows: "list[PlanRow]", done: Mapping[str, int]) -> list[str]:
@@ -115,7 +119,7 @@ def _what_is_left(spec: "ExperimentSpec", rows: "list[PlanRow]", done: Mapping[s
         return [f"nothing of it is in {spec.store} yet"]
     whole = sum(done.get(row.run_id, 0) >= row.steps for row in rows)
     begun = len(done) - whole
-    return [f"done in {spec.store}: {whole} of {len(rows)} runs" + (f", {begun} begun" if begun else "")]
+    return [f"done in {spec.store}: {whole} of {counted(len(rows), 'run')}" + (f", {begun} begun" if begun else "")]
 
 
 def _wall_lines(wall: "Wall | None") -> list[str]:
@@ -135,19 +139,19 @@ def _record(compiled: "Compiled | None") -> dict[str, Any] | None:
 def _plan_totals(spec: "ExperimentSpec", rows: "list[PlanRow]") -> list[str]:
     train, evaluation = sum(row.train_gmacs or 0 for row in rows), sum(row.eval_gmacs for row in rows)
     lines = [
-        f"{len(rows)} runs; training {short(train / 1e3)} and evaluation {short(evaluation / 1e3)} TMACs "
+        f"{counted(len(rows), 'run')}; training {short(train / 1e3)} and evaluation {short(evaluation / 1e3)} TMACs "
         "(1e12 multiply-accumulates; a GMAC is 1e9, the paper's Gflop; FLOPs are twice that)"
     ]
     if unknown := sum(row.train_gmacs is None for row in rows):
-        lines.append(f"of {unknown} runs the compute is not known; say it in the spec's `cost:`")
+        lines.append(f"of {counted(unknown, 'run')} the compute is not known; say it in the spec's `cost:`")
     if all(row.hours is not None for row in rows):
         hours = sum(row.hours or 0 for row in rows)
         train_hours, eval_hours = sum(row.train_hours or 0 for row in rows), sum(row.eval_hours or 0 for row in rows)
         low, high = sum(row.hours_low or 0 for row in rows), sum(row.hours_high or 0 for row in rows)
-        unit, scale = _time_unit([hours])
+        unit, scale = time_unit([hours])
         known = f" ({_range(low * scale, high * scale)})" if high > low else ""
         lost = hours / (train_hours + eval_hours) - 1
-        on_top = f", {lost:.1%} on top for preemptions and other overhead" if lost else ""
+        on_top = f", {lost:.1%} on top for preemptions and other overhead" if lost >= LITTLE else ""
         lines.append(
             f"{short(hours * scale)} {unit} if run one after another{known}: training {short(train_hours * scale)}, "
             f"evaluation sampling {short(eval_hours * scale)}{on_top}"

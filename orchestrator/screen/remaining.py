@@ -72,9 +72,26 @@ def _rate(runs: list[core.Run]) -> Rate | None:
     if not seen:
         return None
     base, slope = _line([(float(run.macs_per_step), median(attempt.step_times)) for run, attempt in seen])
-    ended = [_beside(attempt, median(attempt.step_times), attempt.gone_at) for _, attempt in seen if attempt.gone_at]
-    going = [_beside(attempt, median(attempt.step_times), attempt.advanced_at) for _, attempt in seen]
-    return Rate(base, slope, fmean(ended) if ended else fmean(going))
+    return Rate(base, slope, _usual_beside([attempt for _, attempt in seen]))
+
+
+def _usual_beside(seen: list[Attempt]) -> float:
+    """The seconds beside its steps of an attempt yet to come.
+
+    They are those of attempts that began once another had ended. The first ones start a cluster and its processes too,
+    which those that come after them find: before any of these has ended, that part of theirs is left out.
+    """
+    first_end = min((one.gone_at for one in seen if one.gone_at), default=float("inf"))
+    later = [one for one in seen if one.gone_at and one.asked_at >= first_end]
+    if later:
+        return median(_beside(one, median(one.step_times), one.gone_at) for one in later)
+    ended = [one for one in seen if one.gone_at] or seen
+    return fmean(_beside(one, median(one.step_times), one.gone_at or one.advanced_at) - _starting(one) for one in ended)
+
+
+def _starting(attempt: Attempt) -> float:
+    """The seconds until its process was heard of."""
+    return max(attempt.heard_at - attempt.asked_at, 0.0)
 
 
 def _attempts(run: core.Run) -> Iterator[Attempt]:

@@ -116,6 +116,12 @@ def span(seconds: float) -> str:
     return f"{hours} h {left} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
+def time_unit(hours: Sequence[float | None]) -> tuple[str, float]:
+    """Return the unit in which the longest of the times reads well, and how many of it an hour has."""
+    longest = max((value for value in hours if value is not None), default=1.0)
+    return ("hours", 1.0) if longest >= 1 else ("min", 60.0) if longest >= 1 / 60 else ("s", 3600.0)
+
+
 def _same(columns: dict[str, str], rows: Sequence[dict[str, Any]]) -> dict[str, str]:
     """Heading -> the one cell of all rows, of columns after the first that have one; empty where all have none."""
     if len(rows) < 2:

@@ -1,5 +1,6 @@
 // The figures of the page: a plot each with what chooses its axes, smoothing, seeds and CSV.
 import { element, withInterval, short } from "./formats.js";
+import { bring } from "./live.js";
 import { draw } from "./plot.js";
 import { listen } from "./pointing.js";
 import { page } from "./runs.js";
@@ -13,7 +14,11 @@ export function figures() {
   return page.views.map(view => {
     const heading = element("h3"), said = element("p"), holder = element("div", { class: "plot", id: `plot-${view.id}`, tabindex: "0", role: "application" });
     const tools = element("details", { class: "tools" });
-    const figure = { view, holder, heading, said, tools, draw: () => { head(figure); draw(holder, view); tell(figure); } };
+    const figure = { view, holder, heading, said, tools, draw: () => {
+      const waits = bring(view.key, () => figure.draw());
+      head(figure); draw(holder, view); tell(figure);
+      if (waits) said.textContent = "Reading the curves of this …";
+    } };
     place.append(element("figure", {}, element("figcaption", {}, heading, said), tools, holder));
     choices(figure);
     listen(holder, () => { whole(figure); });

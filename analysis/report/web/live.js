@@ -12,6 +12,21 @@ export async function asked(id) {
   return answer.json();
 }
 
+// Reads the curves of a quantity that did not travel with a page of many runs, and calls back; says whether it does.
+const reading = new Set();
+export function bring(key, then) {
+  if (!page.live || page.curves[key] || !page.quantities[key]) return false;
+  if (!reading.has(key)) {
+    reading.add(key);
+    fetch(address("curves", { key })).then(async answer => {
+      if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+      page.curves[key] = (await answer.json()).curves;
+      then();
+    }).catch(error => say(String(error.message ?? error), true)).finally(() => reading.delete(key));
+  }
+  return true;
+}
+
 // Calls back with each change; after a break that missed some, the page is loaded again.
 export function watch(onUpdate) {
   if (!page.live) return;
@@ -45,6 +60,9 @@ export function take(change) {
     if (at === undefined) page.runs.push(run);
     else page.runs[at] = change.whole ? run : { ...page.runs[at], ...run };
   }
-  for (const [key, runs] of Object.entries(change.curves ?? {})) page.curves[key] = { ...page.curves[key], ...runs };
+  for (const [key, runs] of Object.entries(change.curves ?? {})) {
+    const isOthers = change.asked?.includes(key) && !page.curves[key];   // another page asked for it: these are some runs' only
+    if (!isOthers) page.curves[key] = { ...page.curves[key], ...runs };
+  }
   return [...new Set([...(change.runs ?? []).map(run => run.id), ...Object.values(change.curves ?? {}).flatMap(Object.keys)])];
 }

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from dit_grid.analysis.live.listening import CannotServeError, address_of, bound, is_loopback
-from dit_grid.experiments.store import NotAStoreError
+from dit_grid.experiments.store import NotAStoreError, Store
 from dit_grid.orchestrator.commands.cli import cli
 from dit_grid.orchestrator.control.errors import RequestError
 
@@ -57,6 +57,33 @@ def test_a_flush_is_told_within_two_seconds_and_a_page_loaded_then_has_it(half_d
         assert change["runs"] == [{"id": "xl-2-000000", "state": "started", "step": 1500, "loss": 0.111}]
         assert change["after"] == data["version"]
         assert data_of(ask(server.port, "/")[2])["version"] == change["version"]
+
+
+def test_of_many_runs_what_is_logged_in_training_comes_when_it_is_asked_for(half_done, served, monkeypatch):
+    monkeypatch.setattr("dit_grid.analysis.report.curves.MANY_RUNS", 3)
+    log_norms(half_done, [1100])
+    with served(half_done) as server:
+        data = data_of(ask(server.port, "/")[2])
+        assert {"train/loss", "train/grad_norm"} <= data["quantities"].keys()
+        assert "train/grad_norm" not in data["curves"]
+        assert json.loads(ask(server.port, "/curves?key=train/grad_norm")[2]) == {
+            "curves": {"xl-2-000000": [[1100], [2.5]]}
+        }
+        answer = stream(server.port, data["version"])
+        answer.readline()
+        log_norms(half_done, [1200])
+        change = next_change(answer, lambda change: change.get("curves"))
+        assert change["curves"]["train/grad_norm"]["xl-2-000000"] == [[1100, 1200], [2.5, 2.5]]
+        assert "train/grad_norm" not in data_of(ask(server.port, "/")[2])["curves"], "a page loaded then stays small"
+        assert ask(server.port, "/curves?key=train/nothing")[0] == 404
+
+
+def log_norms(where, steps):
+    """Write rows of XL/2 with the norm of its gradient."""
+    store = Store.open(where)
+    with store.writer(store.attempts("xl-2-000000")[-1].attempt) as writer:
+        for step in steps:
+            writer.train({"step": step, "loss": 0.1, "grad_norm": 2.5})
 
 
 def test_a_last_value_makes_another_law_and_its_text_is_told(half_done, served, goes_on, planted):

@@ -120,7 +120,7 @@ def test_markup_in_names_stays_text(planted):
 def test_a_grid_that_has_only_begun_has_a_page(planted, models):
     everything = [f"{s}/{p}" for s in ("S", "B", "L", "XL") for p in (8, 4, 2)]
     text = report_html(planted.results(stop=everything[models:]))
-    assert f"{models} models have a final" in text or "Nothing was measured yet" in text
+    assert re.search(rf"{models} models? ha(s|ve) a final", text) or "Nothing was measured yet" in text
 
 
 def test_a_store_without_any_row_has_a_page(planted):

@@ -1,10 +1,12 @@
 """What samples are asked to show is a function of the data and the setting, and mixes classes at every length."""
 
+from types import SimpleNamespace
+
 import numpy as np
 
 from dit_grid.experiments.data.dataset import Batch, InMemoryDataset
 from dit_grid.experiments.data.digits import digits
-from dit_grid.experiments.evaluation.sample_labels import sample_labels
+from dit_grid.experiments.evaluation.sample_labels import names_of, sample_labels
 from dit_grid.experiments.spec.run import EvalSetting
 
 
@@ -36,3 +38,9 @@ def test_labels_that_lie_sorted_by_class_are_mixed_first():
     assert set(found[:100]) == set(range(10))
     assert np.abs(np.bincount(found, minlength=10) - 100).max() < 40
     assert np.array_equal(np.bincount(labels_of(dataset(np.repeat(np.arange(10), 300)), samples=3000)), [300] * 10)
+
+
+def test_classes_are_called_as_the_data_calls_them():
+    data = SimpleNamespace(class_names=("cat", "d\udce9g"))  # a name that is no UTF-8 comes so from a disk
+    assert names_of(data, np.array([1, 0, 0], np.int32)).tolist() == ["d?g", "cat", "cat"]
+    assert names_of(digits(), np.array([1], np.int32)) is None

@@ -60,7 +60,8 @@ def test_importing_again_replaces_and_never_doubles(store, log):
 
 
 def test_json_lines_carry_the_same(store, tmp_path):
-    rows = [{"name": "x", "model": "B/4", "_step": 7, "train/loss": 0.5, "fid50k": None}, {"name": "x", "_step": 8}]
+    rows = [{"name": "x", "model": "B/4", "_step": 7, "train/loss": 0.5, "fid50k": None, "fid10k": None}]
+    rows.append({"name": "x", "_step": 8})
     path = tmp_path / "log.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)) + "\n\n")
     import_log(store, path, MAPPING)

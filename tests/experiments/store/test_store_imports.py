@@ -79,10 +79,16 @@ def test_a_mapping_of_the_wrong_shape_is_refused(tmp_path, changes, says):
 def test_a_column_that_no_row_of_json_has_is_refused(tmp_path):
     with pytest.raises(StoreError, match=r"no column 'train/loss', .*train\.loss"):
         read_log(written(tmp_path, '{"name": "x", "_step": 1, "fid50k": null}\n', "log.jsonl"), MAPPING)
-    notes = read_log(
-        written(tmp_path, '{"name": "x", "_step": 1, "train/loss": 1, "fid50": 1}\n', "a.jsonl"), MAPPING
-    ).notes
-    assert "no row has 'fid50k' yet, which the mapping names as evals.value (did you mean 'fid50'?)" in notes
+    text = '{"name": "x", "_step": 1, "train/loss": 1, "fid50": 1, "fid_50k": 1}\n'
+    says = r"a\.jsonl: no column 'fid50k', .* as evals\.value \(did you mean 'fid_50k' or 'fid50'\?\); it has 'name'"
+    with pytest.raises(StoreError, match=says):
+        read_log(written(tmp_path, text, "a.jsonl"), MAPPING)
+
+
+def test_a_metric_that_some_runs_of_json_have_is_imported(store, tmp_path):
+    text = '{"name": "x", "_step": 1, "train/loss": 1}\n{"name": "y", "_step": 1, "train/loss": 1, "fid50k": 7}\n'
+    assert import_log(store, written(tmp_path, text, "a.jsonl"), MAPPING) == ["x", "y"]
+    assert store.evals()["value"].to_pylist() == [7.0]
 
 
 def test_a_papers_model_brings_its_shape_and_costs(store, tmp_path):

@@ -82,7 +82,7 @@ def test_a_run_whose_end_is_known_is_not_started_and_says_what_that_saves(grid, 
     assert "(asked ±25%, from 4 peers), predicted at step 100; not trained on saves up to 100 steps" in run.known
     assert len(store.attempts(left.id)) == 1
     assert _exit_status(Finish(state)) == 0
-    assert "1 runs were ended early. Launched without --until they go on" in capsys.readouterr().out
+    assert "1 run was ended early. Launched without --until they go on" in capsys.readouterr().out
     assert _said(state, [left])["known"] == {left.id: run.known}
     assert any(row["kind"] == "Asked" and "end known" in row["detail"] for row in store.events().to_pylist())
     assert [run.id for run in unfinished(spec)] == [left.id]  # a launch without it has the run to do

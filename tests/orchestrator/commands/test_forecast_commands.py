@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from dit_grid.experiments.spec import load_spec
 from dit_grid.experiments.store import Store
 from dit_grid.model import accounting
-from dit_grid.orchestrator.advice.suggest import Budget, parse_budget
+from dit_grid.orchestrator.advice.budgets import Budget, parse_budget
 from dit_grid.orchestrator.commands.cli import cli
 from dit_grid.orchestrator.planning.plan import plan
 from dit_grid.orchestrator.planning.work import record_runs
@@ -46,12 +46,12 @@ def grid(tmp_path_factory):
     return file
 
 
-def fill(file, sampler="ddim"):
+def fill(file, sampler="ddim", waiting=WAITING):
     spec = load_spec(file)
     store = Store.create(spec.store)
     record_runs(spec, store)
     for place, run in enumerate(spec.runs):
-        if run.model.name in WAITING:
+        if run.model.name in waiting:
             continue
         attempt = store.begin_attempt(run.id, 0)
         value = SCALE * (accounting.forward_macs(run.network) / 1e9) ** EXPONENT * (1 + 0.05 * (-1) ** place)
@@ -59,7 +59,17 @@ def fill(file, sampler="ddim"):
             writer.train({"step": 1000, "loss": 0.1, "steps_per_s": 50.0})
             writer.eval({"step": 1000, "metric": "fd_conv", "value": value, "protocol": sampler, "samples": 100,
                          "sampler": sampler, "sampler_steps": 4, "guidance": 1.0, "weights": "ema"})  # fmt: skip
+            writer.eval({"step": 1000, "metric": "heldout_loss", "value": value**0.1, "protocol": "h", "samples": 9})
         store.end_attempt(attempt, "done", {"step": 1000})
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """The same spec with nothing unfinished."""
+    file = tmp_path_factory.mktemp("done") / "done.yaml"
+    file.write_text(SPEC.format(store=file.parent / "store"))
+    fill(file, waiting=())
+    return file
 
 
 def ask(*arguments):
@@ -142,6 +152,37 @@ def test_a_budget_is_kept_in_each_unit(grid):
         assert sum(row[key] for row in rows if row["bought"]) <= amount
 
 
+def test_without_a_budget_the_best_for_its_price_is_chosen_of_a_store_too(grid, tmp_path):
+    for where in (grid, load_spec(grid).store):
+        found = as_json("suggest", where, "-o", tmp_path / "next.yaml")
+        (bought,) = [row for row in found["candidates"] if row["bought"]]
+        assert bought["per_cost"] == max(row["per_cost"] for row in found["candidates"])
+        assert [run.id for run in load_spec(tmp_path / "next.yaml").runs] == [bought["run_id"]]
+        assert (found["budget"], found["store"]) == (None, load_spec(grid).store)
+        assert "that are worth it would leave ±" in found["notes"][-1]
+
+
+def test_where_everything_is_done_models_beyond_the_grid_are_proposed_and_forecast(done):
+    """The size after XL (48x4x2; L is 32x3x2) has 1.5 times the width and 4/3 of the depth: three heads of 24."""
+    found = as_json("suggest", done)
+    news = [row["model"] for row in found["candidates"] if row["kind"] == "new model"]
+    assert {"72x5x3/2", "72x5x3/4", "72x5x3/8", "S/1"} <= set(news)
+    assert "models beyond the grid are candidates too" in found["notes"][0]
+    rows = as_json("forecast", done)["predictions"]
+    assert [row["model"] for row in rows] == ["72x5x3/8", "72x5x3/4", "72x5x3/2"]
+    for row in rows:
+        assert row["low"] < SCALE * row["gmacs"] ** EXPONENT < row["high"]
+        assert row["hours"] > 0
+
+
+def test_what_a_width_takes_and_what_no_budget_holds_is_said(done):
+    takes = as_json("suggest", done, "--target", "exponent ±0.02")["notes"][-1]
+    assert takes.startswith("±0.02 takes ")
+    nothing = " ".join(as_json("suggest", done, "--budget", "1e-9h")["notes"])
+    assert "Nothing within the budget" in nothing
+    assert "The best for its price, " in nothing
+
+
 def test_before_six_models_are_measured_the_cheapest_cells_come_first(tmp_path):
     file = tmp_path / "empty.yaml"
     file.write_text(SPEC.format(store=tmp_path / "empty"))
@@ -155,8 +196,10 @@ def test_before_six_models_are_measured_the_cheapest_cells_come_first(tmp_path):
 
 
 def test_the_plan_shows_what_each_run_is_expected_to_reach(grid):
-    rows = {row["model"]: row["expected"] for row in as_json("plan", grid)}
-    assert {model for model, expected in rows.items() if expected} == set(WAITING)
+    expected = {row["model"]: row["expected"] for row in as_json("plan", grid) if row["expected"]}
+    assert set(expected) == set(WAITING)
+    rows = {model: found["fd_conv"] for model, found in expected.items()}
+    assert set(expected["XL/2"]) == {"fd_conv", "heldout_loss"}, "every metric that has a law"
     assert rows["XL/2"]["low"] < rows["XL/2"]["value"] < rows["XL/2"]["high"]
     assert "expected fd_conv" in ask("plan", grid)
 
@@ -167,7 +210,7 @@ def test_the_plan_of_the_papers_grid_shows_its_table_and_flags_it_as_such(tmp_pa
     text = (Path(__file__).parents[3] / "experiments" / "grid.yaml").read_text()
     file = tmp_path / "grid.yaml"
     file.write_text(text.replace("model.patch: [8, 4, 2]", "model.patch: [2, 1]"))
-    rows = {row["model"]: row["expected"] for row in as_json("plan", file)}
+    rows = {row["model"]: row["expected"]["fid"] for row in as_json("plan", file)}
     assert (rows["XL/2"]["value"], rows["XL/2"]["source"]) == (19.47, "the paper, Table 4")
     assert rows["XL/1"]["source"] == "params × tokens on the paper's 12 models"
     assert rows["XL/1"]["value"] < rows["XL/2"]["value"]
@@ -199,7 +242,6 @@ def test_two_stores_are_compared_and_other_settings_refused_unless_asked_for(gri
         (["suggest", "{grid}", "--budget", "5eur"], "5000usd, 200h or 1e21flops"),
         (["suggest", "{grid}", "--budget", "1h", "--target", "x"], "write a coefficient"),
         (["suggest", "{grid}", "--budget", "1e-9h", "-o", "{grid}.next"], "nothing to write"),
-        (["suggest", "{store}", "--budget", "1h"], "name the spec whose runs to choose from"),
         (["compare", "{store}", "--metric", "fd_conv"], "name a second store"),
     ],
 )

@@ -30,11 +30,11 @@ def test_the_mapping_of_the_docs_goes_through_every_command(tmp_path):
     store = imported(tmp_path)
     law = run("analyze", store)
     assert law.exit_code == 0, law.output
-    assert "No fit: it needs 3 models with a final fid; 1 of 1 runs have one so far." in law.output
+    assert "No fit: it needs 3 models with a final fid; 1 of 1 run has one so far." in law.output
     report = run("report", store)
     assert report.exit_code == 0, report.output
     page = (store / "report.html").read_text()
-    assert "No law yet: 1 models have a final FID" in page
+    assert "No law yet: 1 model has a final FID" in page
     assert not re.search(r"\bnan\b", re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL))
     forecast = run("forecast", store, "--models", "XL/2")
     assert "a forecast needs at least 6 models with a final fid; got 1" in str(forecast.exception)

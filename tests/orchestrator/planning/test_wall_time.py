@@ -1,12 +1,16 @@
 """What is left on this machine: as many runs at once as fit, each as soon as it does, and none that is done."""
 
+from dataclasses import replace
+
 import pytest
 
-from dit_grid.experiments.spec import load_spec
+from dit_grid.experiments.spec import any_run, load_spec
+from dit_grid.experiments.spec.execution import ResourceSpec
 from dit_grid.orchestrator.planning.plan import plan
 from dit_grid.orchestrator.planning.wall_time import steps_done, wall_time
 
 ONE_RATE = 10.0
+CORES = ResourceSpec(cpus=2)
 
 
 @pytest.fixture
@@ -37,3 +41,29 @@ def test_nothing_is_said_of_runs_that_are_not_for_these_cores(planned):
     spec, rows = planned
     assert wall_time(spec, rows, {}, 0) is None
     assert steps_done(spec) == {}
+
+
+def three(planned, hours, **changes):
+    """S/4 twice and B/4, which take so long, as a spec and its rows."""
+    spec, rows = planned
+    small, large = spec.runs
+    runs = (small, any_run.shortened(small, 100, 10), large)
+    took = [replace(row, hours=one / 3600) for row, one in zip((rows[0], rows[0], rows[1]), hours, strict=True)]
+    return spec.model_copy(update={"runs": runs, **changes}), took
+
+
+def test_runs_start_in_the_order_of_the_launch(planned):
+    """On two cores the longest, last in the spec, starts first where the largest do: 40 s, not 50."""
+    spec, rows = three(planned, (10, 10, 40))
+    assert 3600 * wall_time(spec, rows, {}, 2).hours == pytest.approx(50)
+    spec, rows = three(planned, (10, 10, 40), cluster=spec.cluster.model_copy(update={"order": "largest"}))
+    assert 3600 * wall_time(spec, rows, {}, 2).hours == pytest.approx(40)
+
+
+def test_what_is_too_large_for_what_is_free_is_passed(planned):
+    """On three cores the run of one core and 60 s starts beside the first of two; behind the second it took 80 s."""
+    spec, rows = three(planned, (20, 20, 60))
+    fits = spec.runs[:2]
+    wide = [r.model_copy(update={"execution": r.execution.model_copy(update={"resources": CORES})}) for r in fits]
+    wall = wall_time(spec.model_copy(update={"runs": (*wide, spec.runs[2])}), rows, {}, 3)
+    assert (3600 * wall.hours, wall.at_once) == (pytest.approx(60), 2)

@@ -1,8 +1,12 @@
 """The time to go converges: over whole simulated campaigns the end that is said comes near the end that was."""
 
+from dataclasses import replace
+
 import pytest
 
 from dit_grid.orchestrator import core
+from dit_grid.orchestrator.core.events import Gang
+from dit_grid.orchestrator.core.state import Attempt
 from dit_grid.orchestrator.screen.remaining import remaining_s
 from dit_grid.orchestrator.simulation.campaign import simulate
 from dit_grid.orchestrator.simulation.cluster import Pace
@@ -50,3 +54,18 @@ def test_the_end_that_is_said_comes_near_the_end(step_s, compile_s, most):
 def test_nothing_is_said_before_a_step_was_seen():
     run = core.Run("a", "cpu", 1, steps=10)
     assert remaining_s(core.initial([run], core.State().options)) is None
+
+
+def test_what_only_the_first_starts_take_is_not_counted_for_those_that_come_after():
+    """One starts a process, 60 s; the six after it find it, and take the 4 s beside its steps that it has so far."""
+    first = core.Run("a", "cpu", 1, steps=100, macs_per_step=10, phase=core.Phase.RUNNING, attempt=begun(
+        Gang("a", 1), asked_at=0.0, heard_at=60.0, step=50, advanced_at=69.0))  # fmt: skip
+    rest = [core.Run(f"b{n}", "cpu", 1, steps=100, macs_per_step=10, report_steps=10) for n in range(6)]
+    state = replace(core.initial(rest, core.State().options), now=69.0)
+    state = replace(state, runs=state.runs.set("a", first), order=("a", *state.order))
+    assert remaining_s(state) == pytest.approx(5 + 6 * (10 + 4))
+
+
+def begun(gang, **said):
+    """An attempt that trains, a step in 0.1 s."""
+    return Attempt(gang, None, 1, resumed=0, activity="training", step_times=(0.1,) * 5, **said)
