@@ -72,9 +72,9 @@ def plan(
         _say_folders(loaded)
         _say_missing(loaded, spec)
         return
-    from dit_grid.orchestrator.screen.compiled import compile_spec, end_with, print_compiled, rooflines
+    from dit_grid.orchestrator.screen.compiled import compile_runs, end_with, print_compiled, rooflines
 
-    found, unfit = compile_spec(loaded)
+    found, unfit = compile_runs(loaded.networks)
     rows = planned(loaded, measured_speeds(loaded), rooflines(found))
     print_plan(loaded, rows, as_json, expectations(loaded), found, done)
     if not as_json:

@@ -17,13 +17,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.orchestrator.compiling import child
-from dit_grid.orchestrator.compiling.generations import topology_of
+from dit_grid.orchestrator.compiling.questions import DECODE, Question
 from dit_grid.orchestrator.control.errors import RequestError
 
 PATIENCE_S = 600.0
 """A compiler that has not answered by then is ended: XL/2 takes it half a minute for v3, and 3 minutes for v6e."""
+
+PATIENCE_TIMES = {DECODE: 3}
+"""The decoder's convolutions take the compiler two minutes of one core for v3, and six for v5e."""
 
 PROGRAM = "dit_grid.orchestrator.compiling.process"
 
@@ -62,23 +64,23 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(map(int, re.findall(r"\d+", version)))
 
 
-def ask(run: RunSpec, slice_name: str, patience_s: float = PATIENCE_S) -> dict[str, Any]:
-    """Return the compiler's answer, of one of the kinds in ANSWERS, on the run's training step for the slice.
+def ask(question: Question, patience_s: float = PATIENCE_S) -> dict[str, Any]:
+    """Return the compiler's answer, of one of the kinds in ANSWERS, on the program for its topology.
 
     Raises CompilerError when it crashes, does not answer within `patience_s`, or cannot be used.
     """
-    topology = topology_of(slice_name)
-    request = {"run": run.model_dump(mode="json"), "topology": topology.name, "host": topology.host,
+    topology = question.topology
+    request = {"program": question.program, "what": question.what, "topology": topology.name, "host": topology.host,
                "config": topology.config}  # fmt: skip
-    answer = _answered(request, f"{run.model.name} for {slice_name}", patience_s)
+    answer = _answered(request, question.said, patience_s * PATIENCE_TIMES.get(question.program, 1))
     if answer["kind"] in ANSWERS:
         return answer
     versions = check_compiler()
     pair = f"libtpu {versions['libtpu']} does not work with jax {versions['jax']}"
     what = {
-        child.NO_TOPOLOGY: f"the compiler knows no topology {topology.name} for {slice_name}",
+        child.NO_TOPOLOGY: f"the compiler knows no topology {topology.name} for {question.slice}",
         child.MISMATCH: f"{pair} (`uv pip install --upgrade 'dit-grid[tpu]'` takes one that does)",
-    }.get(answer["kind"], f"the TPU compiler could not compile {run.model.name} for {slice_name}")
+    }.get(answer["kind"], f"the TPU compiler could not compile {question.said}")
     raise CompilerError(f"{what}: {answer['message']}")
 
 

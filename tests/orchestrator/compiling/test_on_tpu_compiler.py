@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,10 @@ import pytest
 from dit_grid.experiments.spec import load_spec
 from dit_grid.experiments.spec.slices import SIZES
 from dit_grid.model import accounting
-from dit_grid.orchestrator.compiling import child, kept
+from dit_grid.orchestrator.compiling import child
 from dit_grid.orchestrator.compiling.compiler import CompilerError, ask, check_compiler
 from dit_grid.orchestrator.compiling.generations import GENERATIONS, GIB, generation_of, topology_of
+from dit_grid.orchestrator.compiling.questions import update_of
 from dit_grid.orchestrator.compiling.verdicts import RefusedError, judge
 
 pytestmark = [
@@ -85,7 +87,7 @@ def test_a_program_may_use_the_memory_of_the_table():
 
 def test_the_smallest_network_on_the_smallest_slice():
     run = grid_run("S/8", resources=grid_run("S/8").execution.resources.model_copy(update={"slice": "v3-8"}))
-    answer = ask(kept.canonical(run), "v3-8")
+    answer = ask(update_of(run, "v3-8"))
     assert answer["kind"] == child.FITS
     model = accounting.FLOPS_PER_MAC * accounting.training_macs(run.network, run.train.batch, 1) / 8
     assert answer["flops"] == pytest.approx(model, rel=0.005)  # the first layer's input gradient is not needed
@@ -118,9 +120,8 @@ def test_a_batch_that_does_not_divide_is_one_line():
         judge(grid_run("S/8", resources=resources), check_compiler())
 
 
-def test_a_topology_that_does_not_exist_is_one_line(monkeypatch):
-    from dit_grid.orchestrator.compiling import compiler
-
-    monkeypatch.setattr(compiler, "topology_of", lambda name: topology_of(name)._replace(name="v3:3x5"))
+def test_a_topology_that_does_not_exist_is_one_line():
+    question = update_of(grid_run("S/8"), "v3-8")
+    question = replace(question, topology=question.topology._replace(name="v3:3x5"))
     with pytest.raises(CompilerError, match="knows no topology v3:3x5 for v3-8"):
-        ask(kept.canonical(grid_run("S/8")), "v3-8")
+        ask(question)
