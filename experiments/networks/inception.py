@@ -102,7 +102,7 @@ def lower_features(resize: str, side: int, batch: int) -> tuple[Any, tuple[Any, 
     unplaced = jax.ShapeDtypeStruct(shape, jnp.float32 if by_pillow else jnp.uint8)
     images = as_shapes(unplaced, rows_sharding(batch))
     program = features_half_pixel if resize == PYTORCH_FID else features
-    return program.lower(nnx.merge(graph, state), images), (state, images)
+    return program.lower(nnx.merge(graph, state), images).lowered, (state, images)
 
 
 @partial(jax.jit, static_argnames="size")

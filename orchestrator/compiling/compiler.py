@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from dit_grid.orchestrator.compiling import child
-from dit_grid.orchestrator.compiling.questions import DECODE, Question
+from dit_grid.orchestrator.compiling.questions import DECODE, FEATURES, Question
 from dit_grid.orchestrator.control.errors import RequestError
 
 PATIENCE_S = 600.0
 """A compiler that has not answered by then is ended: XL/2 takes it half a minute for v3, and 3 minutes for v6e."""
 
-PATIENCE_TIMES = {DECODE: 3}
-"""The decoder's convolutions take the compiler two minutes of one core for v3, and six for v5e."""
+PATIENCE_TIMES = {DECODE: 3, FEATURES: 3}
+"""Convolutions in float32 take the compiler two minutes of one core for v3, and six for v5e."""
 
 PROGRAM = "dit_grid.orchestrator.compiling.process"
 
@@ -39,7 +39,7 @@ class CompilerError(RequestError):
 
 def check_compiler() -> dict[str, str]:
     """Return the versions that an answer depends on. Raises CompilerError where the wheel is missing or too old."""
-    if importlib.util.find_spec("libtpu") is None:
+    if not is_installed():
         raise CompilerError(
             "--compile needs the TPU compiler, a wheel of 200 MB for Linux on x86-64 that needs no TPU: "
             "`uv pip install 'dit-grid[tpu]'` (in a clone `uv sync --extra tpu`)"
@@ -52,6 +52,11 @@ def check_compiler() -> dict[str, str]:
             "`uv pip install --upgrade 'dit-grid[tpu]'` takes one that fits"
         )
     return versions
+
+
+def is_installed() -> bool:
+    """Return whether the compiler is there; nothing of it is loaded."""
+    return importlib.util.find_spec("libtpu") is not None
 
 
 def oldest_libtpu() -> str:

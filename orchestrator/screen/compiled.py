@@ -1,6 +1,5 @@
 """The compiler's verdicts as a table for a person, and the whole `plan --compile` of a spec."""
 
-import importlib.util
 import sys
 from collections.abc import Sequence
 
@@ -8,7 +7,7 @@ import click
 
 from dit_grid.experiments.spec import AnyRun, ExperimentSpec, RunSpec
 from dit_grid.orchestrator.compiling.alternatives import complaint, evaluation_complaint
-from dit_grid.orchestrator.compiling.compiler import CompilerError, check_compiler
+from dit_grid.orchestrator.compiling.compiler import CompilerError, check_compiler, is_installed
 from dit_grid.orchestrator.compiling.generations import GIB
 from dit_grid.orchestrator.compiling.verdicts import Compiled, judge_all, on_slices, programs_of
 from dit_grid.orchestrator.screen.notices import progress
@@ -49,9 +48,10 @@ def check_slices(runs: Sequence[AnyRun], status: int) -> None:
     asked = on_slices(run for run in runs if isinstance(run, RunSpec))
     if not asked:
         return
-    if importlib.util.find_spec("libtpu") is None:
+    if not is_installed():
+        whose = "the run fits its TPU slice" if len(asked) == 1 else f"{len(asked)} runs fit their TPU slices"
         click.echo(
-            f"not checked whether {len(asked)} runs fit their TPU slices: that needs the TPU compiler, "
+            f"not checked whether {whose}: that needs the TPU compiler, "
             "`uv pip install 'dit-grid[tpu]'` (in a clone `uv sync --extra tpu`)",
             err=True,
         )
