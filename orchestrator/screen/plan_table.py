@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dit_grid.orchestrator.planning.gpu_memory import estimate_lines, estimates
 from dit_grid.orchestrator.screen.rows import print_rows, short, span
 from dit_grid.orchestrator.screen.tables import print_json, print_text
 
@@ -30,7 +31,7 @@ def print_plan(
     `done` is to which step the store holds each run that was begun, `wall` the time that the rest takes here. In
     JSON each row holds what the TPU compiler said of its run, where it was asked.
     """
-    expected, done = expected or {}, done or {}
+    expected, done, on_gpus = expected or {}, done or {}, estimates(spec.runs)
     from dit_grid.experiments.spec.any_run import stored
     from dit_grid.experiments.spec.swept import told_apart
 
@@ -40,6 +41,8 @@ def print_plan(
         verdicts = [{} if compiled is None else {"compiled": _record(compiled.get(row.run_id))} for row in rows]
         known = [{"swept": swept.get(row.run_id, {}), "expected": said.get(row.run_id),
                   "steps_done": done.get(row.run_id, 0)} for row in rows]  # fmt: skip
+        for one, row in zip(known, rows, strict=True):
+            one |= {"gpu_memory_bytes": on_gpus[row.run_id]} if row.run_id in on_gpus else {}
         print_json([asdict(row) | one | two for row, one, two in zip(rows, known, verdicts, strict=True)])
         return
     unit, scale = _time_unit([row.hours for row in rows])
@@ -70,7 +73,12 @@ def print_plan(
     print_rows(columns, shown, spare=SPARE_PLAN)
     for source in dict.fromkeys(one.source for one in expected.values()):
         click.echo(f"expected by {source}")
-    for line in [*_plan_totals(spec, rows), *_what_is_left(spec, rows, done), *_wall_lines(wall)]:
+    for line in [
+        *_plan_totals(spec, rows),
+        *_what_is_left(spec, rows, done),
+        *_wall_lines(wall),
+        *estimate_lines(spec.runs, on_gpus),
+    ]:
         print_text(line)
 
 
