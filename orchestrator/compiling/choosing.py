@@ -60,12 +60,12 @@ class Chooser:
         """Return the cheapest way of the runs, which are of one model, within the slowdown of their slice's best."""
         own = max((str(run.execution.resources.slice) for run in runs), key=lambda name: topology_of(name).devices)
         present = self._way(tuple(runs))
-        here = [way for way in self._ways(runs, own) if way]
+        here = [way for way in self._ways(runs, own, own) if way]
         if not here:
             return Choice(runs[0].model.name, tuple(runs), present, None)
         limit, within = self.slowdown * min(way.seconds for way in here), list[Way]()
         for slice_name in (own, *_smaller(own)):
-            ways = here if slice_name == own else [way for way in self._ways(runs, slice_name) if way]
+            ways = here if slice_name == own else [way for way in self._ways(runs, slice_name, own) if way]
             fast = [way for way in ways if way.seconds <= limit]
             if not fast:
                 break
@@ -74,17 +74,20 @@ class Chooser:
         measured = (self._with_evaluation(way) for way in ordered)
         return Choice(runs[0].model.name, tuple(runs), present, next((way for way in measured if way), None))
 
-    def _ways(self, runs: Sequence[RunSpec], slice_name: str) -> Iterator[Way | None]:
-        """Yield layouts without recomputation; with it where none of them fits, and in parts where that does not."""
+    def _ways(self, runs: Sequence[RunSpec], slice_name: str, own: str) -> Iterator[Way | None]:
+        """Yield layouts without recomputation; with it where none of them fits, and in parts where that does not on the
+        spec's own slice."""
         layouts = ("host", "replicated") if topology_of(slice_name).hosts == 1 else ("host", "fsdp", "replicated")
-        batches = [{"remat": "none"}, {"remat": "block"}, *({"remat": "block", "accumulate": parts} for parts in PARTS)]
-        for changes in batches:
+        batches = [("none", 1), ("block", 1), *(("block", parts) for parts in PARTS)]
+        for remat, parts in batches:
             resources = ResourceSpec(slice=slice_name)
-            found = [self._way(tuple(changed(run, resources, layout, **changes) for run in runs)) for layout in layouts]
+            found = [
+                self._way(tuple(changed(run, resources, layout, remat, parts) for run in runs)) for layout in layouts
+            ]
             yield from found
             if any(found):
                 return
-            if slice_name != str(runs[0].execution.resources.slice) and changes["remat"] == "block":
+            if slice_name != own and remat == "block":
                 return
 
     def _way(self, runs: tuple[RunSpec, ...]) -> Way | None:

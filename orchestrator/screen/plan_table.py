@@ -31,7 +31,7 @@ def print_plan(
     `done` is to which step the store holds each run that was begun, `wall` the time that the rest takes here. In
     JSON each row holds what the TPU compiler said of its run, where it was asked.
     """
-    expected, done, on_gpus = expected or {}, done or {}, estimates(spec.runs)
+    expected, done, memory = expected or {}, done or {}, estimates(spec.runs)
     from dit_grid.experiments.spec.any_run import stored
     from dit_grid.experiments.spec.swept import told_apart
 
@@ -40,9 +40,7 @@ def print_plan(
     if as_json:
         verdicts = [{} if compiled is None else {"compiled": _record(compiled.get(row.run_id))} for row in rows]
         known = [{"swept": swept.get(row.run_id, {}), "expected": said.get(row.run_id),
-                  "steps_done": done.get(row.run_id, 0)} for row in rows]  # fmt: skip
-        for one, row in zip(known, rows, strict=True):
-            one |= {"gpu_memory_bytes": on_gpus[row.run_id]} if row.run_id in on_gpus else {}
+                  "steps_done": done.get(row.run_id, 0), **_estimated(memory, row.run_id)} for row in rows]  # fmt: skip
         print_json([asdict(row) | one | two for row, one, two in zip(rows, known, verdicts, strict=True)])
         return
     unit, scale = _time_unit([row.hours for row in rows])
@@ -77,9 +75,14 @@ def print_plan(
         *_plan_totals(spec, rows),
         *_what_is_left(spec, rows, done),
         *_wall_lines(wall),
-        *estimate_lines(spec.runs, on_gpus),
+        *estimate_lines(spec.runs, memory),
     ]:
         print_text(line)
+
+
+def _estimated(memory: Mapping[str, int], run_id: str) -> dict[str, int]:
+    """What JSON says of a run on GPUs alone."""
+    return {"gpu_memory_bytes": memory[run_id]} if run_id in memory else {}
 
 
 def _shown(row: "PlanRow", done: int | None, expected: "Expectation | None", scale: float) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def ended(monkeypatch, *arguments):
 def executions(path):
     return {
         run.model.name: (run.execution.resources.slice, run.execution.layout, run.execution.remat, run.train.steps)
-        for run in load_spec(path).runs
+        for run in load_spec(path).networks
     }
 
 
@@ -76,7 +76,7 @@ def test_the_cheapest_within_the_slowdown_is_written_as_a_spec(spec, tmp_path, m
         "S/8": ("v3-32", "host", "none", 2000),
         "XL/8": ("v3-128", "host", "block", 1000),
     }
-    assert load_spec(output).runs[1].execution.mesh is None
+    assert load_spec(output).networks[1].execution.mesh is None
     text = output.read_text()
     assert text.startswith("\n# the head\n")
     assert "\n# of the price\n" in text

@@ -57,8 +57,7 @@ evaluate: {{every: 100, settings: [{{metrics: [fd_conv], samples: 100, steps: 10
 execution: {{resources: {{slice: v3-32}}, checkpoint_every: 100}}
 """
 
-STEP_COSTS = {"cycles": 1_000, "flops": 10, "traffic_bytes": 20, "sent_bytes": 2.0, "between_hosts_bytes": 1,
-              "collective_bytes": {"all-gather": 4}}  # fmt: skip
+PER_STEP = {"cycles": 1_000, "flops": 10, "traffic_bytes": 20, "sent_bytes": 2, "between_hosts_bytes": 1}
 
 
 def answer(question):
@@ -72,10 +71,11 @@ def answer(question):
     taken = GIB // 2 if question.program == SAMPLE else stays
     if question.program == SAMPLE:
         needs += question.what["setting"]["samples"] // question.topology.devices * (GIB // 64)
-    counted = {name: (COMPILED_STEPS + 3) * value for name, value in STEP_COSTS.items() if name != "collective_bytes"}
+    counted = {name: (COMPILED_STEPS + 3) * value for name, value in PER_STEP.items()}
     return {
         "kind": child.FITS, "hbm_needed_bytes": needs, "argument_bytes": taken + comes, "stays_bytes": stays,
-        "comes_bytes": comes, "compiler_s": 7.5, "a_step": STEP_COSTS, "collective_bytes": {"all-gather": 400},
+        "comes_bytes": comes, "compiler_s": 7.5,
+        "a_step": PER_STEP | {"collective_bytes": {"all-gather": 4}}, "collective_bytes": {"all-gather": 400},
         **counted,
     }  # fmt: skip
 
@@ -104,7 +104,7 @@ def left_with(monkeypatch, *arguments):
 
 
 def test_each_program_is_asked_about_once_and_image_networks_for_a_host_alone(spec):
-    (run,) = load_spec(spec()).runs
+    (run,) = load_spec(spec()).networks
     asked = evaluation_of(run)
     assert [(one.program, one.topology.name, one.steps) for one in asked] == [
         (SAMPLE, "v3:4x4", 250), (DECODE, "v3:2x2", COMPILED_STEPS), (FEATURES, "v3:2x2", COMPILED_STEPS),
@@ -122,7 +122,7 @@ def test_each_program_is_asked_about_once_and_image_networks_for_a_host_alone(sp
 
 
 def test_what_decides_is_all_that_a_core_holds_at_once(spec):
-    (run,) = load_spec(spec()).runs
+    (run,) = load_spec(spec()).networks
     found = with_evaluation(run, judge(run, VERSIONS), VERSIONS)
     sample, decode, *_ = found.programs
     networks = GIB // 4 + GIB // 8
@@ -157,7 +157,7 @@ def test_a_run_that_trains_and_cannot_be_measured_is_refused_with_what_fits(spec
     assert "may hold 15.48" in said
     assert "execution.sample_batch: 64 (" in said
     assert "evaluate_on" not in said  # a job of its own holds the state as well
-    (run,) = load_spec(spec(execution=", sample_batch: 64")).runs
+    (run,) = load_spec(spec(execution=", sample_batch: 64")).networks
     assert with_evaluation(run, judge(run, VERSIONS), VERSIONS).evaluation_fits
 
 
@@ -175,10 +175,9 @@ def test_networks_that_fit_only_without_the_training_step_are_a_case_for_evaluat
 
 def test_a_launch_is_refused_before_anything_is_reserved(spec, tmp_path, monkeypatch, capsys):
     path = spec(DIGITS)
-    (run,) = load_spec(path).runs
+    (run,) = load_spec(path).networks
     monkeypatch.setattr(verdicts, "ask", lambda question: answer(question) | {"kind": child.TOO_LARGE})
-    reached = []
-    monkeypatch.setattr(who_drives, "launch_here", lambda *_: reached.append(1) or pytest.fail("launched"))
+    monkeypatch.setattr(who_drives, "launch_here", lambda *_: pytest.fail("launched"))
     monkeypatch.setattr(who_drives, "launch_on_cluster", lambda *_: pytest.fail("launched"))
     assert left_with(monkeypatch, "plan", path, "--compile") == 2
     planned = capsys.readouterr().err.splitlines()[-1]
@@ -187,9 +186,8 @@ def test_a_launch_is_refused_before_anything_is_reserved(spec, tmp_path, monkeyp
         assert capsys.readouterr().err.splitlines()[-1] == planned
     assert planned.startswith(f"S/2 ({run.id}) does not fit v3-32: ")
     assert not (tmp_path / "store").exists()
-    with pytest.raises(pytest.fail.Exception):
+    with pytest.raises(pytest.fail.Exception, match="launched"):
         left_with(monkeypatch, "launch", path, "--no-compile")
-    assert reached
 
 
 def test_without_the_compiler_a_launch_says_that_nobody_looked(spec, monkeypatch, capsys):
@@ -234,7 +232,7 @@ def test_one_trip_of_the_samplers_loop_is_told_from_other_loops():
 
 
 def test_a_question_says_its_program_and_slice(spec):
-    (run,) = load_spec(spec()).runs
+    (run,) = load_spec(spec()).networks
     question = update_of(run, "v3-32")
     assert question.said == "S/8 for v3-32"
     assert kept.key(question, VERSIONS) != kept.key(replace(question, program=SAMPLE), VERSIONS)

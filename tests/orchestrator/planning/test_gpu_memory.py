@@ -56,7 +56,7 @@ def test_the_estimate_is_within_a_factor_of_two_of_what_xla_reserves(model, batc
 def test_a_plan_says_the_estimate_and_refuses_nothing(tmp_path, monkeypatch, capsys):
     path = tmp_path / "spec.yaml"
     path.write_text(SPEC.format(store=tmp_path / "store", execution=""))
-    (run,) = load_spec(path).runs
+    (run,) = load_spec(path).networks
     monkeypatch.setattr("sys.argv", ["dit-grid", "plan", str(path), "--json"])
     with pytest.raises(SystemExit, match="0"):
         cli.main()
@@ -74,8 +74,8 @@ def test_the_state_is_divided_as_the_layout_says(tmp_path):
     held = []
     for execution in ("", ", sharding: host", ", mesh: {fsdp: 2}"):
         path.write_text(SPEC.format(store=tmp_path / "store", execution=execution))
-        (run,) = load_spec(path).runs
-        held.append(estimated_bytes(run) - kept_bytes(run, 8))
+        (run,) = load_spec(path).networks
+        held.append(estimates([run])[run.id] - kept_bytes(run, 8))
     assert held == [state_bytes(run), state_bytes(run, 8), state_bytes(run, 2)]
     on_cpus = run_of(SMALL, 8)
     assert estimated_bytes(on_cpus) is None
