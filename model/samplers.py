@@ -108,6 +108,25 @@ def sample_chunks(
         yield np.asarray(images)[: total - start]
 
 
+def lower_chunk(
+    model: DiT, diffusion: Process, labels: Any, *, chunk: int, mesh: Mesh | None = None, **options: Any
+) -> tuple[jax.stages.Lowered, Any]:
+    """Return the program by which `sample_chunks` draws a chunk, ready to compile, and its arguments beside the model.
+
+    `model` and `labels` (one label, or one of any pytree) are shapes, the model's with their shardings; nothing runs.
+    """
+    graph, state = nnx.split(model)
+    rows = None if mesh is None else NamedSharding(mesh, PartitionSpec(mesh.axis_names))
+
+    def rowed(leaf: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((chunk, *leaf.shape), leaf.dtype, sharding=rows)
+
+    part = jax.tree.map(rowed, labels), rowed(jax.ShapeDtypeStruct((), jnp.int32))
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    program = _chunk_program((), mesh)
+    return program.lower(graph, diffusion, tuple(sorted(options.items())), state, part[0], key, part[1]), part
+
+
 def _split(mesh: Mesh, array: np.ndarray) -> jax.Array:
     """The array with its first axis divided among the mesh's devices."""
     sharding = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
@@ -115,7 +134,7 @@ def _split(mesh: Mesh, array: np.ndarray) -> jax.Array:
 
 
 @functools.cache
-def _chunk_program(compiler_options: tuple, mesh: Mesh | None) -> Callable[..., jax.Array]:
+def _chunk_program(compiler_options: tuple, mesh: Mesh | None) -> Any:
     whole = None if mesh is None else NamedSharding(mesh, PartitionSpec())
     options = dict(compiler_options)
     return jax.jit(_sample_chunk, static_argnums=(0, 1, 2), out_shardings=whole, compiler_options=options)

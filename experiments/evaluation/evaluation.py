@@ -25,12 +25,14 @@ from dit_grid.experiments.metrics.dataset_metrics import Metric, metrics_named
 from dit_grid.experiments.metrics.mistakes import mistakes
 from dit_grid.experiments.metrics.names import HELDOUT_LOSS, IMAGES
 from dit_grid.experiments.metrics.stopwatch import Stopwatch
+from dit_grid.experiments.spec.execution import SAMPLE_BATCH
 from dit_grid.experiments.spec.run import EvalSetting, RunSpec
 from dit_grid.experiments.store.provenance import protocol
 from dit_grid.experiments.training.context import code_sha256
 from dit_grid.experiments.training.kept_programs import KEPT
-from dit_grid.experiments.training.update import Program, TrainState, quick_compile
+from dit_grid.experiments.training.update import Program, TrainState, condition_shape, quick_compile
 from dit_grid.model import sample_chunks
+from dit_grid.model.samplers import lower_chunk
 
 HELDOUT_DRAWS = 8
 """Timesteps and noises a held-out image is measured at; with 297 images the standard error is about 1 % of the loss."""
@@ -41,8 +43,8 @@ SHEET_SAMPLES = 20
 PARTS = ("sampling", "decoding", "features", "statistics")
 """What an evaluation's time is reported by."""
 
-CHUNK = 128
-"""Samples drawn at a time on each device; values do not depend on it. On CPUs fewer keep activations in the cache."""
+CHUNK = SAMPLE_BATCH
+"""Samples drawn at a time on each device where `execution.sample_batch` says nothing; values do not depend on it."""
 
 
 class Evaluation:
@@ -120,15 +122,12 @@ class Evaluation:
         """Yield the setting's samples in order, the same on every process, from the one at `start` on."""
         if start == setting.samples:
             return iter(())
-        mesh = self.program.mesh
-        even = -(-setting.samples // mesh.size) * mesh.size
         condition = conditions(self.run, self.dataset, sample_labels(self.dataset, setting))
         return sample_chunks(
             self.program.network(params), self._diffusions[setting.steps],
             jax.tree.map(lambda leaf: leaf[start:], condition), jax.random.key(setting.seed),
-            numbers=np.arange(start, setting.samples),
-            chunk=min(CHUNK * mesh.size, even), mesh=mesh if mesh.size > 1 else None,
-            null_label=null_condition(self.run), compiler_options=quick_compile(), **setting.options,
+            numbers=np.arange(start, setting.samples), compiler_options=quick_compile(),
+            **_drawing(self.program, setting),
         )  # fmt: skip
 
     def _image_rows(self, step: int, params: Any, setting: EvalSetting, partial: PartialEvaluation) -> Iterator[Row]:
@@ -216,6 +215,25 @@ class Evaluation:
     def _metrics(self) -> dict[str, Metric]:
         asked = (name for setting in self.run.evaluate.settings for name in _own_metrics(setting))
         return metrics_named(dict.fromkeys(asked), self.dataset)
+
+
+def _drawing(program: Program, setting: EvalSetting) -> dict[str, Any]:
+    """How the setting's samples are drawn, as `sample_chunks` is told: chunks, devices, and what the sampler does."""
+    run, mesh = program.run, program.mesh
+    even = -(-setting.samples // mesh.size) * mesh.size
+    return {
+        "chunk": min((run.execution.sample_batch or CHUNK) * mesh.size, even),
+        "mesh": mesh if mesh.size > 1 else None,
+        "null_label": null_condition(run),
+        **setting.options,
+    }
+
+
+def lower_sampling(program: Program, setting: EvalSetting) -> tuple[jax.stages.Lowered, Any]:
+    """Return what draws a chunk of the setting's samples from a training state of the program, ready to compile, and
+    its arguments beside the network, as shapes. Nothing runs."""
+    network, diffusion = program.network(program.state_shapes().ema), program.diffusion.respace(setting.steps)
+    return lower_chunk(network, diffusion, condition_shape(program.run), **_drawing(program, setting))
 
 
 def check_metrics(run: RunSpec, dataset: Dataset) -> None:

@@ -9,7 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from flax import nnx
 from numpy.typing import NDArray
@@ -25,7 +24,7 @@ from dit_grid.experiments.metrics.names import IMAGES, INCEPTION
 from dit_grid.experiments.metrics.reference import Reference, read_reference
 from dit_grid.experiments.metrics.stopwatch import Stopwatch
 from dit_grid.experiments.networks.features import FeatureNetwork
-from dit_grid.experiments.networks.local_devices import batch_size, copied, spread
+from dit_grid.experiments.networks.local_devices import batch_size, copied, decoded_at_once, spread
 from dit_grid.experiments.networks.weight_places import weights_sha256
 from dit_grid.experiments.spec.run import EvalSetting
 from dit_grid.experiments.training.process_group import by_all
@@ -159,9 +158,7 @@ def load_decoder(place: str) -> Decoder:
     network = load_vae(path, _config_of(place))
     graph, weights = nnx.split(network)
     decode = compiled_decode(nnx.merge(graph, copied(weights)))
-    # On accelerators more would leave no memory beside a training state: 0.3 GB a layer of 8. On CPUs one by one is a
-    # fifth faster than 8 at a time, which leave the cache.
-    batch = (1 if jax.default_backend() == "cpu" else 8) * jax.local_device_count()
+    batch = decoded_at_once()
 
     def in_batches(latents: np.ndarray) -> np.ndarray:
         parts = []

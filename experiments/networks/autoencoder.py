@@ -15,7 +15,7 @@ import numpy as np
 from flax import nnx
 
 from dit_grid.experiments.data.latent_shards import LATENT_SCALE
-from dit_grid.experiments.networks.local_devices import copied, spread
+from dit_grid.experiments.networks.local_devices import as_shapes, copied, rows_sharding, spread, whole_sharding
 from dit_grid.experiments.networks.winograd import conv_3x3
 
 NORM_EPSILON = 1e-6
@@ -95,10 +95,26 @@ def compiled_decode(network: AutoencoderKL) -> Callable[[np.ndarray | jax.Array]
 
     The latents of a batch are spread over this process's devices where they divide.
     """
-    graph, state = nnx.split(network)
-    state, scaling = copied(state), np.float32(network.config.scaling)
-    decode = jax.jit(lambda state, latents_NHWC: nnx.merge(graph, state).decode(latents_NHWC / scaling))
+    decode, state = _decode_program(network)
+    state = copied(state)
     return lambda latents_NHWC: np.asarray(decode(state, spread(np.asarray(latents_NHWC))))
+
+
+def _decode_program(network: AutoencoderKL) -> tuple[Any, nnx.State]:
+    """Return the compiled function of (state, scaled latents), and the network's state."""
+    graph, state = nnx.split(network)
+    scaling = np.float32(network.config.scaling)
+    return jax.jit(lambda state, latents_NHWC: nnx.merge(graph, state).decode(latents_NHWC / scaling)), state
+
+
+def lower_decode(config: VAEConfig, side: int, batch: int) -> tuple[jax.stages.Lowered, tuple[Any, jax.Array]]:
+    """Return `compiled_decode` of `batch` latents of a side, ready to compile for what `local_devices` speaks of, and
+    the arrays that it takes, as shapes: the network's, and the latents. Nothing runs."""
+    decode, state = _decode_program(nnx.eval_shape(lambda: AutoencoderKL(config, nnx.Rngs(0))))
+    state = as_shapes(state, whole_sharding())
+    shape = jax.ShapeDtypeStruct((batch, side, side, config.latent_channels), jnp.float32)
+    latents = as_shapes(shape, rows_sharding(batch))
+    return decode.lower(state, latents), (state, latents)
 
 
 class Encoder(nnx.Module):

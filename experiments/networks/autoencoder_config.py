@@ -58,6 +58,11 @@ def read_config(path: Path) -> VAEConfig:
         raise VAEWeightsError(f"{path}: not readable as JSON ({str(error)[:100]})") from error
     if not isinstance(held, dict):
         raise VAEWeightsError(f"{path}: holds a {type(held).__name__}: not the config.json of an AutoencoderKL")
+    return config_said(held, path)
+
+
+def config_said(held: Mapping[str, Any], path: Path) -> VAEConfig:
+    """The network of what diffusers' `config.json` at the path says. Raises as `read_config`."""
     _check_supported(held, path)
     try:
         sizes = {ours: held[theirs] for ours, theirs in NAMES.items()}

@@ -4,7 +4,7 @@ Batch norm is folded into the convolutions when weights are read (`inception_wei
 """
 
 from functools import partial, reduce
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ import numpy as np
 from flax import nnx
 from PIL import Image
 
+from dit_grid.experiments.networks.features import CLEAN_FID, PYTORCH_FID
 from dit_grid.experiments.networks.inception_graph import (
     CLASSES,
     MIXED,
@@ -25,6 +26,7 @@ from dit_grid.experiments.networks.inception_graph import (
     MaxPool,
     convolutions,
 )
+from dit_grid.experiments.networks.local_devices import as_shapes, platform, rows_sharding, whole_sharding
 from dit_grid.experiments.networks.winograd import conv_3x3
 
 INPUT_SIZE = 299
@@ -52,7 +54,7 @@ class Inception(nnx.Module):
             x_NHWC = resize_half_pixel(images, INPUT_SIZE) / 127.5 - 1
         else:
             x_NHWC = (resize_tf1(images, INPUT_SIZE) - 128) / 128
-        if jax.default_backend() == "cpu":
+        if platform() == "cpu":
             # Its large maps then stay in the cache: twice as fast as all images at once.
             x_NHWC = jax.lax.map(lambda x_HWC: self._run(STEM, x_HWC[None])[0], x_NHWC)
         else:
@@ -88,6 +90,19 @@ def features(network: Inception, images: jax.Array) -> Features:
 def features_half_pixel(network: Inception, images: jax.Array) -> Features:
     """`network(images, half_pixel=True)`, compiled once for each shape of images."""
     return network(images, half_pixel=True)
+
+
+def lower_features(resize: str, side: int, batch: int) -> tuple[Any, tuple[Any, jax.Array]]:
+    """Return the features of `batch` images of a side, ready to compile for what `local_devices` speaks of, and the
+    arrays they take, as shapes: the network's, and the images. `resize` is one of `features.PREPARATIONS`."""
+    graph, state = nnx.split(nnx.eval_shape(lambda: Inception(nnx.Rngs(0))))
+    state = as_shapes(state, whole_sharding())
+    by_pillow = resize == CLEAN_FID
+    shape = (batch, INPUT_SIZE, INPUT_SIZE, 3) if by_pillow else (batch, side, side, 3)
+    unplaced = jax.ShapeDtypeStruct(shape, jnp.float32 if by_pillow else jnp.uint8)
+    images = as_shapes(unplaced, rows_sharding(batch))
+    program = features_half_pixel if resize == PYTORCH_FID else features
+    return program.lower(nnx.merge(graph, state), images).lowered, (state, images)
 
 
 @partial(jax.jit, static_argnames="size")
@@ -151,7 +166,7 @@ def _apply(layer: nnx.Conv, x_NHWC: jax.Array) -> jax.Array:
 
 def _largest(x_NHWC: jax.Array, stride: int) -> jax.Array:
     """The largest of each 3×3 patch; only stride 1 pads."""
-    if jax.default_backend() != "cpu":
+    if platform() != "cpu":
         padding = "SAME" if stride == 1 else "VALID"
         return nnx.max_pool(x_NHWC, (3, 3), strides=(stride, stride), padding=padding)
     if stride == 1:
@@ -163,7 +178,7 @@ def _largest(x_NHWC: jax.Array, stride: int) -> jax.Array:
 
 def _average(x_NHWC: jax.Array) -> jax.Array:
     """The mean of each 3×3 patch, of what lies inside the image."""
-    if jax.default_backend() != "cpu":
+    if platform() != "cpu":
         return nnx.avg_pool(x_NHWC, (3, 3), strides=(1, 1), padding="SAME", count_include_pad=False)
     counts = [np.minimum(np.arange(n) + 2, n) - np.maximum(np.arange(n) - 1, 0) for n in x_NHWC.shape[1:3]]
     x_NHWC = jnp.pad(x_NHWC, ((0, 0), (1, 1), (1, 1), (0, 0)))

@@ -16,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from dit_grid.experiments.networks.local_devices import platform
+
 POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)
 OUTPUTS, TAPS = 4, 3
 ENOUGH_CHANNELS, ENOUGH_PIXELS = 64, 4096
@@ -30,7 +32,7 @@ def conv_3x3(x_NHWC: jax.Array, kernel_HWCD: jax.Array, padding: int = 1) -> jax
     """
     N, H, W, C = x_NHWC.shape
     pays = C >= ENOUGH_CHANNELS and N * H * W >= ENOUGH_PIXELS
-    if pays and jax.default_backend() == "cpu":
+    if pays and platform() == "cpu":
         return filtered(x_NHWC, kernel_HWCD, padding)
     return _conv(x_NHWC, kernel_HWCD, ((padding, padding), (padding, padding)))
 

@@ -10,6 +10,9 @@ from pydantic import Field, field_validator, model_validator
 from dit_grid.experiments.spec.record import Count, Record, Steps, later
 from dit_grid.experiments.spec.slices import slice_mistake
 
+SAMPLE_BATCH = 128
+"""[images] That evaluations draw at a time on each device where a spec says nothing."""
+
 
 class ResourceSpec(Record):
     """What a run executes on: a TPU slice, GPUs or CPU cores. Not part of the run's id."""
@@ -85,6 +88,8 @@ class ExecutionSpec(Record):
     """How the training state lies on devices; `auto` is `host` on slices, else `replicated`."""
     mesh: MeshSpec | None = later(None)
     """The same in numbers of devices."""
+    sample_batch: Count | None = later(None)
+    """[images] Drawn at a time on each device by evaluations; 128 if left out. Fewer take less memory."""
     max_retries: Annotated[int, Field(ge=0, lt=2**31)] = 3
     """[retries] That a run's own failures may cost; preemptions are free."""
     priority: Annotated[int, Field(gt=-(2**31), lt=2**31)] = 0

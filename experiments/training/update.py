@@ -103,20 +103,20 @@ class Program:
         """Return one update, traced and ready to compile, and the bytes of its arguments on a device. Nothing runs."""
         rows, batch, model = batch_sharding(self.mesh), self.run.train.batch, self.run.model
 
-        def rowed(shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
-            return jax.ShapeDtypeStruct((1, batch, *shape), dtype, sharding=rows)
+        def rowed(one: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct((1, batch, *one.shape), one.dtype, sharding=rows)
+
+        image = jax.ShapeDtypeStruct((model.image_size, model.image_size, model.channels), jnp.float32)
+        arguments = self.state_shapes(), *jax.tree.map(rowed, (image, condition_shape(self.run)))
+        return self.step.lower(*arguments), bytes_a_device(arguments)
+
+    def state_shapes(self) -> TrainState:
+        """Return the state as shapes, each with how it lies on the devices."""
 
         def placed(shape: jax.ShapeDtypeStruct, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
             return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding)
 
-        state = jax.tree.map(placed, self._shapes, self._sharding)
-        images = rowed((model.image_size, model.image_size, model.channels), jnp.float32)
-        conditions: Any = rowed((), jnp.int32)
-        if model.context_width is not None:
-            length = model.context_length
-            conditions = Context(rowed((length, model.context_width), jnp.float32), rowed((length,), jnp.bool_))
-        arguments = state, images, conditions
-        return self.step.lower(*arguments), sum(map(_bytes_a_device, jax.tree.leaves(arguments)))
+        return jax.tree.map(placed, self._shapes, self._sharding)
 
     def _is_long(self) -> bool:
         train = self.run.train
@@ -241,9 +241,23 @@ def _is_known(option: str, value: bool | int) -> bool:
     return True
 
 
-def _bytes_a_device(array: jax.ShapeDtypeStruct) -> int:
-    assert array.sharding is not None
-    return int(np.prod(array.sharding.shard_shape(array.shape))) * array.dtype.itemsize
+def condition_shape(run: RunSpec) -> Any:
+    """Return what conditions one image, as shapes: a label, or a Context of its caption."""
+    length, width = run.model.context_length, run.model.context_width
+    if width is None:
+        return jax.ShapeDtypeStruct((), jnp.int32)
+    shape = jax.ShapeDtypeStruct
+    return Context(shape((length, width), jnp.float32), shape((length,), jnp.bool_))
+
+
+def bytes_a_device(arrays: Any) -> int:
+    """Return the bytes that one device holds of a tree of shapes; those without a sharding are whole on it."""
+
+    def one(array: jax.ShapeDtypeStruct) -> int:
+        held = array.shape if array.sharding is None else array.sharding.shard_shape(array.shape)
+        return int(np.prod(held)) * array.dtype.itemsize
+
+    return sum(map(one, jax.tree.leaves(arrays)))
 
 
 def _first(parts: Any) -> Any:

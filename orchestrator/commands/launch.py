@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dit_grid.model.plurals import counted, was
-from dit_grid.orchestrator.commands.options import DONE, GROUPS, INTERRUPTED, SOME_FAILED, SPEC
+from dit_grid.orchestrator.commands.options import DONE, GROUPS, INTERRUPTED, SOME_FAILED, SPEC, WRONG_REQUEST
 from dit_grid.orchestrator.commands.results import print_results
 from dit_grid.orchestrator.commands.serve import PORT, page_of
 from dit_grid.orchestrator.control.errors import RequestError
@@ -32,11 +32,12 @@ MANY_RUNS = 200
     "--until-metric", metavar="NAME", help="Metric of the target (default: fid, fd_conv, fd or heldout_loss)."
 )
 @click.option("--when-met", type=click.Choice(["finish", "stop"]), default="finish", help="What runs do then.")
+@click.option("--no-compile", is_flag=True, help="Do not ask the TPU compiler first whether runs fit their slices.")
 @click.option("--serve", "is_served", is_flag=True, help="Serve a page that shows it live, as `dit-grid serve` does.")
 @click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="With --serve: where.")
 def launch(
     spec: str, groups: tuple[str, ...], address: str | None, backend: str | None, store_path: str | None,
-    until: str | None, until_metric: str | None, when_met: str, is_served: bool, port: int,
+    until: str | None, until_metric: str | None, when_met: str, no_compile: bool, is_served: bool, port: int,
 ) -> None:  # fmt: skip
     """Run a spec to its end: resumes what is unfinished, skips what is done, ends with the scaling law.
 
@@ -51,6 +52,9 @@ def launch(
 
     With any other target the law is refitted as results arrive, the runs that narrow it most for their cost come
     first, and none is started once the target is met. Launched again without it, the rest is run.
+
+    Where the TPU compiler is installed (`plan --compile`), runs on slices that they do not fit are refused before
+    anything is reserved.
 
     Ctrl-C writes checkpoints and stops; the same command goes on from there.
     """
@@ -81,6 +85,10 @@ def launch(
         return
     runs, measuring = trainings_of(todo), len(jobs_of(todo))
     check_runs(runs, spec, here=address is None)
+    if not no_compile and any(run.execution.resources.slice for run in runs):
+        from dit_grid.orchestrator.screen.compiled import check_slices
+
+        check_slices(runs, WRONG_REQUEST)
     also = f", {counted(measuring, 'evaluation')} as jobs of their own" if measuring else ""
     click.echo(f"{loaded.name}: {len(runs)} of {counted(len(loaded.runs), 'run')} to do{also}, in {loaded.store}")
     with page_of(loaded.store, spec, port) if is_served else nullcontext(), plain_warnings():

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from dit_grid.experiments.spec import ExperimentSpec
 
 
+SLOWDOWN = 1.2
+"""How much slower than the best on its own slice a cheaper way may be, where nothing is said."""
+
+
 @click.command()
 @SPEC
 @GROUPS
@@ -26,9 +30,12 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Compile each model's update for its TPU slice: memory, traffic, communication, time. Needs no TPU.",
 )
+@click.option("--choose", is_flag=True, help="With --compile: find each model's cheapest slice and layout instead.")
+@click.option("--slowdown", type=click.FloatRange(1, 100), help="With --choose: how much slower it may be (1.2).")
+@click.option("-o", "--output", metavar="FILE", help="With --choose: write the spec with what is chosen to a file.")
 def plan(
     spec: str, groups: tuple[str, ...], as_json: bool, parameters: str | None, calibrate: bool, address: str | None,
-    compiling: bool,
+    compiling: bool, choose: bool, slowdown: float | None, output: str | None,
 ) -> None:  # fmt: skip
     """Show what a spec would run: parameters, compute, time and cost.
 
@@ -38,6 +45,7 @@ def plan(
     dit-grid plan experiments/grid.yaml --parameters XL/2
     dit-grid plan experiments/digits.yaml --calibrate
     dit-grid plan experiments/grid.yaml --group 512 --compile
+    dit-grid plan experiments/grid.yaml --compile --choose -o cheaper.yaml
 
     Hours come from measured speeds where a store or an earlier --calibrate has them, else with --compile from each
     program's roofline and plan.efficiency in the spec, else from plan.mfu.
@@ -55,6 +63,7 @@ def plan(
     from dit_grid.orchestrator.screen.plan_table import print_plan
     from dit_grid.orchestrator.screen.status import without_pandas
 
+    _check_options(compiling, choose, slowdown, output)
     loaded = asked_spec(spec, groups)
     if not (calibrate or compiling or parameters or has_expectations(loaded)):
         without_pandas()
@@ -65,6 +74,9 @@ def plan(
         return
     if mistakes := spec_mistakes(loaded.runs, spec, remote=False):
         raise SpecError(mistakes)
+    if choose:
+        _choose(loaded, groups, slowdown or SLOWDOWN, output, as_json)
+        return
     if calibrate:
         _calibrate(loaded, address)
     done = steps_done(loaded)
@@ -75,9 +87,9 @@ def plan(
         _say_folders(loaded)
         _say_missing(loaded, spec)
         return
-    from dit_grid.orchestrator.screen.compiled import compile_spec, end_with, print_compiled, rooflines
+    from dit_grid.orchestrator.screen.compiled import compile_runs, end_with, print_compiled, rooflines
 
-    found, unfit = compile_spec(loaded)
+    found, unfit = compile_runs(loaded.networks)
     rows = planned(loaded, measured_speeds(loaded), rooflines(found))
     print_plan(loaded, rows, as_json, expectations(loaded), found, done)
     if not as_json:
@@ -85,6 +97,34 @@ def plan(
     _say_folders(loaded)
     _say_missing(loaded, spec)
     end_with(unfit, WRONG_REQUEST)
+
+
+def _check_options(compiling: bool, choose: bool, slowdown: float | None, output: str | None) -> None:
+    """Raise RequestError for an option without the one that it belongs to."""
+    from dit_grid.orchestrator.control.errors import RequestError
+
+    if choose and not compiling:
+        raise RequestError("--choose asks the TPU compiler: give --compile with it")
+    for name, value in (("--slowdown", slowdown), ("--output", output)):
+        if value is not None and not choose:
+            raise RequestError(f"{name} {value} without --choose: it says how, or where to, one chooses; add --choose")
+
+
+def _choose(
+    spec: "ExperimentSpec", groups: tuple[str, ...], slowdown: float, output: str | None, as_json: bool
+) -> None:
+    """Print, and with `output` write, each model's cheapest way."""
+    from dit_grid.orchestrator.planning.plan import usd_per_hour
+    from dit_grid.orchestrator.screen.chosen import choose, nothing_fits, print_choices, write_chosen
+    from dit_grid.orchestrator.screen.compiled import end_with
+
+    is_priced = spec.plan.usd_per_chip_hour is not None or spec.plan.usd_per_core_hour is not None
+    choices = choose(spec, slowdown, lambda resources: usd_per_hour(resources, spec.plan))
+    print_choices(choices, is_priced, as_json)
+    if output:
+        write_chosen(spec, choices, output, groups)
+        click.echo(f"written to {output}", err=True)
+    end_with(nothing_fits(choices), WRONG_REQUEST)
 
 
 def _say_folders(spec: "ExperimentSpec") -> None:

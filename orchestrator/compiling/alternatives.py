@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from dit_grid.experiments.spec.execution import SAMPLE_BATCH
 from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.spec.slices import SIZES
 from dit_grid.orchestrator.compiling.generations import GIB, topology_of
-from dit_grid.orchestrator.compiling.verdicts import Compiled, RefusedError, judge, layout_of
+from dit_grid.orchestrator.compiling.verdicts import Compiled, RefusedError, judge, layout_of, with_evaluation
 
 PARTS = (2, 4, 8)
 """Ways to divide a batch that are tried; the first that fits is told."""
@@ -20,6 +21,35 @@ def complaint(run: RunSpec, verdict: Compiled, versions: dict[str, str], tried: 
         f"{run.model.name} ({run.id}) does not fit {verdict.slice}: with {layout_of(run)} a core needs "
         f"{verdict.hbm_needed_bytes / GIB:.2f} GiB and may use {verdict.hbm_granted_bytes / GIB:.2f}{ways}"
     )
+
+
+def evaluation_complaint(run: RunSpec, verdict: Compiled, versions: dict[str, str], tried: Callable[[], None]) -> str:
+    """Return in one line that the run trains and cannot be measured as it is, and what would do, by the compiler."""
+    fitting = []
+    for ways in _ways_to_measure(run):
+        for said, changed in ways:
+            found = with_evaluation(changed, judge(changed, versions), versions)
+            tried()
+            if found.fits and found.evaluation_fits:
+                fitting.append(f"{said} ({(found.inline_bytes or 0) / GIB:.2f} GiB)")
+                break
+    ways_said = "; what fits, by the compiler: " + "; ".join(fitting) if fitting else "; nothing that was tried fits"
+    largest = max(verdict.programs, key=lambda one: one.held_bytes)
+    return (
+        f"{run.model.name} ({run.id}) trains on {verdict.slice} but does not fit {largest.slice} with its evaluation: "
+        f"with {largest.what} a core holds {(verdict.inline_bytes or 0) / GIB:.2f} GiB and may hold "
+        f"{largest.hbm_granted_bytes / GIB:.2f}{ways_said}"
+    )
+
+
+def _ways_to_measure(run: RunSpec) -> Iterator[Iterator[tuple[str, RunSpec]]]:
+    """Yield kinds of change, each a series of which the first that fits is enough."""
+    batch = run.execution.sample_batch or SAMPLE_BATCH
+    halves = [batch // part for part in (2, 4, 8, 16) if batch // part]
+    yield ((f"execution.sample_batch: {half}", _executed(run, sample_batch=half)) for half in halves)
+    if run.execution.evaluate_on is None:
+        own = run.execution.resources
+        yield iter([(f"execution.evaluate_on: {{slice: {own.slice}}}", _executed(run, evaluate_on=own))])
 
 
 def _fitting(run: RunSpec, versions: dict[str, str], tried: Callable[[], None]) -> Iterator[tuple[str, Compiled]]:

@@ -1,4 +1,4 @@
-"""The process that holds the compiler: one run's training step for one slice, from a request file to an answer file.
+"""The process that holds the compiler: one program for one topology, from a request file to an answer file.
 
 Started by `compiler` with its environment, and ends with its one answer: libtpu prints from C++, holds a lock and may
 crash, none of which the asking process should see.
@@ -42,9 +42,8 @@ def main(request: Path, answer: Path) -> None:
 
 def compiled(asked: dict[str, Any]) -> dict[str, Any]:
     """Return what the compiler says of the run on the topology: its costs, or in one line why there are none."""
-    from dit_grid.experiments.spec.run import RunSpec
     from dit_grid.experiments.training.sharding import LayoutError
-    from dit_grid.experiments.training.update import Program
+    from dit_grid.orchestrator.compiling.lowering import traced
 
     try:
         devices = topology_devices(asked)
@@ -52,20 +51,20 @@ def compiled(asked: dict[str, Any]) -> dict[str, Any]:
         kind = NO_TOPOLOGY if re.search(r"Topology layout|Invalid TPU external name", str(error)) else MISMATCH
         return {"kind": kind, "message": first_line(error)}
     try:
-        program = Program(RunSpec.model_validate(asked["run"]), devices)
-        lowered, argument_bytes = program.lower_step()
+        program = traced(asked, devices)
     except LayoutError as error:
         return {"kind": REFUSED, "message": first_line(error)}
     began = time.perf_counter()
     try:
-        executable = lowered.compile()
+        executable = program.lowered.compile()
     except Exception as error:
-        found = _too_large(str(error), argument_bytes)
-        return found | {"compiler_s": time.perf_counter() - began} if found else {
-            "kind": FAILED, "message": first_line(error)}  # fmt: skip
-    seconds = time.perf_counter() - began
-    hosts = [device.process_index for device in program.mesh.devices.flat]
-    return {"kind": FITS, "compiler_s": seconds, **_figures(executable, hosts)}
+        found = _too_large(str(error), program.argument_bytes)
+        if found is None:
+            return {"kind": FAILED, "message": first_line(error)}
+    else:
+        found = {"kind": FITS, **_figures(executable, program.hosts)}
+    beside = {"stays_bytes": program.stays_bytes, "comes_bytes": program.comes_bytes}
+    return {"compiler_s": time.perf_counter() - began, **beside, **found}
 
 
 def topology_devices(asked: dict[str, Any]) -> list[Any]:
@@ -77,17 +76,20 @@ def topology_devices(asked: dict[str, Any]) -> list[Any]:
 
 
 def _figures(executable: Any, hosts: list[int]) -> dict[str, Any]:
-    from dit_grid.orchestrator.compiling.costs import costs_of
+    from dit_grid.orchestrator.compiling.costs import costs_of, loop_costs
     from dit_grid.orchestrator.compiling.hlo import UnreadableProgramError, read_module
+    from dit_grid.orchestrator.compiling.questions import COMPILED_STEPS
 
     memory = executable.memory_analysis()
     held = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
     needed = max(held + memory.temp_size_in_bytes, memory.peak_memory_in_bytes)
     try:
-        costs = costs_of(read_module(executable.as_text()), hosts)
+        module = read_module(executable.as_text())
+        costs, a_step = costs_of(module, hosts), loop_costs(module, hosts, (COMPILED_STEPS, COMPILED_STEPS - 1))
     except UnreadableProgramError as error:
         return {"kind": FAILED, "message": first_line(error)}
-    return {"hbm_needed_bytes": needed, "argument_bytes": memory.argument_size_in_bytes, **asdict(costs)}
+    return {"hbm_needed_bytes": needed, "argument_bytes": memory.argument_size_in_bytes, **asdict(costs),
+            "a_step": a_step and asdict(a_step)}  # fmt: skip
 
 
 def _too_large(text: str, argument_bytes: int) -> dict[str, Any] | None:

@@ -17,13 +17,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.orchestrator.compiling import child
-from dit_grid.orchestrator.compiling.generations import topology_of
+from dit_grid.orchestrator.compiling.questions import DECODE, FEATURES, Question
 from dit_grid.orchestrator.control.errors import RequestError
 
 PATIENCE_S = 600.0
 """A compiler that has not answered by then is ended: XL/2 takes it half a minute for v3, and 3 minutes for v6e."""
+
+PATIENCE_TIMES = {DECODE: 3, FEATURES: 3}
+"""Convolutions in float32 take the compiler two minutes of one core for v3, and six for v5e."""
 
 PROGRAM = "dit_grid.orchestrator.compiling.process"
 
@@ -37,7 +39,7 @@ class CompilerError(RequestError):
 
 def check_compiler() -> dict[str, str]:
     """Return the versions that an answer depends on. Raises CompilerError where the wheel is missing or too old."""
-    if importlib.util.find_spec("libtpu") is None:
+    if not is_installed():
         raise CompilerError(
             "--compile needs the TPU compiler, a wheel of 200 MB for Linux on x86-64 that needs no TPU: "
             "`uv pip install 'dit-grid[tpu]'` (in a clone `uv sync --extra tpu`)"
@@ -52,6 +54,11 @@ def check_compiler() -> dict[str, str]:
     return versions
 
 
+def is_installed() -> bool:
+    """Return whether the compiler is there; nothing of it is loaded."""
+    return importlib.util.find_spec("libtpu") is not None
+
+
 def oldest_libtpu() -> str:
     """Return the libtpu that the installed jax names in its own extra; older ones crash under it."""
     named = [re.search(r"^libtpu[=>]=([\d.]+)", text) for text in metadata.requires("jax") or []]
@@ -62,23 +69,23 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(map(int, re.findall(r"\d+", version)))
 
 
-def ask(run: RunSpec, slice_name: str, patience_s: float = PATIENCE_S) -> dict[str, Any]:
-    """Return the compiler's answer, of one of the kinds in ANSWERS, on the run's training step for the slice.
+def ask(question: Question, patience_s: float = PATIENCE_S) -> dict[str, Any]:
+    """Return the compiler's answer, of one of the kinds in ANSWERS, on the program for its topology.
 
     Raises CompilerError when it crashes, does not answer within `patience_s`, or cannot be used.
     """
-    topology = topology_of(slice_name)
-    request = {"run": run.model_dump(mode="json"), "topology": topology.name, "host": topology.host,
+    topology = question.topology
+    request = {"program": question.program, "what": question.what, "topology": topology.name, "host": topology.host,
                "config": topology.config}  # fmt: skip
-    answer = _answered(request, f"{run.model.name} for {slice_name}", patience_s)
+    answer = _answered(request, question.said, patience_s * PATIENCE_TIMES.get(question.program, 1))
     if answer["kind"] in ANSWERS:
         return answer
     versions = check_compiler()
     pair = f"libtpu {versions['libtpu']} does not work with jax {versions['jax']}"
     what = {
-        child.NO_TOPOLOGY: f"the compiler knows no topology {topology.name} for {slice_name}",
+        child.NO_TOPOLOGY: f"the compiler knows no topology {topology.name} for {question.slice}",
         child.MISMATCH: f"{pair} (`uv pip install --upgrade 'dit-grid[tpu]'` takes one that does)",
-    }.get(answer["kind"], f"the TPU compiler could not compile {run.model.name} for {slice_name}")
+    }.get(answer["kind"], f"the TPU compiler could not compile {question.said}")
     raise CompilerError(f"{what}: {answer['message']}")
 
 

@@ -4,7 +4,7 @@ XLA's own cost analysis counts a loop's body once; here each instruction counts 
 crosses hosts is told by the processes that the partitions belong to.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from dit_grid.orchestrator.compiling.arithmetic import matrix_flops
@@ -38,6 +38,17 @@ def costs_of(module: Module, hosts: Sequence[int]) -> Costs:
     """Return what the program costs; `hosts[i]` is the host of partition i."""
     total = Costs()
     _Walk(module, hosts, total).computation(module.entry, 1)
+    return total
+
+
+def loop_costs(module: Module, hosts: Sequence[int], trips: Collection[int]) -> Costs | None:
+    """Return what one trip costs of the program's one outermost loop that makes so many; None where there is none."""
+    entry = module.computations[module.entry]
+    loops = [one for one in entry if one.opcode == "while" and module.trips(one) in trips]
+    if len(loops) != 1:
+        return None
+    total = Costs()
+    _Walk(module, hosts, total).computation(_attribute_name(loops[0], "body"), 1)
     return total
 
 

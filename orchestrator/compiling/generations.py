@@ -3,6 +3,7 @@
 The compiler is the judge of the first half (`pytest -m tpu`): devices, hosts and granted memory are what it says.
 """
 
+import math
 from typing import NamedTuple
 
 from dit_grid.experiments.spec.slices import chips_and_cores, slice_hosts, slice_shape
@@ -86,3 +87,12 @@ def topology_of(slice_name: str) -> Topology:
     host = (*shape, 1) if len(shape) == 2 and hosts == 1 else (2, 2, 1)
     name = f"{generation.compiler_name}:{'x'.join(map(str, shape))}"
     return Topology(name, (host[0], host[1], host[2]), generation.config, chips * generation.devices_a_chip, hosts)
+
+
+def host_of(slice_name: str) -> Topology:
+    """Return the topology of one host of the slice: what runs on a process's own devices is compiled for it alone."""
+    whole = topology_of(slice_name)
+    kind, _, shape = whole.name.partition(":")
+    edges = whole.host[: shape.count("x") + 1]
+    devices = math.prod(edges) * generation_of(slice_name).devices_a_chip
+    return Topology(f"{kind}:{'x'.join(map(str, edges))}", whole.host, whole.config, devices, 1)

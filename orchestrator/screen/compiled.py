@@ -1,16 +1,17 @@
 """The compiler's verdicts as a table for a person, and the whole `plan --compile` of a spec."""
 
 import sys
+from collections.abc import Sequence
 
 import click
 
-from dit_grid.experiments.spec import ExperimentSpec
-from dit_grid.orchestrator.compiling.alternatives import complaint
-from dit_grid.orchestrator.compiling.compiler import check_compiler
+from dit_grid.experiments.spec import AnyRun, ExperimentSpec, RunSpec
+from dit_grid.orchestrator.compiling.alternatives import complaint, evaluation_complaint
+from dit_grid.orchestrator.compiling.compiler import CompilerError, check_compiler, is_installed
 from dit_grid.orchestrator.compiling.generations import GIB
-from dit_grid.orchestrator.compiling.verdicts import Compiled, judge_all
+from dit_grid.orchestrator.compiling.verdicts import Compiled, judge_all, on_slices, programs_of
 from dit_grid.orchestrator.screen.notices import progress
-from dit_grid.orchestrator.screen.tables import print_rows
+from dit_grid.orchestrator.screen.rows import print_rows
 
 COLUMNS = {
     "model": "model", "block": "block", "slice": "slice", "layout": "layout", "GiB needed": "needed",
@@ -20,20 +21,56 @@ COLUMNS = {
 }  # fmt: skip
 
 
-def compile_spec(spec: ExperimentSpec) -> tuple[dict[str, Compiled], list[str]]:
+def compile_runs(runs: Sequence[RunSpec]) -> tuple[dict[str, Compiled], list[str]]:
     """Return run id -> verdict of the compiler, and in one line each the runs that cannot run as they are.
 
     Says how far it is on standard error. Raises CompilerError.
     """
     versions = check_compiler()
-    with progress("programs compiled", len(spec.networks)) as counter:
-        found, mistakes = judge_all(spec.networks, lambda: counter.add(1))
-    too_large = [run for run in spec.networks if run.id in found and not found[run.id].fits]
-    for run in too_large:
+    with progress("programs compiled", programs_of(runs)) as counter:
+        found, mistakes = judge_all(runs, lambda: counter.add(1))
+    for run in runs:
+        one = found.get(run.id)
+        if one is None or (one.fits and one.evaluation_fits):
+            continue
         click.echo(f"{run.model.name} does not fit; trying what would", err=True)
+        said = evaluation_complaint if one.fits else complaint
         with progress("ways tried", 6) as counter:
-            mistakes.append(complaint(run, found[run.id], versions, lambda: counter.add(1)))
+            mistakes.append(said(run, one, versions, lambda: counter.add(1)))
     return found, mistakes
+
+
+def check_slices(runs: Sequence[AnyRun], status: int) -> None:
+    """Before anything is reserved: leave with the status and a line for each run that does not fit its slice.
+
+    Without the compiler one line says that nobody looked; where no run is on a slice nothing is said or loaded.
+    """
+    asked = on_slices(run for run in runs if isinstance(run, RunSpec))
+    if not asked:
+        return
+    if not is_installed():
+        whose = "the run fits its TPU slice" if len(asked) == 1 else f"{len(asked)} runs fit their TPU slices"
+        click.echo(
+            f"not checked whether {whose}: that needs the TPU compiler, "
+            "`uv pip install 'dit-grid[tpu]'` (in a clone `uv sync --extra tpu`)",
+            err=True,
+        )
+        return
+    try:
+        _, mistakes = compile_runs(asked)
+    except CompilerError as error:
+        raise CompilerError(f"{error}; `--no-compile` launches without asking it") from None
+    end_with(mistakes, status)
+
+
+EVALUATION_COLUMNS = {
+    "model": "model", "block": "block", "program": "program", "of": "what", "GiB needed": "needed", "held": "held",
+    "share": "share", "est. s": "estimated", "roofline s": "roofline", "bound": "bound",
+}  # fmt: skip
+
+SPARE = ("GFLOP", "of the model", "traffic GiB", "between chips GiB", "between hosts", "block", "roofline ms", "of")
+EVALUATION_SPARE = ("block", "of", "roofline s", "bound", "GiB needed")
+"""What a narrow terminal does not show, the most dispensable first."""
 
 
 def rooflines(found: dict[str, Compiled]) -> dict[str, float]:
@@ -56,9 +93,34 @@ def print_compiled(spec: ExperimentSpec, found: dict[str, Compiled]) -> None:
         for run in spec.networks if (one := found.get(run.id))
     ]  # fmt: skip
     if rows:
-        print_rows(COLUMNS, rows, "one update by the TPU compiler, a core; nothing ran on a TPU")
+        print_rows(COLUMNS, rows, "one update by the TPU compiler, a core; nothing ran on a TPU", SPARE)
+        _print_programs(spec, found)
     if len(rows) < len(spec.networks):
         click.echo(f"{len(spec.networks) - len(rows)} runs name no TPU slice and were not compiled")
+
+
+def _print_programs(spec: ExperimentSpec, found: dict[str, Compiled]) -> None:
+    """Print the programs of evaluations, each once for a run, and the most that a core of each run holds."""
+    rows = [
+        {
+            "model": run.model.name, "block": run.model.block, "program": each.program, "what": each.what,
+            "needed": each.hbm_needed_bytes / GIB, "held": each.held_bytes / GIB,
+            "share": each.held_bytes / each.hbm_granted_bytes, "estimated": each.estimated_s,
+            "roofline": each.roofline_s, "bound": each.bound,
+        }
+        for run in spec.networks if (one := found.get(run.id)) for each in one.programs
+    ]  # fmt: skip
+    if not rows:
+        return
+    caption = "its evaluation: a chunk drawn, a batch decoded or looked at, a core"
+    print_rows(EVALUATION_COLUMNS, rows, caption, EVALUATION_SPARE)
+    decided = [(one.inline_bytes / one.hbm_granted_bytes, run, one) for run in spec.networks
+               if (one := found.get(run.id)) and one.inline_bytes is not None]  # fmt: skip
+    share, run, one = max(decided, key=lambda each: each[0])
+    click.echo(
+        f"with the evaluation a core holds at most {(one.inline_bytes or 0) / GIB:.2f} of "
+        f"{one.hbm_granted_bytes / GIB:.2f} GiB, {share:.0%}: {run.model.name} on {one.slice}"
+    )
 
 
 def end_with(mistakes: list[str], status: int) -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from dit_grid.model.plurals import counted
+from dit_grid.orchestrator.planning.gpu_memory import estimate_lines, estimates
 from dit_grid.orchestrator.screen.rows import print_rows, short, span, time_unit
 from dit_grid.orchestrator.screen.tables import print_json, print_text
 
@@ -29,7 +30,7 @@ def print_plan(
     `done` is to which step the store holds each run that was begun, `wall` the time that the rest takes here. In
     JSON each row holds what the TPU compiler said of its run, where it was asked.
     """
-    expected, done = expected or {}, done or {}
+    expected, done, memory = expected or {}, done or {}, estimates(spec.runs)
     from dit_grid.experiments.spec.any_run import stored
     from dit_grid.experiments.spec.swept import told_apart
 
@@ -38,7 +39,7 @@ def print_plan(
     if as_json:
         verdicts = [{} if compiled is None else {"compiled": _record(compiled.get(row.run_id))} for row in rows]
         known = [{"swept": swept.get(row.run_id, {}), "expected": said.get(row.run_id, {}),
-                  "steps_done": done.get(row.run_id, 0)} for row in rows]  # fmt: skip
+                  "steps_done": done.get(row.run_id, 0), **_estimated(memory, row.run_id)} for row in rows]  # fmt: skip
         print_json([asdict(row) | one | two for row, one, two in zip(rows, known, verdicts, strict=True)])
         return
     unit, scale = time_unit([row.hours for row in rows])
@@ -64,7 +65,12 @@ def print_plan(
     print_rows(columns, shown, spare=SPARE_PLAN)
     if expected:
         _print_expected(expected, [row for row in shown if row["run_id"] in expected], names)
-    for line in [*_plan_totals(spec, rows), *_what_is_left(spec, rows, done), *_wall_lines(wall)]:
+    for line in [
+        *_plan_totals(spec, rows),
+        *_what_is_left(spec, rows, done),
+        *_wall_lines(wall),
+        *estimate_lines(spec.runs, memory),
+    ]:
         print_text(line)
 
 
@@ -79,6 +85,11 @@ def _print_expected(expected: "Expectations", shown: Sequence[dict[str, Any]], s
         print_text(f"expected {', '.join(said)} by {source} (95 % of one new run)")
     rows = [dict.fromkeys(metrics.values()) | row for row in shown]
     print_rows({"model": "model", **{name: f"swept {name}" for name in swept}} | metrics, rows)
+
+
+def _estimated(memory: Mapping[str, int], run_id: str) -> dict[str, int]:
+    """What JSON says of a run on GPUs alone."""
+    return {"gpu_memory_bytes": memory[run_id]} if run_id in memory else {}
 
 
 def _shown(row: "PlanRow", done: int | None, expected: "Mapping[str, Expectation]", scale: float) -> dict[str, Any]:

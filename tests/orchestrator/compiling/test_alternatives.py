@@ -7,6 +7,7 @@ import pytest
 from dit_grid.experiments.spec import load_spec
 from dit_grid.orchestrator.commands import cli
 from dit_grid.orchestrator.compiling import alternatives, child, kept, verdicts
+from dit_grid.orchestrator.compiling.questions import update_of
 from dit_grid.orchestrator.screen import compiled as shown
 
 SPEC = """
@@ -42,7 +43,7 @@ NEEDED_GIB = {
 def spec(tmp_path, monkeypatch):
     """A spec whose every question has a kept answer, so that no compiler is asked."""
     monkeypatch.setenv("DIT_GRID_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(verdicts, "ask", lambda run, slice_name: pytest.fail(f"asked about {run.execution}"))
+    monkeypatch.setattr(verdicts, "ask", lambda question: pytest.fail(f"asked about {question.said}"))
     for module in (verdicts, shown):
         monkeypatch.setattr(module, "check_compiler", lambda: VERSIONS)
     path = tmp_path / "large.yaml"
@@ -58,7 +59,7 @@ def spec(tmp_path, monkeypatch):
 
 def keep(run, gib):
     kind = child.FITS if gib < 15.48 else child.TOO_LARGE
-    name = kept.key(run, run.execution.resources.slice, VERSIONS)
+    name = kept.key(update_of(run, run.execution.resources.slice), VERSIONS)
     kept.keep(name, FIGURES | {"kind": kind, "hbm_needed_bytes": int(gib * 2**30)})
 
 

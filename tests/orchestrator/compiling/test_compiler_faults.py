@@ -12,6 +12,7 @@ from dit_grid.experiments.spec import load_spec
 from dit_grid.orchestrator.compiling import child, compiler, kept, verdicts
 from dit_grid.orchestrator.compiling.compiler import CompilerError, ask
 from dit_grid.orchestrator.compiling.generations import generation_of, topology_of
+from dit_grid.orchestrator.compiling.questions import update_of
 
 SPEC = """
 name: small
@@ -87,7 +88,7 @@ def test_without_the_wheel_one_line_says_how_to_get_it(tmp_path):
 def test_a_compiler_that_crashes_is_one_line_with_its_last_words(runs, program):
     folder = program("import os, sys; print('F0000 check failed: x', file=sys.stderr, flush=True); os.abort()")
     with pytest.raises(CompilerError, match=r"ended by signal SIGABRT while compiling S/8 for v3-8: F0000 check"):
-        ask(runs[0], "v3-8")
+        ask(update_of(runs[0], "v3-8"))
     assert list(folder.iterdir()) == []
 
 
@@ -100,7 +101,7 @@ def test_a_silent_compiler_is_ended_with_all_that_it_started(runs, program, tmp_
     )
     began = time.monotonic()
     with pytest.raises(CompilerError, match=r"did not answer within 5 s for S/8 for v3-8 and was ended"):
-        ask(runs[0], "v3-8", patience_s=5)
+        ask(update_of(runs[0], "v3-8"), patience_s=5)
     assert time.monotonic() - began < 60
     assert list(folder.iterdir()) == []
     pid = int((tmp_path / "pid").read_text())
@@ -132,7 +133,7 @@ def test_a_wheel_that_does_not_fit_jax_is_one_line(runs, program):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiler, "check_compiler", lambda: compiler_versions)
         with pytest.raises(CompilerError) as raised:
-            ask(runs[0], "v3-8")
+            ask(update_of(runs[0], "v3-8"))
     assert str(raised.value).startswith("libtpu 0.0.52 does not work with jax 0.10.2 (")
     assert "\n" not in str(raised.value)
 
@@ -151,13 +152,15 @@ def test_a_wheel_older_than_jax_asks_for_is_one_line(monkeypatch):
 
 def test_answers_are_kept_by_what_they_depend_on(runs):
     run = runs[0]
-    name = kept.key(run, "v3-8", VERSIONS)
+    name = kept.key(update_of(run, "v3-8"), VERSIONS)
     same = run.model_copy(update={"seed": 7, "train": run.train.model_copy(update={"steps": 2000, "log_every": 50})})
-    assert kept.key(same, "v3-8", VERSIONS) == name
+    assert kept.key(update_of(same, "v3-8"), VERSIONS) == name
     remat = run.model_copy(update={"execution": run.execution.model_copy(update={"remat": "block"})})
     bfloat16 = run.model_copy(update={"train": run.train.model_copy(update={"dtype": "bfloat16"})})
-    others = {kept.key(remat, "v3-8", VERSIONS), kept.key(bfloat16, "v3-8", VERSIONS), kept.key(run, "v3-32", VERSIONS),
-              kept.key(runs[1], "v3-8", VERSIONS), kept.key(run, "v3-8", VERSIONS | {"libtpu": "0.0.53"})}  # fmt: skip
+    others = {kept.key(update_of(remat, "v3-8"), VERSIONS), kept.key(update_of(bfloat16, "v3-8"), VERSIONS),
+              kept.key(update_of(run, "v3-32"), VERSIONS),
+              kept.key(update_of(runs[1], "v3-8"), VERSIONS),
+              kept.key(update_of(run, "v3-8"), VERSIONS | {"libtpu": "0.0.53"})}  # fmt: skip
     assert len(others - {name}) == 5
     assert kept.recall(name) is None
     kept.keep(name, ANSWER)
@@ -166,15 +169,15 @@ def test_answers_are_kept_by_what_they_depend_on(runs):
 
 
 def test_a_roofline_is_the_longest_of_three_times_at_peak(runs):
-    kept.keep(kept.key(runs[0], "v3-8", VERSIONS), ANSWER)
+    kept.keep(kept.key(update_of(runs[0], "v3-8"), VERSIONS), ANSWER)
     found = verdicts.judge(runs[0], VERSIONS)
     assert found.bound == "compute"
     assert found.roofline_s == pytest.approx(1e-3)  # 61.5 GFLOP at half of a chip's 123 TFLOP/s; others: 1.0 and 0.1 ms
     assert found.estimated_s == pytest.approx(1e-3)
     assert found.hbm_granted_bytes == generation_of("v3-8").granted_bytes
-    kept.keep(kept.key(runs[0], "v3-8", VERSIONS), ANSWER | {"traffic_bytes": 900_000_000})
+    kept.keep(kept.key(update_of(runs[0], "v3-8"), VERSIONS), ANSWER | {"traffic_bytes": 900_000_000})
     assert verdicts.judge(runs[0], VERSIONS).bound == "memory"
-    kept.keep(kept.key(runs[0], "v3-8", VERSIONS), ANSWER | {"sent_bytes": 700_000_000.0})
+    kept.keep(kept.key(update_of(runs[0], "v3-8"), VERSIONS), ANSWER | {"sent_bytes": 700_000_000.0})
     found = verdicts.judge(runs[0], VERSIONS)
     assert (found.bound, found.roofline_s) == ("interconnect", pytest.approx(5e-3))
 

@@ -8,16 +8,20 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dit_grid.experiments.spec import load_spec
+from dit_grid.experiments.spec.execution import SAMPLE_BATCH, ResourceSpec
 from dit_grid.experiments.spec.slices import SIZES
 from dit_grid.model import accounting
-from dit_grid.orchestrator.compiling import child, kept
+from dit_grid.orchestrator.compiling import child
 from dit_grid.orchestrator.compiling.compiler import CompilerError, ask, check_compiler
 from dit_grid.orchestrator.compiling.generations import GENERATIONS, GIB, generation_of, topology_of
+from dit_grid.orchestrator.compiling.inline import held_inline
+from dit_grid.orchestrator.compiling.questions import SAMPLE, evaluation_of, update_of
 from dit_grid.orchestrator.compiling.verdicts import RefusedError, judge
 
 pytestmark = [
@@ -85,13 +89,35 @@ def test_a_program_may_use_the_memory_of_the_table():
 
 def test_the_smallest_network_on_the_smallest_slice():
     run = grid_run("S/8", resources=grid_run("S/8").execution.resources.model_copy(update={"slice": "v3-8"}))
-    answer = ask(kept.canonical(run), "v3-8")
+    answer = ask(update_of(run, "v3-8"))
     assert answer["kind"] == child.FITS
     model = accounting.FLOPS_PER_MAC * accounting.training_macs(run.network, run.train.batch, 1) / 8
     assert answer["flops"] == pytest.approx(model, rel=0.005)  # the first layer's input gradient is not needed
     assert answer["between_hosts_bytes"] == 0
     params = 4 * accounting.trainable_params(run.network)
     assert answer["argument_bytes"] == pytest.approx(4 * params / 8, rel=0.05)  # images; tiles; 1-D arrays stay whole
+
+
+def test_the_smallest_networks_sampler_on_the_smallest_slice():
+    """Its loop is counted as often as the setting says: FLOPs are those of the model's arithmetic."""
+    resources = ResourceSpec(slice="v3-8")
+    run = grid_run("S/8", resources=resources)
+    sampler = next(one for one in evaluation_of(run) if one.program == SAMPLE)
+    answer = ask(sampler)
+    assert answer["kind"] == child.FITS
+    steps = sampler.what["setting"]["steps"]
+    assert answer["flops"] == pytest.approx(steps * answer["a_step"]["flops"], rel=0.001)
+    macs = accounting.sampling_macs(run.network, steps) * SAMPLE_BATCH
+    assert answer["flops"] == pytest.approx(accounting.FLOPS_PER_MAC * macs, rel=0.01)
+    assert answer["stays_bytes"] == pytest.approx(4 * 4 * accounting.trainable_params(run.network) / 8, rel=0.05)
+
+
+def test_xl_2_with_its_sampler_takes_less_than_three_quarters_of_a_core():
+    run = grid_run("XL/2")
+    sampler = next(one for one in evaluation_of(run) if one.program == SAMPLE)
+    answers = [ask(sampler)]
+    (held,) = held_inline([sampler], answers).programs
+    assert held <= 0.75 * generation_of("v3-256").granted_bytes
 
 
 def test_xl_2_on_its_slice_meets_the_targets():
@@ -118,9 +144,8 @@ def test_a_batch_that_does_not_divide_is_one_line():
         judge(grid_run("S/8", resources=resources), check_compiler())
 
 
-def test_a_topology_that_does_not_exist_is_one_line(monkeypatch):
-    from dit_grid.orchestrator.compiling import compiler
-
-    monkeypatch.setattr(compiler, "topology_of", lambda name: topology_of(name)._replace(name="v3:3x5"))
+def test_a_topology_that_does_not_exist_is_one_line():
+    question = update_of(grid_run("S/8"), "v3-8")
+    question = replace(question, topology=question.topology._replace(name="v3:3x5"))
     with pytest.raises(CompilerError, match="knows no topology v3:3x5 for v3-8"):
-        ask(kept.canonical(grid_run("S/8")), "v3-8")
+        ask(question)
