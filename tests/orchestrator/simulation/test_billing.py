@@ -36,7 +36,7 @@ def test_fixed_slices_are_billed_from_the_first_start_to_the_last_end_used_or_no
 
 
 def test_autoscaled_slices_are_billed_while_they_come_are_used_and_go():
-    """One slice for two runs in turn: it comes once, and is kept between them; the slices that nobody wants cost nothing."""
+    """One slice for two runs in turn comes once and is kept between them; the slices that nobody wants cost nothing."""
     found = two_runs(["v3-32", "v3-32"], scaling=Scaling(come_s=400, go_s=200))
     assert found.makespan_h * 3600 == pytest.approx(400 + 2 * RUN_S)
     assert found.up_hours["v3-32"] * 3600 == pytest.approx(400 + 2 * RUN_S + 200, abs=5)
@@ -48,7 +48,7 @@ def test_a_slice_that_went_comes_again():
     first = Run("first", "v3-32", 1, steps=1000, macs_per_step=1)
     second = Run("second", "v3-64", 1, steps=5000, macs_per_step=1)
     job = Run("second.eval-5000", "v3-32", 1, steps=1, macs_per_step=1, of="second", at_step=5000)
-    paces = {"first": Pace(1.0, 500), "second": Pace(1.0, 5000, measured_every=5000), job.id: Pace(1000.0, 1)}
+    paces = {"first": Pace(1.0, 500), "second": Pace(1.0, 5000, 500, measured_every=5000), job.id: Pace(1000.0, 1)}
     found = simulate(
         [first, second, job], paces, {"v3-32": 1, "v3-64": 1}, scaling=Scaling(come_s=400, go_s=200)
     )  # fmt: skip
@@ -105,10 +105,10 @@ def test_a_deadline_or_a_budget_that_cannot_be_kept_is_one_line_with_what_can():
     ],
 )
 def test_a_request_that_cannot_be_read_is_one_line(more, said):
-    asked = CliRunner().invoke(cli, ["simulate", str(GRID), *more])
-    assert asked.exit_code == 2
-    assert said in asked.output
-    assert len(asked.output.strip().splitlines()) == 1
+    asked = CliRunner().invoke(cli, ["simulate", str(GRID), *more], standalone_mode=False)
+    assert isinstance(asked.exception, RequestError)
+    assert said in str(asked.exception)
+    assert "\n" not in str(asked.exception)
 
 
 def test_simulate_says_what_is_billed_first_and_needs_no_slices_where_the_spec_has_them():
