@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dit_grid.orchestrator.commands.cost_question import ask_whether_to_pay
 from dit_grid.orchestrator.commands.options import DONE, GROUPS, INTERRUPTED, SOME_FAILED, SPEC
 from dit_grid.orchestrator.commands.results import print_results
 from dit_grid.orchestrator.commands.serve import PORT, page_of
@@ -31,11 +32,14 @@ MANY_RUNS = 200
     "--until-metric", metavar="NAME", help="Metric of the target (default: fid, fd_conv, fd or heldout_loss)."
 )
 @click.option("--when-met", type=click.Choice(["finish", "stop"]), default="finish", help="What runs do then.")
+@click.option(
+    "--yes", is_flag=True, help="With --address: do not ask before slices with a price and no budget are used."
+)
 @click.option("--serve", "is_served", is_flag=True, help="Serve a page that shows it live, as `dit-grid serve` does.")
 @click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="With --serve: where.")
 def launch(
     spec: str, groups: tuple[str, ...], address: str | None, backend: str | None, store_path: str | None,
-    until: str | None, until_metric: str | None, when_met: str, is_served: bool, port: int,
+    until: str | None, until_metric: str | None, when_met: str, yes: bool, is_served: bool, port: int,
 ) -> None:  # fmt: skip
     """Run a spec to its end: resumes what is unfinished, skips what is done, ends with the scaling law.
 
@@ -50,6 +54,9 @@ def launch(
 
     With any other target the law is refitted as results arrive, the runs that narrow it most for their cost come
     first, and none is started once the target is met. Launched again without it, the rest is run.
+
+    On a cluster whose slices have a price in the spec, and no cluster.budget, it first says what will be billed and
+    asks; --yes goes on.
 
     Ctrl-C writes checkpoints and stops; the same command goes on from there.
     """
@@ -81,7 +88,10 @@ def launch(
     also = f", {measuring} evaluations as jobs of their own" if measuring else ""
     click.echo(f"{loaded.name}: {len(runs)} of {len(loaded.runs)} runs to do{also}, in {loaded.store}")
     with page_of(loaded.store, spec, port) if is_served else nullcontext(), plain_warnings():
-        finish = launch_here(loaded, display, backend) if address is None else launch_on_cluster(loaded, address)
+        if address is None:
+            finish = launch_here(loaded, display, backend)
+        else:
+            finish = launch_on_cluster(loaded, address, lambda: ask_whether_to_pay(loaded, runs, yes))
     found = print_results(loaded.store, figures=True)
     if finish.state is None or not finish.state.stopping:  # who interrupts wants the prompt back
         _print_closing(loaded, found)

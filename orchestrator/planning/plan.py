@@ -6,8 +6,8 @@ there are none. Nothing is reserved and no accelerator is needed.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from dit_grid.experiments.running.owed_evaluations import EvaluationJob, evaluation_steps, settings_due
@@ -120,7 +120,7 @@ def _row(run: AnyRun, price: PriceSpec, measured: float | Speed | None, roofline
     resources, known, evaluation = run.execution.resources, costs(run), evaluation_macs(run)
     speed, source = _speed(run, price, measured, roofline_s)
     train_hours = eval_hours = beside_hours = hours = hours_low = hours_high = None
-    lost, terms = price.overhead, list[Term]()
+    lost, terms, scored = price.overhead, list[Term](), list[Term]()
     apart, eval_resources = run.execution.evaluate_on is not None, run.execution.evaluate_on or resources
     hourly, eval_hourly = usd_per_hour(resources, price), usd_per_hour(eval_resources, price)
     usd = eval_usd = None
@@ -168,7 +168,19 @@ def _row(run: AnyRun, price: PriceSpec, measured: float | Speed | None, roofline
         eval_usd,
         objective(run),
         beside_hours,
-        tuple(term for term in terms if term.hours or term.name == "waiting for data"),
+        _priced(terms, hourly, ["sampling", *(term.name for term in scored)], eval_hourly),
+    )
+
+
+def _priced(
+    terms: list[Term], hourly: float | None, elsewhere: Sequence[str], eval_hourly: float | None
+) -> tuple[Term, ...]:
+    """The terms with what each costs, without those that are nothing; `elsewhere` are the evaluations'."""
+    rates = [(eval_hourly if term.name in elsewhere else hourly) for term in terms]
+    return tuple(
+        replace(term, usd=None if rate is None else term.hours * rate * term.billed)
+        for term, rate in zip(terms, rates, strict=True)
+        if term.hours or term.name == "waiting for data"
     )
 
 

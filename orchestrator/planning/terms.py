@@ -32,7 +32,7 @@ STATE_BYTES = 16
 
 @dataclass(frozen=True)
 class Term:
-    """A part of a run's time: hours that it holds its resources for, and where the figure is from.
+    """A part of a run's time: hours that it holds its resources for, what they cost, and where the figure is from.
 
     `billed` is False for what is only waited for.
     """
@@ -41,6 +41,7 @@ class Term:
     hours: float
     source: str
     billed: bool = True
+    usd: float | None = None
 
 
 def scoring_terms(run: AnyRun, on: ResourceSpec) -> list[Term]:

@@ -64,10 +64,10 @@ def slices_needed(spec: ExperimentSpec) -> dict[str, int]:
 
 def campaign(
     spec: ExperimentSpec, slices: Mapping[str, int], pools: Mapping[str, int], faults: Faults,
-    speeds: Mapping[str, Speed] | None = None,
+    speeds: Mapping[str, Speed] | None = None, rooflines_s: Mapping[str, float] | None = None,
 ) -> Campaign:  # fmt: skip
     """Return the spec's campaign on so many slices of each type, and cores and GPUs (`pools`)."""
-    rows = {row.run_id: row for row in plan(spec, speeds)}
+    rows = {row.run_id: row for row in plan(spec, speeds, rooflines_s)}
     jobs = [evaluation_job(run, s) for run in spec.networks if run.execution.evaluate_on for s in evaluation_steps(run)]
     _check(spec.runs, jobs, rows, {**slices, **pools})
     paces = {run.id: _pace(run, rows[run.id], spec.plan) for run in spec.runs}

@@ -51,15 +51,17 @@ def test_rare_preemptions_cost_a_restart_and_half_of_a_checkpoints_interval():
 def test_the_range_says_how_well_the_speed_is_known():
     spec = load_spec(GRID)
     stated = plan(spec)[0]
-    slower = (stated.train_hours + {term.name: term.hours for term in stated.terms}["sampling"]) / (
+    slower = ((stated.train_hours or 0) + {term.name: term.hours for term in stated.terms}["sampling"]) / (
         1 - spec.plan.mfu_error
     )  # decoding, scoring and starting take what they take
-    beside = stated.hours - (1 - spec.plan.mfu_error) * slower
+    beside = (stated.hours or 0) - (1 - spec.plan.mfu_error) * slower
     assert stated.hours_high == pytest.approx(slower + beside)
     measured = plan(spec, {spec.runs[0].id: Speed(10.0, 8.0, 11.0)})[0]
     assert measured.speed_from == "measured"
     sped = {term.name: term.hours for term in measured.terms}
-    assert measured.hours_high == pytest.approx(measured.hours + (sped["updates"] + sped["sampling"]) * (10 / 8 - 1))
+    assert measured.hours_high == pytest.approx(
+        (measured.hours or 0) + (sped["updates"] + sped["sampling"]) * (10 / 8 - 1)
+    )
 
 
 def test_the_plan_prints_which_unit_is_meant():
