@@ -1,4 +1,4 @@
-"""The set-up commands of a cluster's hosts, run for real in an empty home: what a first host would do while it is billed.
+"""The set-up commands of a cluster's hosts, run for real in an empty home: what a first, billed host would do.
 
     python benchmarks/cluster_setup.py            # the head's and a slice's environment: 1 to 5 minutes, 2 GB
     python benchmarks/cluster_setup.py --machine  # that of one rented machine (with JAX for CUDA: 5 GB)
