@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from dit_grid.experiments.spec.execution import ExecutionSpec as ExecutionSpec, ResourceSpec as ResourceSpec
     from dit_grid.experiments.spec.expand import (
         ExperimentSpec as ExperimentSpec,
-        PriceSpec as PriceSpec,
         UntilSpec as UntilSpec,
         load_spec as load_spec,
     )
     from dit_grid.experiments.spec.objective import DiffusionSpec as DiffusionSpec
+    from dit_grid.experiments.spec.price import PriceSpec as PriceSpec
     from dit_grid.experiments.spec.run import EvalSetting as EvalSetting, RunSpec as RunSpec
     from dit_grid.experiments.spec.source import Problem as Problem, SpecError as SpecError
     from dit_grid.experiments.spec.trainer import TrainerRun as TrainerRun

@@ -11,12 +11,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from dit_grid.experiments.spec.any_run import AnyRun
 from dit_grid.experiments.spec.cluster import ClusterSpec
 from dit_grid.experiments.spec.notes import average_notes, size_notes
 from dit_grid.experiments.spec.own_costs import priced
+from dit_grid.experiments.spec.price import PriceSpec, with_rows
 from dit_grid.experiments.spec.record import Record, Side
 from dit_grid.experiments.spec.run import NAME, RunSpec
 from dit_grid.experiments.spec.source import Located, Problem, SpecError, read_yaml, shown
@@ -49,41 +50,6 @@ class SizeSpec(Record):
     """[blocks] Of the network."""
     heads: Side
     """[heads] Of attention; they divide the width."""
-
-
-Price = Annotated[float, Field(gt=0, le=1e9)]
-
-
-class PriceSpec(Record):
-    """What `plan` reckons with: model FLOPs utilisation where nothing was measured, and a price in one stated unit.
-
-    `mfu_error` is how far the utilisation may be off, as a share. `efficiency` is the share of a compiled program's
-    roofline that it reaches, for `plan --compile`, in place of one utilisation for all. Every preemption costs
-    `restart_s` and what was done since the last checkpoint; `overhead` is a share of time for anything else.
-    """
-
-    mfu: Annotated[float, Field(ge=1e-6, le=1)] | None = None
-    """[share] Of the peak that training reaches, where nothing was measured."""
-    mfu_error: Annotated[float, Field(ge=0, lt=1)] = 0.25
-    """[share] By which that may be off; the range of hours follows."""
-    efficiency: Annotated[float, Field(ge=1e-6, le=1)] | None = None
-    """[share] Of the compiled roofline that is reached, for `plan --compile`."""
-    usd_per_chip_hour: Price | None = None
-    """[USD/h] Of a chip, or a GPU, or a core."""
-    usd_per_core_hour: Price | None = None
-    """[USD/h] Of a core as the cloud counts them; a TPU v3 chip has two."""
-    overhead: Annotated[float, Field(ge=0, le=1e6)] = 0.0
-    """[share] Of time on top for anything else."""
-    preemptions_per_hour: Annotated[float, Field(ge=0, le=1e6)] = 0.0
-    """[per hour] Expected of each run."""
-    restart_s: Annotated[float, Field(ge=0, le=1e9)] = 300.0
-    """[seconds] That each preemption costs before training goes on."""
-
-    @model_validator(mode="after")
-    def _one_unit(self) -> "PriceSpec":
-        if self.usd_per_chip_hour is not None and self.usd_per_core_hour is not None:
-            raise ValueError("two prices; give usd_per_chip_hour or usd_per_core_hour (a TPU v3 chip has two cores)")
-        return self
 
 
 class UntilSpec(Record):
@@ -156,7 +122,8 @@ class _Expansion:
             raise SpecError(self.problems, [*runs, *self.mended])
         available = tuple(self._section("groups", dict))
         asked = {"runs": tuple(runs), "file": self.tree.file, "groups": available, "notes": self._notes(runs)}
-        return head.model_copy(update=asked)
+        plan = with_rows(head.plan, Path(self.tree.file).resolve().parent)
+        return head.model_copy(update=asked | {"plan": plan})
 
     def _notes(self, runs: list[AnyRun]) -> tuple[str, ...]:
         """What is said of the spec; a size that only a group not asked for has is not unused."""

@@ -27,7 +27,7 @@ from dit_grid.experiments.training.context import Context, Progress
 from dit_grid.orchestrator.backends.contract import attempt
 from dit_grid.orchestrator.backends.processes import birth
 from dit_grid.orchestrator.backends.run_log import RunLog
-from dit_grid.orchestrator.planning import plan
+from dit_grid.orchestrator.planning import peaks
 
 LOST = "lost"
 """The outcome of a process that could not meet the others of its gang; that is no fault of the run's."""
@@ -173,7 +173,7 @@ class Worker:
                 ended = RankStatus(outcome=LOST, message=f"{type(error).__name__}: {error}")
             else:
                 resources = run.execution.resources
-                peak = plan.peak_flops_per_s(resources) if own else peak_flops_per_s(resources.count)
+                peak = peaks.peak_flops_per_s(resources) if own else peak_flops_per_s(resources.count)
                 context = Context(
                     self.store, report, self._stop.is_set, peak, self._facts, place.rank, place.world, place.coordinator
                 )
@@ -221,7 +221,7 @@ def peak_flops_per_s(cores: int) -> float | None:
 
     devices = jax.devices()
     if devices[0].platform == "cpu":
-        return plan.measured_core_flops_per_s() * cores
+        return peaks.measured_core_flops_per_s() * cores
     peak = accounting.device_peak(devices[0].device_kind)
     return peak.flops_per_s * len(devices) if peak else None
 

@@ -1,9 +1,11 @@
-"""Files that bring up a Ray cluster with TPU v3 slices, filled in from the templates in `clusters/`.
+"""Files that bring up a Ray cluster with TPU v3 slices, or one rented machine, from the templates in `clusters/`.
 
 Nothing is started or asked for here: Ray's cluster launcher or Kubernetes reads what this writes.
 """
 
 import re
+import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata, resources
 from pathlib import Path
@@ -11,7 +13,16 @@ from string import Template
 
 from dit_grid.orchestrator.control.errors import RequestError
 
-KINDS = {"gcp-v3": "gcp-v3.yaml", "gcp-v3-preemptible": "gcp-v3.yaml", "kuberay-v3": "kuberay-v3.yaml"}
+KINDS = {
+    "gcp-v3": {"cluster.yaml": "gcp-v3.yaml"},
+    "gcp-v3-preemptible": {"cluster.yaml": "gcp-v3.yaml"},
+    "kuberay-v3": {"cluster.yaml": "kuberay-v3.yaml", "Dockerfile": "Dockerfile"},
+    "machine": {"setup.sh": "machine.sh"},
+}
+"""Kind -> the files that are written, each from its template."""
+
+UV = "0.13.9"
+"""The version of uv that brings interpreter and packages to hosts; raise it on purpose."""
 
 TOPOLOGIES = {
     "v3-8": "2x2", "v3-32": "4x4", "v3-64": "4x8", "v3-128": "8x8", "v3-256": "8x16", "v3-512": "16x16",
@@ -24,11 +35,11 @@ CHIPS_A_HOST = 4
 
 @dataclass(frozen=True)
 class Cluster:
-    """What a person says of the cluster: its kind, name, slices; where, for the launcher; the image, for KubeRay."""
+    """What a person says of the cluster: its kind and name, how many slices of each type; where, for the launcher; the
+    image, for KubeRay."""
 
     kind: str
-    slice: str
-    slices: int
+    slices: Mapping[str, int]
     project: str = ""
     zone: str = ""
     image: str = ""
@@ -38,22 +49,38 @@ class Cluster:
 def cluster_files(cluster: Cluster, wheel: str) -> dict[str, str]:
     """Return the files by name, to lie beside the wheel with that name. Raises RequestError for what cannot be."""
     _check(cluster)
-    rows, columns = map(int, TOPOLOGIES[cluster.slice].split("x"))
     values = asdict(cluster) | {
         "region": cluster.zone.rpartition("-")[0],
-        "preemptible": str(cluster.kind != "gcp-v3").lower(),
-        "hosts": rows * columns // CHIPS_A_HOST,
-        "topology": TOPOLOGIES[cluster.slice],
-        "accelerator": "tpu-v3-device" if cluster.slice == "v3-8" else "tpu-v3-slice",
+        "total": sum(cluster.slices.values()),
+        "python": f"{sys.version_info.major}.{sys.version_info.minor}",  # Ray wants it the same everywhere
+        "uv": UV,
         "ray": metadata.version("ray"),
         "jax": metadata.version("jax"),
         "wheel": wheel,
     }
-    names = {"cluster.yaml": KINDS[cluster.kind]}
-    if cluster.kind == "kuberay-v3":
-        names["Dockerfile"] = "Dockerfile"
-    folder = resources.files("dit_grid.orchestrator") / "clusters"
-    return {name: Template((folder / source).read_text()).substitute(values) for name, source in names.items()}
+    types = [_slice_type(cluster, name, count) for name, count in cluster.slices.items()]
+    values["slice_types"] = "".join(types).rstrip("\n")
+    return {name: _template(source).substitute(values) for name, source in KINDS[cluster.kind].items()}
+
+
+def _slice_type(cluster: Cluster, name: str, count: int) -> str:
+    """The part of the file that is about slices of one type."""
+    rows, columns = map(int, TOPOLOGIES[name].split("x"))
+    values = {
+        "slice": name,
+        "slices": count,
+        "preemptible": str(cluster.kind != "gcp-v3").lower(),
+        "hosts": rows * columns // CHIPS_A_HOST,
+        "topology": TOPOLOGIES[name],
+        "accelerator": "tpu-v3-device" if name == "v3-8" else "tpu-v3-slice",
+        "image": cluster.image,
+    }
+    template = "kuberay-v3-slice.yaml" if cluster.kind == "kuberay-v3" else "gcp-v3-slice.yaml"
+    return _template(template).substitute(values)
+
+
+def _template(name: str) -> Template:
+    return Template((resources.files("dit_grid.orchestrator") / "clusters" / name).read_text())
 
 
 def write_cluster(cluster: Cluster, folder: Path) -> list[Path]:
@@ -71,12 +98,17 @@ def write_cluster(cluster: Cluster, folder: Path) -> list[Path]:
 
 
 def _check(cluster: Cluster) -> None:
-    if cluster.slice not in TOPOLOGIES:
-        raise RequestError(f"--slice {cluster.slice}: no type of TPU v3; allowed: {', '.join(TOPOLOGIES)}")
+    for name in cluster.slices:
+        if name not in TOPOLOGIES:
+            raise RequestError(f"slice {name}: no type of TPU v3; these files are for {', '.join(TOPOLOGIES)}")
+    if not cluster.slices and cluster.kind != "machine":
+        raise RequestError(f"{cluster.kind}: no run of the spec is on a TPU slice; for one machine: --kind machine")
     if not re.fullmatch(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", cluster.name):
         raise RequestError(f"--name {cluster.name}: use up to 40 small letters, digits and '-', a letter first")
     if cluster.kind == "kuberay-v3":
         needed = {"--image": cluster.image}
+    elif cluster.kind == "machine":
+        needed = {}
     else:
         needed = {"--project": cluster.project, "--zone": cluster.zone}
     missing = [option for option, value in needed.items() if not value]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dit_grid.model.plurals import counted, was
+from dit_grid.orchestrator.commands.cost_question import ask_whether_to_pay
 from dit_grid.orchestrator.commands.options import DONE, GROUPS, INTERRUPTED, SOME_FAILED, SPEC, WRONG_REQUEST
 from dit_grid.orchestrator.commands.results import print_results
 from dit_grid.orchestrator.commands.serve import PORT, page_of
@@ -33,11 +34,14 @@ MANY_RUNS = 200
 )
 @click.option("--when-met", type=click.Choice(["finish", "stop"]), default="finish", help="What runs do then.")
 @click.option("--no-compile", is_flag=True, help="Do not ask the TPU compiler first whether runs fit their slices.")
+@click.option(
+    "--yes", is_flag=True, help="With --address: do not ask before slices with a price and no budget are used."
+)
 @click.option("--serve", "is_served", is_flag=True, help="Serve a page that shows it live, as `dit-grid serve` does.")
 @click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="With --serve: where.")
 def launch(
     spec: str, groups: tuple[str, ...], address: str | None, backend: str | None, store_path: str | None,
-    until: str | None, until_metric: str | None, when_met: str, no_compile: bool, is_served: bool, port: int,
+    until: str | None, until_metric: str | None, when_met: str, no_compile: bool, yes: bool, is_served: bool, port: int,
 ) -> None:  # fmt: skip
     """Run a spec to its end: resumes what is unfinished, skips what is done, ends with the scaling law.
 
@@ -54,7 +58,8 @@ def launch(
     first, and none is started once the target is met. Launched again without it, the rest is run.
 
     Where the TPU compiler is installed (`plan --compile`), runs on slices that they do not fit are refused before
-    anything is reserved.
+    anything is reserved. On a cluster whose slices have a price in the spec, and no cluster.budget, it first says what
+    will be billed and asks; --yes goes on.
 
     Ctrl-C writes checkpoints and stops; the same command goes on from there.
     """
@@ -92,7 +97,10 @@ def launch(
     also = f", {counted(measuring, 'evaluation')} as jobs of their own" if measuring else ""
     click.echo(f"{loaded.name}: {len(runs)} of {counted(len(loaded.runs), 'run')} to do{also}, in {loaded.store}")
     with page_of(loaded.store, spec, port) if is_served else nullcontext(), plain_warnings():
-        finish = launch_here(loaded, display, backend) if address is None else launch_on_cluster(loaded, address)
+        if address is None:
+            finish = launch_here(loaded, display, backend)
+        else:
+            finish = launch_on_cluster(loaded, address, lambda: ask_whether_to_pay(loaded, runs, yes))
     found = print_results(loaded.store, figures=True)
     if finish.state is None or not finish.state.stopping:  # who interrupts wants the prompt back
         _print_closing(loaded, found)

@@ -22,6 +22,7 @@ SLOWDOWN = 1.2
 @GROUPS
 @JSON
 @click.option("--parameters", metavar="MODEL", help="Print every parameter array of one model, e.g. XL/2, instead.")
+@click.option("--terms", is_flag=True, help="Say of each part of the time what it comes to and where it is from.")
 @click.option("--calibrate", is_flag=True, help="First measure: train each model for a few steps on its resources.")
 @click.option("--address", help="With --calibrate: the Ray cluster to measure on; without it this machine.")
 @click.option(
@@ -34,21 +35,23 @@ SLOWDOWN = 1.2
 @click.option("--slowdown", type=click.FloatRange(1, 100), help="With --choose: how much slower it may be (1.2).")
 @click.option("-o", "--output", metavar="FILE", help="With --choose: write the spec with what is chosen to a file.")
 def plan(
-    spec: str, groups: tuple[str, ...], as_json: bool, parameters: str | None, calibrate: bool, address: str | None,
-    compiling: bool, choose: bool, slowdown: float | None, output: str | None,
+    spec: str, groups: tuple[str, ...], as_json: bool, parameters: str | None, terms: bool, calibrate: bool,
+    address: str | None, compiling: bool, choose: bool, slowdown: float | None, output: str | None,
 ) -> None:  # fmt: skip
     """Show what a spec would run: parameters, compute, time and cost.
 
     \b
     dit-grid plan experiments/grid.yaml
     dit-grid plan experiments/grid.yaml --group long --json
+    dit-grid plan experiments/grid.yaml --terms
     dit-grid plan experiments/grid.yaml --parameters XL/2
     dit-grid plan experiments/digits.yaml --calibrate
     dit-grid plan experiments/grid.yaml --group 512 --compile
     dit-grid plan experiments/grid.yaml --compile --choose -o cheaper.yaml
 
     Hours come from measured speeds where a store or an earlier --calibrate has them, else with --compile from each
-    program's roofline and plan.efficiency in the spec, else from plan.mfu.
+    program's roofline and plan.efficiency in the spec, else from plan.mfu. Billed is what plan.slices cost until all is
+    done, held what runs have them for; --terms and --json say what the time is made of.
 
     What a launch would refuse is refused here; files on this disk that are not there yet are named below the table.
     With --compile a run that does not fit its slice is a mistake in the spec, and exits with status 2.
@@ -62,6 +65,7 @@ def plan(
     from dit_grid.orchestrator.planning.wall_time import cores_here, steps_done, wall_time
     from dit_grid.orchestrator.screen.plan_table import print_plan
     from dit_grid.orchestrator.screen.status import without_pandas
+    from dit_grid.orchestrator.simulation.bill import bill
 
     _check_options(compiling, choose, slowdown, output)
     loaded = asked_spec(spec, groups)
@@ -81,17 +85,20 @@ def plan(
         _calibrate(loaded, address)
     done = steps_done(loaded)
     if not compiling:
-        rows = planned(loaded, measured_speeds(loaded))
+        speeds = measured_speeds(loaded)
+        rows, billed = planned(loaded, speeds), None if as_json else bill(loaded, speeds)
         wall = wall_time(loaded, rows, done, cores_here())
-        print_plan(loaded, rows, as_json, expectations(loaded), done=done, wall=wall)
+        said = expectations(loaded)
+        print_plan(loaded, rows, as_json, said, done=done, wall=wall, billed=billed, with_terms=terms)
         _say_folders(loaded)
         _say_missing(loaded, spec)
         return
     from dit_grid.orchestrator.screen.compiled import compile_runs, end_with, print_compiled, rooflines
 
     found, unfit = compile_runs(loaded.networks)
-    rows = planned(loaded, measured_speeds(loaded), rooflines(found))
-    print_plan(loaded, rows, as_json, expectations(loaded), found, done)
+    speeds = measured_speeds(loaded)
+    rows, billed = planned(loaded, speeds, rooflines(found)), bill(loaded, speeds, rooflines(found))
+    print_plan(loaded, rows, as_json, expectations(loaded), found, done, billed=billed, with_terms=terms)
     if not as_json:
         print_compiled(loaded, found)
     _say_folders(loaded)

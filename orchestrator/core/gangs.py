@@ -51,7 +51,7 @@ def started(draft: Draft, event: GangStarted) -> None:
         _turn_away(draft, event, run)
         return
     attempt = Attempt(
-        event.gang, event.slice, draft.ledger.ranks(event.slice), draft.now, GangPhase.RUNNING, resumed=run.step,
+        event.gang, event.slice, draft.ledger.ranks(event.slice), draft.now, phase=GangPhase.RUNNING, resumed=run.step,
         step=run.step, advanced_at=draft.now,
     )  # fmt: skip
     draft.hold(attempt, run)

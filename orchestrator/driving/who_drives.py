@@ -52,13 +52,18 @@ def launch_here(spec: ExperimentSpec, display: Display, backend: str | None = No
             return Finish(state)
 
 
-def launch_on_cluster(spec: ExperimentSpec, address: str) -> Finish:
-    """Start a controller for the grid on the Ray cluster, unless one drives it already, and watch it to the end."""
+def launch_on_cluster(spec: ExperimentSpec, address: str, ask: Callable[[], None] = lambda: None) -> Finish:
+    """Start a controller for the grid on the Ray cluster, unless one drives it already, and watch it to the end.
+
+    `ask` is called before anything is started, and not where another driver is at work.
+    """
     from dit_grid.orchestrator.backends.ray import RayBackend
     from dit_grid.orchestrator.driving.controller import start_controller
 
     watcher = _watcher(spec)
     ended = _watched(spec, watcher) if watcher is not None else None
+    if ended is None or _left(spec, ended):
+        ask()
     while ended is None or _left(spec, ended):
         backend = RayBackend(absolute(spec.store), address)
         try:

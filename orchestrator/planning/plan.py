@@ -6,20 +6,17 @@ there are none. Nothing is reserved and no accelerator is needed.
 """
 
 import math
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
-
-import numpy as np
 
 from dit_grid.experiments.running.owed_evaluations import EvaluationJob, evaluation_steps, settings_due
 from dit_grid.experiments.spec import AnyRun, ExperimentSpec, PriceSpec, RunSpec
 from dit_grid.experiments.spec.any_run import costs, objective
 from dit_grid.experiments.spec.execution import ResourceSpec
-from dit_grid.experiments.spec.slices import chips_and_cores as of_slice
 from dit_grid.model import accounting
+from dit_grid.orchestrator.planning.peaks import chips_and_cores, peak_flops_per_s
+from dit_grid.orchestrator.planning.terms import Term, beside_terms, scoring, scoring_terms, waiting_term
 
 LONGEST = 50.0
 """A piece of work that is preempted more often than so is never done; its time is any absurd number."""
@@ -37,9 +34,10 @@ class Speed(NamedTuple):
 class PlanRow:
     """One run. GMACs are multiply-accumulates / 1e9, of one forward pass or of the whole run's training or sampling.
 
-    `hours` is all of it: `train_hours`, `eval_hours` (sampling at the same rate of multiply-accumulates; scoring is not
-    counted), and the share `overhead` on top. `hours_low` and `hours_high` bound it as far as the speed is known. What
-    the spec of one's own trainer does not say is None.
+    `hours` is what it holds its resources for: `train_hours`, `eval_hours` (sampling at the same rate of
+    multiply-accumulates, decoding, scoring), `beside_hours` (start, compilation, checkpoints, data), and the share
+    `overhead` on top; `terms` has each with its source. `hours_low` and `hours_high` bound it as far as the speed is
+    known. What the spec of one's own trainer does not say is None.
     """
 
     run_id: str
@@ -70,6 +68,8 @@ class PlanRow:
     """What of `usd` they cost."""
     objective: str
     """What the network is trained on, in words; empty of a trainer of one's own."""
+    beside_hours: float | None = None
+    terms: tuple[Term, ...] = ()
 
 
 def plan(
@@ -106,65 +106,41 @@ def evaluation_s(job: EvaluationJob, steps_per_s: float) -> float:
     """Return how long the job takes where its run trains `steps_per_s`: at the same rate per chip or core."""
     train, own = chips_and_cores(job.trains_on)[1], chips_and_cores(job.execution.resources)[1]
     macs_per_s = steps_per_s * accounting.training_macs(job.network, job.train.batch, steps=1) * own / train
-    return max(evaluation_macs_at(job, job.measures) / macs_per_s, 1.0)
-
-
-def chips_and_cores(resources: ResourceSpec) -> tuple[int, int]:
-    """Return (chips, cores) of what a run holds: v3-256 is 128 chips with 256 cores; a GPU is one of each."""
-    if not resources.slice:
-        return resources.count, resources.count
-    return of_slice(resources.slice)
+    scored = scoring(job, settings_due(job, job.measures), job.execution.resources)
+    return max(evaluation_macs_at(job, job.measures) / macs_per_s + 3600 * sum(term.hours for term in scored), 1.0)
 
 
 def usd_per_hour(resources: ResourceSpec, price: PriceSpec) -> float | None:
     """Return what an hour of the resources costs at the spec's price; None where it states none."""
-    chips, cores = chips_and_cores(resources)
-    if price.usd_per_chip_hour is not None:
-        return chips * price.usd_per_chip_hour
-    return None if price.usd_per_core_hour is None else cores * price.usd_per_core_hour
-
-
-def peak_flops_per_s(resources: ResourceSpec) -> float | None:
-    """Return the peak of what a run holds: published for slices, measured here for CPU cores, None for GPUs."""
-    if resources.kind == "cpu":
-        return measured_core_flops_per_s() * resources.count
-    if not resources.slice:
-        return None  # which GPU it will be, only the cluster knows
-    generation = resources.slice.split("-")[0]
-    kinds = {"v5e": "TPU v5 lite", "v5litepod": "TPU v5 lite", "v6e": "TPU v6 lite", "tpu7x": "TPU7x", "v7x": "TPU7x"}
-    peak = accounting.DEVICE_PEAKS.get(kinds.get(generation, f"TPU {generation}"))
-    return peak.flops_per_s * chips_and_cores(resources)[0] if peak else None
-
-
-@cache
-def measured_core_flops_per_s(side: int = 512, repeats: int = 5) -> float:
-    """Return the best rate of a float32 matrix product on one core of this machine, in FLOP/s."""
-    square, seconds = np.ones((side, side), np.float32), []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        square @ square
-        seconds.append(time.perf_counter() - started)
-    return 2 * side**3 / min(seconds)
+    hourly = price.hourly(resources.kind)
+    return None if hourly is None else hourly * resources.count
 
 
 def _row(run: AnyRun, price: PriceSpec, measured: float | Speed | None, roofline_s: float | None) -> PlanRow:
     resources, known, evaluation = run.execution.resources, costs(run), evaluation_macs(run)
     speed, source = _speed(run, price, measured, roofline_s)
-    train_hours = eval_hours = hours = hours_low = hours_high = None
-    lost = price.overhead
+    train_hours = eval_hours = beside_hours = hours = hours_low = hours_high = None
+    lost, terms, scored = price.overhead, list[Term](), list[Term]()
     apart, eval_resources = run.execution.evaluate_on is not None, run.execution.evaluate_on or resources
     hourly, eval_hourly = usd_per_hour(resources, price), usd_per_hour(eval_resources, price)
     usd = eval_usd = None
     if speed is not None:
         train_hours = run.train.steps / speed.steps_per_s / 3600
         share = chips_and_cores(resources)[1] / chips_and_cores(eval_resources)[1]  # the same rate per core
-        eval_hours = train_hours * evaluation / (known.train_macs or 1) * share
+        sampling_hours = train_hours * evaluation / (known.train_macs or 1) * share
+        scored, beside = scoring_terms(run, eval_resources), beside_terms(run, price, train_hours)
+        eval_hours = sampling_hours + sum(term.hours for term in scored)
+        beside_hours = sum(term.hours for term in beside)
         lost += preemption_overhead(run, price, speed.steps_per_s, 0.0 if apart else eval_hours * 3600)
-        hours = (train_hours + eval_hours) * (1 + lost)
-        hours_low, hours_high = hours * speed.steps_per_s / speed.high, hours * speed.steps_per_s / speed.low
+        stretched = (train_hours + sampling_hours) * (1 + lost)  # what a higher speed shortens
+        hours = (train_hours + eval_hours + beside_hours) * (1 + lost)
+        hours_low, hours_high = (hours + stretched * (speed.steps_per_s / end - 1) for end in (speed.high, speed.low))
+        terms = [Term("updates", train_hours, source), Term("sampling", sampling_hours, f"updates' rate ({source})")]
+        terms += [*scored, *beside, Term("preemptions and overhead", (hours / (1 + lost)) * lost, "spec: plan")]
+        terms += waiting_term(price, hours)
         if hourly is not None and eval_hourly is not None:
             eval_usd = eval_hours * (1 + lost) * eval_hourly
-            usd = train_hours * (1 + lost) * hourly + eval_usd
+            usd = (train_hours + beside_hours) * (1 + lost) * hourly + eval_usd
     return PlanRow(
         run.id,
         run.model.name,
@@ -191,6 +167,20 @@ def _row(run: AnyRun, price: PriceSpec, measured: float | Speed | None, roofline
         eval_resources.slice or f"{eval_resources.count} {eval_resources.kind}",
         eval_usd,
         objective(run),
+        beside_hours,
+        _priced(terms, hourly, ["sampling", *(term.name for term in scored)], eval_hourly),
+    )
+
+
+def _priced(
+    terms: list[Term], hourly: float | None, elsewhere: Sequence[str], eval_hourly: float | None
+) -> tuple[Term, ...]:
+    """The terms with what each costs, without those that are nothing; `elsewhere` are the evaluations'."""
+    rates = [(eval_hourly if term.name in elsewhere else hourly) for term in terms]
+    return tuple(
+        replace(term, usd=None if rate is None else term.hours * rate * term.billed)
+        for term, rate in zip(terms, rates, strict=True)
+        if term.hours or term.name == "waiting for data"
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dit_grid.model.plurals import counted
 from dit_grid.orchestrator.planning.gpu_memory import estimate_lines, estimates
+from dit_grid.orchestrator.screen.money import money_lines, term_lines
 from dit_grid.orchestrator.screen.rows import print_rows, short, span, time_unit
 from dit_grid.orchestrator.screen.tables import print_json, print_text
 
@@ -18,17 +19,18 @@ if TYPE_CHECKING:
     from dit_grid.orchestrator.compiling.verdicts import Compiled
     from dit_grid.orchestrator.planning.plan import PlanRow
     from dit_grid.orchestrator.planning.wall_time import Wall
+    from dit_grid.orchestrator.simulation.bill import Bill
 
 
 def print_plan(
     spec: "ExperimentSpec", rows: "list[PlanRow]", as_json: bool, expected: "Expectations | None" = None,
     compiled: "Mapping[str, Compiled] | None" = None, done: Mapping[str, int] | None = None,
-    wall: "Wall | None" = None,
+    wall: "Wall | None" = None, billed: "Bill | None" = None, with_terms: bool = False,
 ) -> None:  # fmt: skip
     """Print the plan's rows and their total, with what each run is expected to reach where something is known.
 
-    `done` is to which step the store holds each run that was begun, `wall` the time that the rest takes here. In
-    JSON each row holds what the TPU compiler said of its run, where it was asked.
+    `done` is to which step the store holds each run that was begun, `wall` the time that the rest takes here,
+    `billed` what the spec's slices cost. In JSON each row holds what the TPU compiler said of its run, if asked.
     """
     expected, done, memory = expected or {}, done or {}, estimates(spec.runs)
     from dit_grid.experiments.spec.any_run import stored
@@ -67,9 +69,11 @@ def print_plan(
         _print_expected(expected, [row for row in shown if row["run_id"] in expected], names)
     for line in [
         *_plan_totals(spec, rows),
+        *money_lines(spec, rows, billed),
         *_what_is_left(spec, rows, done),
         *_wall_lines(wall),
         *estimate_lines(spec.runs, memory),
+        *(term_lines(rows) if with_terms else ()),
     ]:
         print_text(line)
 
@@ -161,34 +165,17 @@ def _plan_totals(spec: "ExperimentSpec", rows: "list[PlanRow]") -> list[str]:
         low, high = sum(row.hours_low or 0 for row in rows), sum(row.hours_high or 0 for row in rows)
         unit, scale = time_unit([hours])
         known = f" ({_range(low * scale, high * scale)})" if high > low else ""
-        lost = hours / (train_hours + eval_hours) - 1
+        beside = sum(row.beside_hours or 0 for row in rows)
+        lost = hours / (train_hours + eval_hours + beside) - 1
         on_top = f", {lost:.1%} on top for preemptions and other overhead" if lost >= LITTLE else ""
+        starts = f", start, compilation and checkpoints {short(beside * scale)}" if beside else ""
         lines.append(
             f"{short(hours * scale)} {unit} if run one after another{known}: training {short(train_hours * scale)}, "
-            f"evaluation sampling {short(eval_hours * scale)}{on_top}"
+            f"evaluation {short(eval_hours * scale)}{starts}{on_top}"
         )
     else:
         lines.append("hours need a measured speed (launch once, or plan --calibrate) or plan.mfu in the spec")
-    if all(row.usd is not None for row in rows):
-        lines.append(_price_line(spec, rows))
     return lines
-
-
-def _price_line(spec: "ExperimentSpec", rows: "list[PlanRow]") -> str:
-    """Say the whole price, by which unit, and what that unit means for the most expensive run."""
-    price = spec.plan
-    by_chip = price.usd_per_chip_hour is not None
-    unit, rate = ("chip-hour", price.usd_per_chip_hour) if by_chip else ("core-hour", price.usd_per_core_hour)
-    dearest = max(rows, key=lambda row: row.usd or 0)
-    units = (dearest.usd_per_hour or 0) / (rate or 1)
-    evaluation = sum(row.eval_usd or 0 for row in rows)
-    train = sum(row.usd or 0 for row in rows) - evaluation
-    return (
-        f"{short(train + evaluation)} USD at {rate:g} USD per {unit} (training {short(train)}, evaluation "
-        f"{short(evaluation)}); "
-        f"{dearest.model} on {dearest.on} holds {units:,.0f} {unit.split('-')[0]}s, "
-        f"{dearest.usd_per_hour:,.0f} USD an hour"
-    )
 
 
 def _range(low: float | None, high: float | None) -> str:

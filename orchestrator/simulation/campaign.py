@@ -6,7 +6,7 @@ The core, its policies and the journal are the real ones; only the cluster and t
 import json
 import random
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dit_grid.experiments.spec.cluster import ClusterSpec
@@ -14,7 +14,7 @@ from dit_grid.orchestrator import core
 from dit_grid.orchestrator.control import journal
 from dit_grid.orchestrator.core.events import Event, Tick
 from dit_grid.orchestrator.core.invariants import cheap, full
-from dit_grid.orchestrator.simulation.cluster import Pace, VirtualCluster
+from dit_grid.orchestrator.simulation.cluster import Pace, Scaling, VirtualCluster
 from dit_grid.orchestrator.simulation.faults import Faults
 
 HORIZON_S = 10 * 365 * 24 * 3600.0
@@ -47,6 +47,17 @@ class Outcome:
     evaluated: int = 0
     """Evaluations done that were jobs of their own; `done`, `failed` and `unfinished` count trainings."""
     evaluations: int = 0
+    up_hours: Mapping[str, float] = field(default_factory=dict)
+    """Hours for which slices of each type were there together; pools count as units."""
+    ends_h: Mapping[str, float] = field(default_factory=dict)
+    """When the last run on each slice type ended."""
+    billed_usd: float | None = None
+    """What those cost; None where no price is known."""
+
+    @property
+    def billed_hours(self) -> float:
+        """Return the slice-hours that are billed."""
+        return sum(self.up_hours.values())
 
 
 class Lines:
@@ -81,23 +92,28 @@ def simulate(
     seed: int = 0,
     lines: Lines | None = None,
     watch: Callable[[core.State], None] = cheap,
+    scaling: Scaling | None = None,
 ) -> Outcome:
     """Return what the campaign took on so many slices of each type. The same arguments give the same journal.
 
+    With `scaling` slices come when a gang wants one.
     `watch` sees the state after every event. Raises AssertionError where the scheduler breaks a promise.
     """
-    return _Campaign(list(runs), paces, slices, options, hosts or {}, pools or {}, faults, seed, lines, watch).outcome()
+    return _Campaign(
+        list(runs), paces, slices, options, hosts or {}, pools or {}, faults, seed, lines, watch, scaling
+    ).outcome()
 
 
 class _Campaign:
     def __init__(
         self, runs: list[core.Run], paces: Mapping[str, Pace], slices: Mapping[str, int], options: ClusterSpec,
         hosts: Mapping[str, int], pools: Mapping[str, int], faults: Faults, seed: int, lines: Lines | None,
-        watch: Callable[[core.State], None],
+        watch: Callable[[core.State], None], scaling: Scaling | None,
     ) -> None:  # fmt: skip
         self.runs = {run.id: run for run in runs}
         self.dice, self.seed, self.faults, self.lines, self.watch = random.Random(seed), seed, faults, lines, watch
-        self.cluster = VirtualCluster(self.runs, paces, slices, hosts, pools, faults, self.dice)
+        self.cluster = VirtualCluster(self.runs, paces, slices, hosts, pools, faults, self.dice, scaling)
+        self.pools = pools
         self.slice_count = sum(slices.values()) + sum(pools.values())
         self.options = options
         self.events = self.starts = 0
@@ -177,10 +193,21 @@ class _Campaign:
                     classes[attempt.outcome] = classes.get(attempt.outcome, 0) + 1
         hours = state.now / 3600
         slice_hours = state.spending.slice_s / 3600
+        self.cluster.now = state.now
+        up = {kind: seconds / 3600 for kind, seconds in self.cluster.up_s().items()}
         return Outcome(
             self.seed, hours, slice_hours, state.spending.usd,
             1 - slice_hours / (hours * self.slice_count) if hours else 0.0, 1 - productive / total if total else 0.0,
             self.cluster.preemptions, self.starts, phases.count(core.Phase.DONE), phases.count(core.Phase.FAILED),
             len([phase for phase in phases if phase not in core.FINAL]), self.events, total, productive,
             total - productive, dict(sorted(classes.items())), measured.count(core.Phase.DONE), len(measured),
+            up | {kind: hours * count for kind, count in self.pools.items()}, _ends_h(state),
         )  # fmt: skip
+
+
+def _ends_h(state: core.State) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for run in state.in_order():
+        if run.past and run.past[-1].gone_at is not None:
+            found[run.kind] = max(found.get(run.kind, 0.0), run.past[-1].gone_at / 3600)
+    return found

@@ -48,9 +48,22 @@ class Pace:
     checkpoint_s: float = 5.0
 
 
+@dataclass(frozen=True)
+class Scaling:
+    """How autoscaled slices come and go: seconds until one that is wanted is there, and for which it stays unused."""
+
+    come_s: float
+    go_s: float
+
+
 @dataclass
 class _Slice:
     seen: SliceSeen
+    up_s: float = 0.0
+    """How long it was there, until it was last counted, where slices come and go."""
+    held_since: float = 0.0
+    free_since: float | None = None
+    """When it was last given back; None before it ever came."""
     works: bool = True
     """Whether gangs can start on it; the cluster does not show this."""
     gang: "_Gang | None" = None
@@ -76,8 +89,9 @@ class VirtualCluster:
 
     def __init__(
         self, runs: Mapping[str, Run], paces: Mapping[str, Pace], slices: Mapping[str, int], hosts: Mapping[str, int],
-        pools: Mapping[str, int], faults: Faults, dice: random.Random,
+        pools: Mapping[str, int], faults: Faults, dice: random.Random, scaling: Scaling | None = None,
     ) -> None:  # fmt: skip
+        self.scaling = scaling
         self.runs, self.paces, self.pools, self.faults, self.dice = runs, paces, dict(pools), faults, dice
         self.now = 0.0
         self.checkpoints = {run_id: run.step for run_id, run in runs.items()}
@@ -150,9 +164,11 @@ class VirtualCluster:
         at = self.checkpoints[run_id]
         gang = _Gang(action.gang, item, self.paces[run_id], self.runs[run_id].steps, at, self.now)
         self.gangs[run_id] = gang
+        coming_s = 0.0
         if item is not None:
             item.gang = gang
-        self._after(gang.pace.start_s, self._of(gang, lambda: self._started(gang)))
+            coming_s = self._come(item)
+        self._after(coming_s + gang.pace.start_s, self._of(gang, lambda: self._started(gang)))
 
     def _started(self, gang: _Gang) -> list[Event]:
         item = gang.slice
@@ -229,6 +245,32 @@ class VirtualCluster:
         del self.gangs[gang.gang.run_id]
         if gang.slice is not None:
             gang.slice.gang = None
+            gang.slice.up_s += self.now - gang.slice.held_since
+            gang.slice.free_since = self.now
+
+    def _come(self, item: _Slice) -> float:
+        """Return the seconds until the slice is there for a gang that wants it now."""
+        item.held_since = self.now
+        if self.scaling is None:
+            return 0.0
+        unused = None if item.free_since is None else self.now - item.free_since
+        item.up_s += 0.0 if unused is None else min(unused, self.scaling.go_s)
+        return self.scaling.come_s if unused is None or unused > self.scaling.go_s else 0.0
+
+    def up_s(self) -> dict[str, float]:
+        """Return how many seconds the slices of each type were there together, and so were billed, until now.
+
+        A slice that was taken away counts as there: how soon the cloud gives another is not known.
+        """
+        found: dict[str, float] = {}
+        for item in self._slices.values():
+            held = item.up_s + (self.now - item.held_since if item.gang is not None else 0.0)
+            if self.scaling is not None:
+                there = held + (self.scaling.go_s if item.free_since is not None and item.gang is None else 0.0)
+            else:
+                there = self.now
+            found[item.seen.type] = found.get(item.seen.type, 0.0) + there
+        return found
 
     def _reached(self, gang: _Gang) -> int:
         """Return the step that the gang is at now."""

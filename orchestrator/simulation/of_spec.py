@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dit_grid.experiments.running.owed_evaluations import evaluation_job, evaluation_steps
-from dit_grid.experiments.spec import AnyRun, ExperimentSpec
+from dit_grid.experiments.spec import AnyRun, ExperimentSpec, PriceSpec
 from dit_grid.experiments.spec.slices import slice_hosts
 from dit_grid.orchestrator import core
 from dit_grid.orchestrator.control.errors import RequestError
 from dit_grid.orchestrator.planning.plan import PlanRow, Speed, evaluation_s, plan, times_evaluated
 from dit_grid.orchestrator.planning.work import core_run
 from dit_grid.orchestrator.simulation.campaign import Lines, Outcome, simulate
-from dit_grid.orchestrator.simulation.cluster import Pace
+from dit_grid.orchestrator.simulation.cluster import Pace, Scaling
 from dit_grid.orchestrator.simulation.faults import Faults
 
 REPORTS_A_CHECKPOINT = 4
@@ -34,22 +34,43 @@ class Campaign:
 
     def outcome(self, seed: int, lines: Lines | None = None) -> Outcome:
         """Return what the campaign takes with this seed."""
-        hosts = {kind: slice_hosts(kind) for kind in self.slices}
-        return simulate(
-            self.runs, self.paces, self.slices, options=self.spec.cluster, hosts=hosts, pools=self.pools,
-            faults=self.faults, seed=seed, lines=lines,
+        hosts, options, price = {kind: slice_hosts(kind) for kind in self.slices}, self.spec.cluster, self.spec.plan
+        scaling = Scaling(price.come_s, price.go_s) if price.capacity == "autoscaled" else None
+        if scaling is not None:  # of a slice that is still to come nobody says that it failed to start
+            options = options.model_copy(update={"start_timeout_s": options.start_timeout_s + scaling.come_s})
+        found = simulate(
+            self.runs, self.paces, self.slices, options=options, hosts=hosts, pools=self.pools, faults=self.faults,
+            seed=seed, lines=lines, scaling=scaling,
         )  # fmt: skip
+        return replace(found, billed_usd=billed_usd(price, found.up_hours))
+
+    def on(self, slices: Mapping[str, int]) -> "Campaign":
+        """Return the same campaign on another number of slices."""
+        return replace(self, slices=slices)
+
+
+def billed_usd(price: PriceSpec, hours: Mapping[str, float]) -> float | None:
+    """Return what so many hours of each slice type, of GPUs and of cores cost; None where one has no price."""
+    costs = [None if (hourly := price.hourly(kind)) is None else hourly * of_kind for kind, of_kind in hours.items()]
+    return None if None in costs else sum(cost or 0.0 for cost in costs)
+
+
+def slices_needed(spec: ExperimentSpec) -> dict[str, int]:
+    """Return what the spec says that it reserves; else one slice of each type that a run or its evaluations name."""
+    held = [run.execution.resources for run in spec.runs]
+    held += [run.execution.evaluate_on for run in spec.runs if run.execution.evaluate_on]
+    return dict(spec.plan.slices) or {one.kind: 1 for one in held if one.slice}
 
 
 def campaign(
     spec: ExperimentSpec, slices: Mapping[str, int], pools: Mapping[str, int], faults: Faults,
-    speeds: Mapping[str, Speed] | None = None,
+    speeds: Mapping[str, Speed] | None = None, rooflines_s: Mapping[str, float] | None = None,
 ) -> Campaign:  # fmt: skip
     """Return the spec's campaign on so many slices of each type, and cores and GPUs (`pools`)."""
-    rows = {row.run_id: row for row in plan(spec, speeds)}
+    rows = {row.run_id: row for row in plan(spec, speeds, rooflines_s)}
     jobs = [evaluation_job(run, s) for run in spec.networks if run.execution.evaluate_on for s in evaluation_steps(run)]
     _check(spec.runs, jobs, rows, {**slices, **pools})
-    paces = {run.id: _pace(run, rows[run.id]) for run in spec.runs}
+    paces = {run.id: _pace(run, rows[run.id], spec.plan) for run in spec.runs}
     runs = [
         replace(
             core_run(run, spec.plan, steps_per_s=rows[run.id].steps_per_s),
@@ -59,7 +80,7 @@ def campaign(
     ]
     for job in jobs:
         seconds = evaluation_s(job, rows[job.run_id].steps_per_s or 1.0)
-        paces[job.id] = Pace(seconds, checkpoint_every=1)
+        paces[job.id] = Pace(seconds, checkpoint_every=1, start_s=spec.plan.start_s, compile_s=spec.plan.compile_s)
         runs.append(core_run(job, spec.plan, steps_per_s=1 / seconds))
     return Campaign(tuple(runs), paces, slices, pools, spec, faults)
 
@@ -84,14 +105,19 @@ def _check(
         raise RequestError("\n".join([f"runs that the virtual cluster ({there}) cannot hold; add --slices:", *lines]))
 
 
-def _pace(run: AnyRun, row: PlanRow) -> Pace:
+def _pace(run: AnyRun, row: PlanRow, price: PriceSpec) -> Pace:
     checkpoint = min(run.execution.checkpoint_every, run.train.steps)
     inside = run.execution.evaluate_on is None
+    steps_s = run.train.steps / (row.steps_per_s or 1.0)
+    beside = {term.name: term.hours * 3600 for term in row.terms}
+    late_s = beside.get("waiting for data", 0.0) + beside.get("writing checkpoints", 0.0)
+    come_up = {"start_s": price.start_s, "compile_s": price.compile_s}
     return Pace(
-        seconds_per_step=1 / (row.steps_per_s or 1.0),
+        seconds_per_step=(steps_s + late_s) / run.train.steps,
         checkpoint_every=checkpoint,
         report_every=checkpoint // REPORTS_A_CHECKPOINT if checkpoint % REPORTS_A_CHECKPOINT == 0 else 0,
         evaluate_every=run.evaluate.every if inside else 0,
         measured_every=0 if inside else run.evaluate.every,
         evaluation_s=(row.eval_hours or 0.0) * 3600 / times_evaluated(run) if inside else 0.0,
+        **come_up,
     )

@@ -9,7 +9,7 @@ from dit_grid.experiments.spec.slices import slice_hosts, slice_mistake
 from dit_grid.model.config import DiTConfig
 from dit_grid.orchestrator.commands import sample
 from dit_grid.orchestrator.commands.hosts import share
-from dit_grid.orchestrator.commands.simulate import counts, fault_rates, rate
+from dit_grid.orchestrator.commands.simulate_request import counts, fault_rates, rate
 
 INPUTS = 5000
 

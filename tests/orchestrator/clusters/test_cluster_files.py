@@ -1,6 +1,8 @@
 """Files for clusters: accepted by Ray's own schema and by its Google Cloud provider, and whole for Kubernetes."""
 
 import json
+import subprocess
+import sys
 import zipfile
 from dataclasses import replace
 from importlib import metadata, resources
@@ -9,16 +11,18 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from click.testing import CliRunner
 
-from dit_grid.orchestrator.clusters.files import TOPOLOGIES, Cluster, cluster_files, write_cluster
+from dit_grid.orchestrator.clusters.files import TOPOLOGIES, UV, Cluster, cluster_files, write_cluster
+from dit_grid.orchestrator.commands.cli import cli
 from dit_grid.orchestrator.control.errors import RequestError
 
 GCP = {"project": "my-project", "zone": "europe-west4-a"}
 
 
 def files(kind, **settings):
-    where = GCP if kind.startswith("gcp") else {"image": "registry/dit-grid"}
-    wanted = replace(Cluster(kind, "v3-32", 4, **where), **settings)
+    where = GCP if kind.startswith("gcp") else {"image": "registry/dit-grid"} if kind == "kuberay-v3" else {}
+    wanted = replace(Cluster(kind, {"v3-32": 4}, **where), **settings)
     return cluster_files(wanted, "dit_grid-0.1.0-py3-none-any.whl")
 
 
@@ -27,7 +31,7 @@ def test_rays_launcher_takes_the_file(kind):
     config = yaml.safe_load(files(kind)["cluster.yaml"])
     schema = json.loads((resources.files("ray") / "autoscaler" / "ray-schema.json").read_text())
     jsonschema.validate(config, schema)
-    slices = config["available_node_types"]["slice"]
+    slices = config["available_node_types"]["v3-32"]
     assert "acceleratorConfig" not in slices["node_config"]  # the form that Ray refuses for v3
     assert slices["node_config"]["acceleratorType"] == "v3-32"
     assert slices["node_config"]["schedulingConfig"]["preemptible"] is (kind == "gcp-v3-preemptible")
@@ -42,7 +46,7 @@ def test_rays_google_cloud_provider_knows_the_slice():
     from ray.autoscaler._private.gcp.node import GCPNodeType
 
     config = yaml.safe_load(files("gcp-v3")["cluster.yaml"])
-    assert get_node_type(config["available_node_types"]["slice"]["node_config"]) is GCPNodeType.TPU
+    assert get_node_type(config["available_node_types"]["v3-32"]["node_config"]) is GCPNodeType.TPU
     assert get_node_type(config["available_node_types"]["head"]["node_config"]) is GCPNodeType.COMPUTE
 
 
@@ -58,7 +62,7 @@ def test_every_host_starts_ray_and_its_sentinel():
 def test_kuberay_gets_a_pod_for_each_host_with_all_its_chips(kind, hosts):
     from dit_grid.orchestrator.backends.ray.nodes import chips_of
 
-    manifest = yaml.safe_load(files("kuberay-v3", slice=kind)["cluster.yaml"])
+    manifest = yaml.safe_load(files("kuberay-v3", slices={kind: 4})["cluster.yaml"])
     assert (manifest["apiVersion"], manifest["kind"]) == ("ray.io/v1", "RayCluster")
     assert manifest["spec"]["rayVersion"] == metadata.version("ray")
     (group,) = manifest["spec"]["workerGroupSpecs"]
@@ -81,7 +85,7 @@ def test_secrets_come_from_the_environment_only():
 
 
 def test_what_is_written_holds_the_wheel_that_it_names(tmp_path):
-    wheel, config = write_cluster(Cluster("gcp-v3", "v3-8", 1, **GCP), tmp_path)
+    wheel, config = write_cluster(Cluster("gcp-v3", {"v3-8": 1}, **GCP), tmp_path)
     assert wheel.name in config.read_text()
     assert "dit_grid/orchestrator/clusters/gcp-v3.yaml" in zipfile.ZipFile(wheel).namelist()
     assert Path(config).name == "cluster.yaml"
@@ -92,7 +96,8 @@ def test_what_is_written_holds_the_wheel_that_it_names(tmp_path):
     [
         ("gcp-v3", {"project": ""}, "gcp-v3 needs --project"),
         ("gcp-v3", {"zone": "europe-west4"}, "written like europe-west4-a"),
-        ("gcp-v3", {"slice": "v3-16"}, "no type of TPU v3; allowed: v3-8, v3-32"),
+        ("gcp-v3", {"slices": {"v3-16": 1}}, "no type of TPU v3; these files are for v3-8, v3-32"),
+        ("gcp-v3", {"slices": {}}, "no run of the spec is on a TPU slice"),
         ("kuberay-v3", {"image": ""}, "kuberay-v3 needs --image"),
         ("kuberay-v3", {"name": "My Grid"}, "small letters"),
     ],
@@ -100,3 +105,56 @@ def test_what_is_written_holds_the_wheel_that_it_names(tmp_path):
 def test_a_mistake_is_named_with_what_is_allowed(kind, settings, said):
     with pytest.raises(RequestError, match=said):
         files(kind, **settings)
+
+
+@pytest.mark.parametrize("kind", ["gcp-v3", "kuberay-v3"])
+def test_one_file_has_every_slice_type_with_its_count(kind):
+    wanted = {"v3-256": 1, "v3-32": 2}
+    config = yaml.safe_load(files(kind, slices=wanted)["cluster.yaml"])
+    if kind == "gcp-v3":
+        jsonschema.validate(config, json.loads((resources.files("ray") / "autoscaler" / "ray-schema.json").read_text()))
+        found = {name: one["min_workers"] for name, one in config["available_node_types"].items() if name != "head"}
+        assert config["max_workers"] == 3
+        assert all(one["node_config"]["acceleratorType"] == name
+                   for name, one in config["available_node_types"].items() if name != "head")  # fmt: skip
+    else:
+        found = {group["groupName"]: group["replicas"] for group in config["spec"]["workerGroupSpecs"]}
+    assert found == wanted
+
+
+def test_a_spec_gets_the_slices_that_it_reserves(tmp_path):
+    grid = Path(__file__).parents[3] / "experiments" / "grid.yaml"
+    asked = ["cluster", str(grid), "--project", "my-project", "--zone", "europe-west4-a", "-o", str(tmp_path)]
+    shown = CliRunner().invoke(cli, asked)
+    assert shown.exit_code == 0, shown.output
+    config = yaml.safe_load((tmp_path / "cluster.yaml").read_text())
+    counts = {name: one["max_workers"] for name, one in config["available_node_types"].items() if name != "head"}
+    assert counts == {"v3-256": 1, "v3-128": 1, "v3-64": 2, "v3-32": 2}
+
+
+@pytest.mark.parametrize("kind", ["gcp-v3", "machine"])
+def test_hosts_get_an_interpreter_of_a_pinned_version_and_not_the_images(kind):
+    """Ubuntu 22.04 has Python 3.10, and this program needs 3.11."""
+    (text,) = files(kind, slices={} if kind == "machine" else {"v3-8": 1}).values()
+    ours = f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert f"uv venv -q --python {ours} ~/dit-grid" in text
+    assert f"uv=={UV}" in text
+    assert "python3 -m venv ~/dit-grid" not in text
+
+
+def test_the_script_of_one_machine_is_a_shell_script():
+    subprocess.run(["bash", "-n"], input=files("machine", slices={})["setup.sh"], text=True, check=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["gcp-v4"], "gcp-v4: no such spec, and no kind; kinds are gcp-v3"),
+        (["gcp-v3", "--kind", "machine"], "two kinds, gcp-v3 and --kind machine"),
+        (["experiments/grid.yaml", "--slices", "2"], "experiments/grid.yaml says its own in plan.slices"),
+    ],
+)
+def test_a_request_that_cannot_be_is_one_line(arguments, said):
+    asked = CliRunner().invoke(cli, ["cluster", *arguments], standalone_mode=False)
+    assert isinstance(asked.exception, RequestError)
+    assert said in str(asked.exception)

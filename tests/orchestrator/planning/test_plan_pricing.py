@@ -32,8 +32,10 @@ def test_xl_2_costs_about_ten_thousand_dollars_by_the_core_hour_and_half_by_the_
 
 def test_training_and_evaluation_are_apart_and_add_up():
     row = xl_2()
-    assert row.hours == pytest.approx(row.train_hours + row.eval_hours)
-    assert row.eval_hours / row.train_hours == pytest.approx(row.eval_gmacs / row.train_gmacs)
+    assert row.hours == pytest.approx(row.train_hours + row.eval_hours + row.beside_hours)
+    sampling = {term.name: term.hours for term in row.terms}["sampling"]
+    assert sampling / row.train_hours == pytest.approx(row.eval_gmacs / row.train_gmacs)
+    assert sampling < row.eval_hours < 1.05 * sampling
 
 
 def test_rare_preemptions_cost_a_restart_and_half_of_a_checkpoints_interval():
@@ -43,16 +45,23 @@ def test_rare_preemptions_cost_a_restart_and_half_of_a_checkpoints_interval():
     assert preemption_overhead(run, price, 5.7) == pytest.approx(1000 / 86400, rel=0.02)
     assert xl_2(**price.model_dump()).overhead > 1000 / 86400  # evaluations lie between two commits too
     row = xl_2(**price.model_dump())
-    assert row.hours == pytest.approx((row.train_hours + row.eval_hours) * (1 + row.overhead))
+    assert row.hours == pytest.approx((row.train_hours + row.eval_hours + row.beside_hours) * (1 + row.overhead))
 
 
 def test_the_range_says_how_well_the_speed_is_known():
     spec = load_spec(GRID)
     stated = plan(spec)[0]
-    assert stated.hours == pytest.approx((stated.hours_high or 0) * (1 - spec.plan.mfu_error))
+    slower = ((stated.train_hours or 0) + {term.name: term.hours for term in stated.terms}["sampling"]) / (
+        1 - spec.plan.mfu_error
+    )  # decoding, scoring and starting take what they take
+    beside = (stated.hours or 0) - (1 - spec.plan.mfu_error) * slower
+    assert stated.hours_high == pytest.approx(slower + beside)
     measured = plan(spec, {spec.runs[0].id: Speed(10.0, 8.0, 11.0)})[0]
     assert measured.speed_from == "measured"
-    assert measured.hours_high == pytest.approx((measured.hours or 0) * 10 / 8)
+    sped = {term.name: term.hours for term in measured.terms}
+    assert measured.hours_high == pytest.approx(
+        (measured.hours or 0) + (sped["updates"] + sped["sampling"]) * (10 / 8 - 1)
+    )
 
 
 def test_the_plan_prints_which_unit_is_meant():

@@ -1,0 +1,46 @@
+"""The question that stands before a launch which spends money without a cap: what it will cost, and whether to go on.
+
+What it costs is reckoned by `simulation.bill`; a spec with a budget, a finished grid and a launch here ask nothing.
+"""
+
+import sys
+
+import click
+
+from dit_grid.experiments.spec import AnyRun, ExperimentSpec
+from dit_grid.orchestrator.commands.options import INTERRUPTED
+from dit_grid.orchestrator.control.errors import RequestError
+
+
+def ask_whether_to_pay(spec: ExperimentSpec, runs: list[AnyRun], yes: bool) -> None:
+    """Say what the runs will be billed, and return if a person goes on; leave with status 130 if not.
+
+    Raises RequestError where nobody can be asked and `yes` is not given. A run that has begun counts as a whole one.
+    """
+    budget = spec.cluster.budget
+    on_slices = any(run.execution.resources.slice for run in runs)
+    if not (spec.plan.has_price and on_slices) or budget.usd is not None or budget.slice_hours is not None:
+        return
+    cost = _cost(spec.model_copy(update={"runs": tuple(runs)}))
+    if yes:
+        click.echo(cost)
+        return
+    if not sys.stdin.isatty():
+        raise RequestError(
+            f"{cost}; nobody is there to be asked: add --yes, or a cap to the spec, cluster: {{budget: {{usd: …}}}}"
+        )
+    click.echo(f"{cost}; the spec has no cluster.budget")
+    if not click.confirm("Go on?"):
+        click.echo("nothing was started", err=True)
+        sys.exit(INTERRUPTED)
+
+
+def _cost(spec: ExperimentSpec) -> str:
+    from dit_grid.orchestrator.planning.calibrate import measured_speeds
+    from dit_grid.orchestrator.screen.money import billed_line
+    from dit_grid.orchestrator.simulation.bill import bill
+
+    billed = bill(spec, measured_speeds(spec))
+    if billed is None:
+        return f"what {len(spec.runs)} runs will be billed is not known (dit-grid plan {spec.file} says why)"
+    return billed_line(spec, billed)

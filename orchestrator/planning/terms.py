@@ -1,0 +1,130 @@
+"""What the hours of a run are made of, term by term, each with where its figure is from.
+
+Updates and sampling come from the run's speed. The rest is reckoned here: from what was measured (docs/performance.md),
+from what the TPU compiler says, from the spec, or from an assumption that the spec may replace.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from dit_grid.experiments.running.owed_evaluations import evaluation_steps, settings_due
+from dit_grid.experiments.spec import AnyRun, EvalSetting, PriceSpec, RunSpec
+from dit_grid.experiments.spec.any_run import costs
+from dit_grid.experiments.spec.execution import ResourceSpec
+from dit_grid.experiments.spec.slices import CORES_PER_CHIP, slice_hosts
+from dit_grid.model.accounting import DEVICE_PEAKS
+from dit_grid.orchestrator.planning.peaks import peak_flops_per_s
+
+DECODE_S = 0.461 / 8
+"""Seconds of a TPU v3 core for one image of 256 pixels through the VAE's decoder in full precision: 461 ms for a batch
+of 8 by the TPU compiler's cycles."""
+V3_CORE_FLOPS_PER_S = DEVICE_PEAKS["TPU v3"].flops_per_s / CORES_PER_CHIP["v3"]
+CPU_DECODE_S = 1 / 0.23
+CPU_INCEPTION_S = 1 / 8.2
+"""Seconds of one CPU core an image (docs/performance.md, VAE decode at 256 pixels and Inception-v3)."""
+MOMENTS_S, FRECHET_S, NEIGHBOURS_S = 4.38 / 50_000, 1.1, 10.3 / 10_000
+"""Seconds of a host an image for moments, once for the distance, and an image for precision and recall (the same)."""
+LATENT_SIDE = 32
+"""Of an image of 256 pixels."""
+STATE_BYTES = 16
+"""Of a parameter in a checkpoint: itself, its average and two moments of the optimizer, float32 each."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """A part of a run's time: hours that it holds its resources for, what they cost, and where the figure is from.
+
+    `billed` is False for what is only waited for.
+    """
+
+    name: str
+    hours: float
+    source: str
+    billed: bool = True
+    usd: float | None = None
+
+
+def scoring_terms(run: AnyRun, on: ResourceSpec) -> list[Term]:
+    """Return what decoding and scoring all samples of all evaluations of the run takes on those resources."""
+    if not isinstance(run, RunSpec):
+        return []
+    return scoring(run, (one for step in evaluation_steps(run) for one in settings_due(run, step)), on)
+
+
+def scoring(run: RunSpec, settings: Iterable[EvalSetting], on: ResourceSpec) -> list[Term]:
+    """Return what decoding and scoring the samples of these settings takes; a term that is nothing is left out."""
+    decoded = described = 0
+    host_s = 0.0
+    for setting in (one for one in settings if one.draws):
+        decoded += setting.samples if setting.decoder else 0
+        if setting.features == "inception":
+            described += setting.samples
+            compared = bool({"precision", "recall"} & set(setting.metrics))
+            host_s += setting.samples * (MOMENTS_S + NEIGHBOURS_S * compared) + FRECHET_S
+    area = (run.model.image_size / LATENT_SIDE) ** 2
+    decode_s, features_s, source = _image_s(on)
+    found = [
+        Term("VAE decoding", decoded * decode_s * area / 3600, source),
+        Term("Inception features", described * features_s / 3600, source),
+        Term("statistics and scores", host_s / 3600, "measured on one core: docs/performance.md, Metrics and fits"),
+    ]
+    return [term for term in found if term.hours]
+
+
+def _image_s(on: ResourceSpec) -> tuple[float, float, str]:
+    """Seconds of decoding and of describing one image of 256 pixels, and where they are from; 0 on GPUs."""
+    if on.kind == "gpu":
+        return 0.0, 0.0, "not known of GPUs, left out"
+    if not on.slice:
+        return CPU_DECODE_S / on.count, CPU_INCEPTION_S / on.count, "measured here: docs/performance.md"
+    peak = peak_flops_per_s(on)
+    decode_s = DECODE_S * V3_CORE_FLOPS_PER_S / peak if peak else 0.0
+    source = "the TPU compiler's cycles for v3, features in the ratio of a CPU"
+    if not on.slice.startswith("v3-"):
+        source += "; scaled by the chips' peaks (assumption)"
+    return decode_s, decode_s * CPU_INCEPTION_S / CPU_DECODE_S, source
+
+
+def beside_terms(run: AnyRun, price: PriceSpec, train_hours: float) -> list[Term]:
+    """Return what goes beside updates and evaluations: data, start, compilation, checkpoints.
+
+    Of runs on this machine's cores there are none: what they take is seen in seconds (`plan --calibrate`).
+    """
+    on = run.execution.resources
+    return [] if on.kind == "cpu" else list(_beside(run, price, train_hours, slice_hosts(on.slice) if on.slice else 1))
+
+
+def _beside(run: AnyRun, price: PriceSpec, train_hours: float, hosts: int) -> Iterator[Term]:
+    if isinstance(run, RunSpec):
+        wanted = run.train.batch * run.train.steps / (train_hours * 3600) / hosts
+        rate = price.latents_per_s
+        late = max(wanted / rate - 1, 0.0) * train_hours if rate else 0.0
+        source = f"each of {hosts} hosts reads {wanted:,.0f} a second"
+        yield Term("waiting for data", late, f"{source}; {_feed(rate)}")
+    yield Term("start", price.start_s / 3600, _stated(price, "start_s"))
+    yield Term("compilation", price.compile_s / 3600, _stated(price, "compile_s"))
+    if (params := costs(run).params) is not None:
+        write_s = STATE_BYTES * params / (price.checkpoint_mb_per_s * 1e6)
+        pieces = -(-run.train.steps // run.execution.checkpoint_every)
+        waited = -(-run.train.steps // run.evaluate.every) if run.execution.evaluate_on is None else 1
+        late_s = max(write_s - train_hours * 3600 / pieces, 0.0) * pieces  # others are written while training goes on
+        said = (
+            f"{STATE_BYTES} bytes a parameter, waited for before evaluations; {_stated(price, 'checkpoint_mb_per_s')}"
+        )
+        yield Term("writing checkpoints", (waited * write_s + late_s) / 3600, said)
+
+
+def waiting_term(price: PriceSpec, held_hours: float) -> list[Term]:
+    """Return how long preempted capacity is waited for; nothing where no preemptions are expected."""
+    hours = price.preemptions_per_hour * held_hours * price.back_s / 3600
+    return [Term("waiting for capacity", hours, _stated(price, "back_s"), billed=False)] if hours else []
+
+
+def _feed(rate: float | None) -> str:
+    return f"spec: plan.latents_per_s {rate:,.0f}" if rate else "what the feed gives is not known: plan.latents_per_s"
+
+
+def _stated(price: PriceSpec, key: str) -> str:
+    value = getattr(price, key)
+    default = PriceSpec.model_fields[key].default
+    return f"{'assumption' if value == default else 'spec'}: plan.{key} {value:g}"

@@ -1,0 +1,79 @@
+"""What a plan costs, in sentences: billed and held, at which prices of which date, and each term of its time.
+
+How much that is, `planning` and `simulation` say.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from dit_grid.experiments.spec import ExperimentSpec
+from dit_grid.orchestrator.planning.plan import PlanRow
+from dit_grid.orchestrator.screen.rows import short
+from dit_grid.orchestrator.simulation.bill import Bill
+from dit_grid.orchestrator.simulation.reservation import said
+
+
+def money_lines(spec: ExperimentSpec, rows: Sequence[PlanRow], billed: Bill | None) -> Iterator[str]:
+    """Say what is billed first, then what runs hold, at which prices, and what the budget is of."""
+    if billed is not None:
+        yield billed_line(spec, billed)
+    elif unpriced := sorted({row.on for row in rows if row.usd_per_hour is None}) if spec.plan.price_rows else []:
+        where = f" in {spec.plan.region}" if spec.plan.region else ""
+        yield f"no {spec.plan.billing} price{where} of {', '.join(unpriced)} in plan.prices; add a row"
+    if all(row.usd is not None for row in rows):
+        yield _held_line(spec, rows)
+    yield from _sources(spec, rows)
+    if (cap := spec.cluster.budget.usd) is not None and spec.plan.has_price:
+        yield f"the budget of {short(cap)} USD caps what runs hold; slices that stay are billed beyond it"
+
+
+def billed_line(spec: ExperimentSpec, billed: Bill) -> str:
+    """Say what is billed for which slices and how long."""
+    stay = "kept" if spec.plan.capacity == "fixed" else "autoscaled"
+    origin = "plan.slices" if spec.plan.slices else "one of each type; more in plan.slices"
+    return (
+        f"{short(billed.usd)} USD billed: {said(billed.slices)} ({origin}), {stay} for the "
+        f"{short(billed.outcome.makespan_h)} hours that it takes on them; runs hold "
+        f"{billed.outcome.slice_hours / billed.outcome.billed_hours:.0%} of what is billed"
+    )
+
+
+def _held_line(spec: ExperimentSpec, rows: Sequence[PlanRow]) -> str:
+    """Say what runs hold, at which price, and what that means for the most expensive one."""
+    price = spec.plan
+    dearest = max(rows, key=lambda row: row.usd or 0)
+    evaluation = sum(row.eval_usd or 0 for row in rows)
+    train = sum(row.usd or 0 for row in rows) - evaluation
+    flat = price.usd_per_chip_hour or price.usd_per_core_hour
+    unit = "chip" if price.usd_per_chip_hour else "core"
+    rate = f" at {flat:g} USD per {unit}-hour" if flat else ""
+    holds = f"{(dearest.usd_per_hour or 0) / flat:,.0f} {unit}s, " if flat else ""
+    return (
+        f"{short(train + evaluation)} USD held by runs{rate} (training {short(train)}, evaluation "
+        f"{short(evaluation)}); {dearest.model} on {dearest.on} holds {holds}{dearest.usd_per_hour:,.0f} USD an hour"
+    )
+
+
+def _sources(spec: ExperimentSpec, rows: Sequence[PlanRow]) -> Iterator[str]:
+    """Say each price that is paid, with its date and where it is from."""
+    price = spec.plan
+    kinds = dict.fromkeys(one.split()[-1] for row in rows for one in (row.on, row.eval_on))
+    found = {kind: row for kind in kinds if (row := price.row(kind)) is not None}
+    if found:
+        each = ", ".join(f"{kind} {short(row.hourly(kind))}" for kind, row in found.items())
+        where = ", ".join(dict.fromkeys(row.region or "any region" for row in found.values()))
+        from_ = "; ".join(dict.fromkeys(f"{row.source}, {row.date}" for row in found.values()))
+        yield f"prices, USD an hour, {price.billing}, {where}: {each} ({from_})"
+
+
+def term_lines(rows: Sequence[PlanRow]) -> Iterator[str]:
+    """Say of each term of the runs' time what it comes to, and where it is from."""
+    names = list(dict.fromkeys(term.name for row in rows for term in row.terms))
+    if names:
+        yield f"{'hours':>10}  {'USD':>10}  of all runs, and where the figure is from"
+    for name in names:
+        terms = [term for row in rows for term in row.terms if term.name == name]
+        usd = [term.usd for term in terms if term.usd is not None]
+        sources = list(dict.fromkeys(term.source for term in terms))
+        more = f" (of the first; {len(sources) - 1} others in --json)" if len(sources) > 1 else ""
+        cost = short(sum(usd)) if usd else ""
+        yield f"{short(sum(term.hours for term in terms)):>10}  {cost:>10}  {name}: {sources[0]}{more}"

@@ -1,0 +1,62 @@
+"""The parts of a run's time, by arithmetic from figures with a source; together they are its hours."""
+
+from pathlib import Path
+
+import pytest
+
+from dit_grid.experiments.spec import load_spec
+from dit_grid.orchestrator.planning.plan import plan
+
+GRID = Path(__file__).parents[3] / "experiments" / "grid.yaml"
+
+
+def terms(model="XL/2", **price):
+    """The run's row of the plan, and its hours by term."""
+    spec = load_spec(GRID)
+    run = next(run for run in spec.runs if run.model.name == model)
+    spec = spec.model_copy(update={"plan": spec.plan.model_copy(update=price), "runs": (run,)})
+    (row,) = plan(spec, {run.id: 5.7})
+    return row, {term.name: term for term in row.terms}
+
+
+def test_the_terms_of_a_run_add_up_to_the_hours_that_it_holds_its_slice():
+    row, found = terms(preemptions_per_hour=0.1)
+    assert sum(term.hours for term in found.values() if term.billed) == pytest.approx(row.hours)
+    assert all(term.source for term in found.values())
+
+
+def test_decoding_and_scoring_of_every_sample_by_arithmetic():
+    """460,000 samples: 57.6 ms of a core each by the compiler, on 256; 8 x 50,000 of them for precision and recall."""
+    _, found = terms()
+    assert found["VAE decoding"].hours * 3600 == pytest.approx(460_000 * 0.461 / 8 / 256)
+    host_s = 460_000 * 4.38 / 50_000 + 8 * 50_000 * 10.3 / 10_000 + 14 * 1.1
+    assert found["statistics and scores"].hours * 3600 == pytest.approx(host_s)
+
+
+def test_checkpoints_hold_the_state_and_are_waited_for_before_evaluations():
+    """XL/2 has 674,834,720 parameters, in four float32 copies: 10.8 GB, 54 s at 200 MB/s, eight times."""
+    _, found = terms()
+    assert found["writing checkpoints"].hours * 3600 == pytest.approx(8 * 16 * 674_834_720 / 200e6)
+    slow = terms(checkpoint_mb_per_s=5.0)[1]["writing checkpoints"].hours * 3600
+    write_s, train_s = 16 * 674_834_720 / 5e6, 400_000 / 5.7
+    assert slow == pytest.approx(8 * write_s + 40 * (write_s - train_s / 40))
+
+
+def test_a_feed_that_is_too_slow_holds_the_run_up_and_an_unknown_one_is_said():
+    """256 x 5.7 images a second on 32 hosts are 45.6 a host."""
+    said = terms()[1]["waiting for data"]
+    assert (said.hours, "46 a second" in said.source, "not known" in said.source) == (0, True, True)
+    row, found = terms(latents_per_s=22.8)
+    assert found["waiting for data"].hours == pytest.approx(row.train_hours)
+    assert "waiting for data" not in [name for name, term in terms(latents_per_s=1e6)[1].items() if term.hours]
+
+
+def test_capacity_that_was_taken_is_waited_for_and_not_billed():
+    row, found = terms(preemptions_per_hour=0.1, back_s=3600.0)
+    assert found["waiting for capacity"].hours == pytest.approx(0.1 * row.hours)
+    assert not found["waiting for capacity"].billed
+
+
+def test_what_the_spec_states_is_said_to_be_the_specs_and_what_it_does_not_an_assumption():
+    assert terms()[1]["compilation"].source == "assumption: plan.compile_s 60"
+    assert terms(compile_s=300.0)[1]["compilation"].source == "spec: plan.compile_s 300"
