@@ -120,26 +120,44 @@ def export(where: str | None, out: str, form: str) -> None:
 
 
 @store_group.command("import")
-@click.argument("log", type=click.Path(dir_okay=False))
+@click.argument("log", type=click.Path())
 @click.argument("where")
-@click.option("--mapping", required=True, type=click.Path(dir_okay=False), help="YAML: table columns from log columns.")
-def import_command(log: str, where: str, mapping: str) -> None:
-    """Bring runs made elsewhere, a CSV or JSON-lines log, into a store, so that they join the same analysis.
+@click.option("--mapping", type=click.Path(dir_okay=False), help="YAML: table columns from columns of the log.")
+def import_command(log: str, where: str, mapping: str | None) -> None:
+    """Bring runs made elsewhere into a store, so that they join the same analysis.
 
     \b
+    dit-grid store import wandb results/other                W&B's folder, or one run's
+    dit-grid store import mlruns results/other               MLflow's folder, or its SQLite database
+    dit-grid store import runs results/other                 TensorBoard's event files
     dit-grid store import other.csv results/other --mapping mapping.yaml
 
-    A model named as the paper's (model: B/4) needs no more: shape, parameters and compute follow. The log and mapping
-    are checked whole before anything is written; docs/store.md has a mapping.
+    A tracker's runs need no mapping for what is obvious; one may still rename. A log (CSV, JSON lines) needs one. A
+    model named as the paper's (model: B/4) needs no more: shape, parameters and compute follow. Everything is checked
+    before anything is written; docs/store.md has a mapping.
     """
     from dit_grid.experiments.store import Store
-    from dit_grid.experiments.store.importing import read_log, write_log
+    from dit_grid.experiments.store.importing import write_log
 
-    parsed = read_log(log, _mapping(mapping))
+    parsed = _parsed(Path(log), _mapping(mapping) if mapping else None)
     runs = write_log(Store.create(where), parsed)
     for note in parsed.notes:
         click.echo(note)
     click.echo(f"{len(runs)} runs imported into {where}: {', '.join(runs)}")
+
+
+def _parsed(log: Path, mapping: Any) -> Any:
+    """What the log, or a tracker's folder or database, holds, checked."""
+    from dit_grid.experiments.store.importing import read_log
+    from dit_grid.experiments.tracking import is_tracked, read_tracked
+    from dit_grid.orchestrator.control.errors import RequestError
+
+    if is_tracked(log):
+        return read_tracked(log, mapping)
+    if mapping is None and log.is_file():
+        raise RequestError(f"{log}: a log needs --mapping FILE, which says what its columns are (docs/store.md); runs "
+                           "of W&B, MLflow and TensorBoard need none: name their folder or database")  # fmt: skip
+    return read_log(log, mapping or {})
 
 
 def _print(record: dict[str, Any]) -> None:
