@@ -3,7 +3,7 @@
 A tracker never holds the truth, the store does; and no key or password is ever read here or written down.
 """
 
-from dit_grid.experiments.tracking.destinations import address, destinations, missing_packages, tracking_folder
+from dit_grid.experiments.tracking.destinations import address, missing_packages, trackers_of, tracking_folder
 from dit_grid.experiments.tracking.foreign_run import NotATrackerError
 from dit_grid.experiments.tracking.imports import is_tracked, read_tracked
 from dit_grid.experiments.tracking.mirror import Mirror
@@ -14,9 +14,9 @@ __all__ = [
     "NotATrackerError",
     "TrackingError",
     "address",
-    "destinations",
     "is_tracked",
     "missing_packages",
     "read_tracked",
+    "trackers_of",
     "tracking_folder",
 ]

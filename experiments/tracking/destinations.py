@@ -33,7 +33,7 @@ def missing_packages(asked: Iterable[TrackSpec]) -> str:
     return "; ".join(lines)
 
 
-def destinations(asked: Iterable[TrackSpec], name: str, base: Path) -> dict[str, Tracker]:
+def trackers_of(asked: Iterable[TrackSpec], name: str, base: Path) -> dict[str, Tracker]:
     """Label -> tracker; labels are the same for the same place, and tell places of one kind apart.
 
     `name` stands for a project that nobody named, `base` for a folder. Raises TrackingError where a package is missing.

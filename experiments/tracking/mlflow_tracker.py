@@ -3,6 +3,7 @@
 Ours are found again by a tag. A number's time is the store's, so that sending it twice to a database is one row.
 """
 
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -29,6 +30,8 @@ class MlflowTracker:
     def __init__(self, uri: str, experiment: str) -> None:
         from mlflow import MlflowClient
 
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.WARNING)  # a new database is made in dozens of lines
         self._client, self._name = MlflowClient(tracking_uri=uri), experiment
         self._experiment: str | None = None
         self._ids: dict[str, str] = {}

@@ -75,7 +75,8 @@ def events(file: Path) -> Iterator[tuple[int, float, str, float | str]]:
 
 
 def _value(data: bytes) -> tuple[str, float | str | None]:
-    tag, found = "", None
+    tag = ""
+    found: float | str | None = None
     for number, value in fields(data):
         if number == _VALUE_TAG:
             tag = value.decode()

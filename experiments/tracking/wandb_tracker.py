@@ -4,11 +4,13 @@ Steps are a number of each row, `step`, because measurements come after later tr
 go back; `_step` counts the rows. Each session of a run has a log of its own, as W&B's resuming leaves it.
 """
 
+import netrc
 import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from dit_grid.experiments.store.points import Points
 from dit_grid.experiments.tracking.foreign_run import ForeignRun
@@ -102,14 +104,21 @@ class WandbTracker:
         raise TrackingError(f"{log}: W&B did not write row {last} within {WAIT_S:.0f} s")
 
 
-def wandb_mode() -> str:
+def wandb_mode() -> Literal["online", "offline"]:
     """`online` where W&B has a key of this user's, else `offline`; WANDB_MODE goes before."""
-    import wandb
-
     said = os.environ.get("WANDB_MODE")
-    if said in ("online", "offline"):
+    if said == "online" or said == "offline":
         return said
-    return "online" if os.environ.get("WANDB_API_KEY") or wandb.api.api_key else "offline"
+    return "online" if os.environ.get("WANDB_API_KEY") or _is_in_netrc() else "offline"
+
+
+def _is_in_netrc() -> bool:
+    """Whether `wandb login` left a key for the server that is asked."""
+    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    try:
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
 
 
 def _settings(wandb: Any) -> Any:

@@ -72,7 +72,10 @@ def launch(
     loaded = asked_spec(spec, groups)
     if store_path:
         loaded = loaded.model_copy(update={"store": store_path})
-    asked = [*loaded.track, *(TrackSpec(to=name) for name in trackers if name not in {one.to for one in loaded.track})]
+    asked = [
+        *loaded.track,
+        *(TrackSpec.model_validate(name) for name in trackers if name not in {one.to for one in loaded.track}),
+    ]
     loaded = asked_until(loaded, until, until_metric, when_met)
     todo = unfinished(loaded)
     if not todo:

@@ -155,13 +155,13 @@ def _mirror(
 ) -> bool:  # fmt: skip
     """Mirror until it is over and say how it went; return whether some tracker is behind."""
     from dit_grid.experiments.store import Store
-    from dit_grid.experiments.tracking import Mirror, address, destinations, tracking_folder
+    from dit_grid.experiments.tracking import Mirror, address, trackers_of, tracking_folder
 
     store, base = Store.open(where), tracking_folder(where)
     name = _experiment(store)
     for one in asked:
         click.echo(f"{where}: to {one.to}, at {address(one, base)}")
-    mirror = Mirror(store, destinations(asked, name, base), base / "cursors", click.echo)
+    mirror = Mirror(store, trackers_of(asked, name, base), base / "cursors", click.echo)
     with mirror.alone(wait):
         _follow(mirror, is_over)
         for line in mirror.summary():
