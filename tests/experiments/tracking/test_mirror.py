@@ -115,8 +115,7 @@ def test_of_two_mirrors_to_one_place_one_is_refused(store, filled, tmp_path):
     filled(store)
     first, second = mirror(store, tmp_path), mirror(store, tmp_path)
     with first.alone(lambda: False), pytest.raises(TrackingError, match=r"process \d+ mirrors to it already"):
-        with second.alone(lambda: False):
-            pass
+        second.alone(lambda: False).__enter__()
     with second.alone(lambda: False):
         second.poll()
 
