@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dit_grid.orchestrator.commands.options import SOME_FAILED, WHERE, store_named
+from dit_grid.orchestrator.commands.options import DONE, SOME_FAILED, WHERE, store_named
 
 if TYPE_CHECKING:
     from dit_grid.experiments.spec.track import TrackSpec
@@ -59,7 +59,7 @@ def track(
         store = store_named(where)
         asked = _asked(where, names, {"project": project, "folder": folder, "uri": uri})
         failed = _mirror(store, asked, _nobody_drives(store), lambda: False)
-    sys.exit(SOME_FAILED if failed else 0)
+    sys.exit(SOME_FAILED if failed else DONE)
 
 
 @contextmanager
@@ -89,6 +89,9 @@ def mirrored(store: str, asked: "Iterable[TrackSpec]") -> Iterator[None]:
     finally:
         _end(child)
         click.echo(log.read_text("utf-8").strip())
+        if child.returncode not in (DONE, SOME_FAILED):
+            click.echo(f"the mirror ended before the launch did (exit status {child.returncode}); no run was hurt, and "
+                       f"`dit-grid track {store}{''.join(f' --to {one.to}' for one in asked)}` goes on")  # fmt: skip
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:
@@ -98,6 +101,7 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
         child.wait(LAST_WORDS_S)
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
         child.terminate()
+        child.wait()
 
 
 class _Launch:

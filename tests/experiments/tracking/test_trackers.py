@@ -1,4 +1,4 @@
-"""W&B and MLflow themselves, here: killed with SIGKILL in mid-write, every number is there once, and no secret anywhere.
+"""W&B and MLflow themselves: killed with SIGKILL in mid-write, every number is there once, and no secret anywhere.
 
 `uv sync --group trackers`, then `pytest -m trackers -n 0`.
 """
