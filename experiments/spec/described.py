@@ -14,6 +14,7 @@ from dit_grid.experiments.spec.keys import fields_of, inner_record, said_of
 from dit_grid.experiments.spec.objective import SHORT_FORMS
 from dit_grid.experiments.spec.record import Record
 from dit_grid.experiments.spec.run import RunSpec
+from dit_grid.experiments.spec.track import TRACKERS
 from dit_grid.experiments.spec.trainer import FUNCTION, TrainerRun
 
 Schema = dict[str, Any]
@@ -21,8 +22,14 @@ Schema = dict[str, Any]
 ROOTS = (ExperimentSpec, SizeSpec, RunSpec, TrainerRun)
 """The records that a file is made of: its head, a size, a run of either kind."""
 
-WHOLE = ("EvalSetting", "SizeSpec", "UntilSpec", "MeshSpec")
+WHOLE = ("EvalSetting", "SizeSpec", "UntilSpec", "MeshSpec", "TrackSpec")
 """Records that are never put together from parts, so that what they need must stand there."""
+
+SHORT: dict[str, Schema] = {
+    "TrainerSpec": {"type": "string", "pattern": f"^{FUNCTION.pattern}$"},
+    "TrackSpec": {"type": "string", "enum": list(TRACKERS)},
+}
+"""Records that a file may write as one word: a function's name, a tracker's."""
 
 WHOLE_NUMBER = r"^[+-]?[0-9]+(_[0-9]+)*$"
 """400_000 and 1e-3, which one version of YAML has for numbers and the other for text; both are read as numbers."""
@@ -63,12 +70,7 @@ def as_written(name: str, one: Schema) -> Schema:
     """The schema of the record `name`, or of a part of it, with what a file may say besides."""
     properties = {key: _in_place(name, key, value) for key, value in one["properties"].items()}
     mapping = one | {"properties": properties}
-    # a trainer is a function's name, or a mapping
-    return (
-        {"anyOf": [{"type": "string", "pattern": f"^{FUNCTION.pattern}$"}, mapping]}
-        if name == "TrainerSpec"
-        else mapping
-    )
+    return {"anyOf": [SHORT[name], mapping]} if name in SHORT else mapping
 
 
 def _in_place(name: str, key: str, value: Schema) -> Schema:

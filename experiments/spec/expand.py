@@ -21,11 +21,12 @@ from dit_grid.experiments.spec.price import PriceSpec, with_rows
 from dit_grid.experiments.spec.record import Record, Side
 from dit_grid.experiments.spec.run import NAME, RunSpec
 from dit_grid.experiments.spec.source import Located, Problem, SpecError, read_yaml, shown
+from dit_grid.experiments.spec.track import TrackSpec
 from dit_grid.experiments.spec.trainer import PLACEHOLDER, TrainerRun, flat, on_a_line
 from dit_grid.experiments.spec.validate import nearest, validated
 from dit_grid.model.config import SIZES
 
-HEAD_SECTIONS = ("name", "store", "plan", "cluster", "until")
+HEAD_SECTIONS = ("name", "store", "plan", "cluster", "until", "track")
 RUN_SECTIONS = tuple(dict.fromkeys((*RunSpec.model_fields, *TrainerRun.model_fields)))
 MOST_RUNS = 100_000
 """Runs of the largest grid that is expanded: ten times what was tried. More is a mistake that fills the memory."""
@@ -79,6 +80,8 @@ class ExperimentSpec(Record):
     """How the runs are scheduled together."""
     until: UntilSpec | None = None
     """When enough is known."""
+    track: tuple[TrackSpec, ...] = ()
+    """Trackers that mirror every row as it is flushed: `wandb`, `mlflow`, `tensorboard`."""
     runs: tuple[AnyRun, ...] = ()
     file: str = ""
     groups: tuple[str, ...] = ()

@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from dit_grid.experiments.store.errors import StorageError, StoreError
-from dit_grid.experiments.store.records import TRAIN
+from dit_grid.experiments.store.points import eval_points, train_points
 from dit_grid.experiments.store.store import Store
 
 TENSORBOARD = "tensorboard"
 
 _SUFFIX = ".dit-grid"
 """Ends the names of event files that an export wrote, so that the next one replaces them and no others."""
-
-_NOT_CURVES = {"run_id", "attempt", "step", "wall_unix_s"}
 
 
 def write_event_files(store: Store, folder: Path) -> list[Path]:
@@ -31,16 +29,18 @@ def write_event_files(store: Store, folder: Path) -> list[Path]:
     specs = {row["run_id"]: row["spec"] for row in store.runs(columns=["spec"]).to_pylist()}
     files: list[Path] = []
     for run_id in sorted(specs.keys() | store.states().keys()):
-        points = [*_train_points(store, run_id), *_eval_points(store, run_id)]
+        measured = store.evals([run_id], columns=["value", "wall_unix_s"]).to_pylist()
+        points = [*train_points(store.train([run_id]).to_pylist()), *eval_points(measured)]
         if not points:
             continue
         with _reported(folder):
             target = folder / run_id
             _remove_earlier(target)
             with contextlib.closing(writer_class(logdir=str(target), filename_suffix=_SUFFIX)) as writer:
-                writer.add_text("spec", f"    {specs.get(run_id, '')}", 0, walltime=points[0][3])
-                for tag, value, step, wall in points:
-                    writer.add_scalar(tag, value, step, walltime=wall)
+                writer.add_text("spec", f"    {specs.get(run_id, '')}", 0, walltime=points[0].wall_unix_s)
+                for step, wall, values, _ in points:
+                    for tag, value in values.items():
+                        writer.add_scalar(tag, value, step, walltime=wall)
             files += _event_files(target)
     return files
 
@@ -53,21 +53,6 @@ def _writer_class() -> Any:
             "export as 'tensorboard' needs tensorboardX: pip install 'dit-grid[tensorboard]', or export as csv or jsonl"
         ) from error
     return SummaryWriter
-
-
-def _train_points(store: Store, run_id: str) -> Iterator[tuple[str, float, int, float]]:
-    """(tag, value, step, time) of each number of the run's train rows; nulls are left out."""
-    names = [name for name in TRAIN.schema.names if name not in _NOT_CURVES]
-    for row in store.train([run_id]).to_pylist():
-        for name in names:
-            if row[name] is not None:
-                yield f"train/{name}", row[name], row["step"], row["wall_unix_s"]
-
-
-def _eval_points(store: Store, run_id: str) -> Iterator[tuple[str, float, int, float]]:
-    for row in store.evals([run_id], columns=["value", "wall_unix_s"]).to_pylist():
-        if row["value"] is not None:
-            yield f"evals/{row['metric']}/{row['protocol']}", row["value"], row["step"], row["wall_unix_s"]
 
 
 def _event_files(folder: Path) -> list[Path]:

@@ -17,7 +17,7 @@ import difflib
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ class ImportedLog:
     facts: dict[str, Row]
     rows: dict[str, list[tuple[Table, Row]]]
     notes: tuple[str, ...]
+    outcomes: Mapping[str, str] = field(default_factory=dict)
+    """How a run ended, where the log says so; else it counts as done."""
 
 
 def import_log(store: Store, log: str | Path, mapping: Mapping[str, Any]) -> list[str]:
@@ -56,7 +58,12 @@ def read_log(log: str | Path, mapping: Mapping[str, Any]) -> ImportedLog:
     Raises StoreError with file and line of what is wrong, for a mapped column that the log does not have, for a log
     that gives no row, and for a run that is said to be two things.
     """
-    file, sections = read_log_file(Path(log)), _checked(mapping)
+    return parsed_log(read_log_file(Path(log)), mapping)
+
+
+def parsed_log(file: LogFile, mapping: Mapping[str, Any]) -> ImportedLog:
+    """The rows of a log that is read already, checked; raises as `read_log` does."""
+    log, sections = file.path, _checked(mapping)
     _check_columns(file, sections)
     said: dict[str, Row] = {}
     rows: dict[str, list[tuple[Table, Row]]] = defaultdict(list)
@@ -74,7 +81,7 @@ def read_log(log: str | Path, mapping: Mapping[str, Any]) -> ImportedLog:
     empty = [f"{run_id}: no row of the log has a step and a value" for run_id in said if not rows[run_id]]
     notes = _grouped({run_id: _note(said[run_id], *derived[run_id][1:]) for run_id in said})
     facts = {run_id: found.facts for run_id, found in derived.items()}
-    return ImportedLog(Path(log), said, facts, dict(rows), (*empty, *notes))
+    return ImportedLog(log, said, facts, dict(rows), (*empty, *notes))
 
 
 def write_log(store: Store, parsed: ImportedLog) -> list[str]:
@@ -93,7 +100,7 @@ def write_log(store: Store, parsed: ImportedLog) -> list[str]:
         with store.writer(attempt, rows_per_flush=10_000) as writer:
             for table, row in parsed.rows[run_id]:
                 (writer.train if table is TRAIN else writer.eval)(row)
-        store.end_attempt(attempt, "done", {"imported_from": str(parsed.log)})
+        store.end_attempt(attempt, parsed.outcomes.get(run_id, "done"), {"imported_from": str(parsed.log)})
     return list(runs)
 
 

@@ -33,6 +33,7 @@ from dit_grid.orchestrator.commands.spec import spec_group
 from dit_grid.orchestrator.commands.status import COMMANDS as STATUS_COMMANDS
 from dit_grid.orchestrator.commands.store import store_group
 from dit_grid.orchestrator.commands.suggest import COMMANDS as SUGGEST_COMMANDS
+from dit_grid.orchestrator.commands.track import COMMANDS as TRACK_COMMANDS
 from dit_grid.orchestrator.commands.trainer_client import COMMANDS as TRAINER_COMMANDS
 from dit_grid.orchestrator.control.errors import ClusterLostError
 
@@ -76,6 +77,7 @@ for commands in (
     SENTINEL_COMMANDS,
     SERVE_COMMANDS,
     SIMULATE_COMMANDS,
+    TRACK_COMMANDS,
     TRAINER_COMMANDS,
 ):
     for command in commands:

@@ -11,6 +11,7 @@ from dit_grid.orchestrator.commands.cost_question import ask_whether_to_pay
 from dit_grid.orchestrator.commands.options import DONE, GROUPS, INTERRUPTED, SOME_FAILED, SPEC, WRONG_REQUEST
 from dit_grid.orchestrator.commands.results import print_results
 from dit_grid.orchestrator.commands.serve import PORT, page_of
+from dit_grid.orchestrator.commands.track import TRACKER, mirrored
 from dit_grid.orchestrator.control.errors import RequestError
 
 if TYPE_CHECKING:
@@ -39,9 +40,11 @@ MANY_RUNS = 200
 )
 @click.option("--serve", "is_served", is_flag=True, help="Serve a page that shows it live, as `dit-grid serve` does.")
 @click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="With --serve: where.")
+@click.option("--track", "trackers", multiple=True, type=TRACKER, help="Mirror rows there, as `dit-grid track` does.")
 def launch(
     spec: str, groups: tuple[str, ...], address: str | None, backend: str | None, store_path: str | None,
     until: str | None, until_metric: str | None, when_met: str, no_compile: bool, yes: bool, is_served: bool, port: int,
+    trackers: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Run a spec to its end: resumes what is unfinished, skips what is done, ends with the scaling law.
 
@@ -50,6 +53,7 @@ def launch(
     dit-grid launch experiments/grid.yaml --address auto
     dit-grid launch experiments/digits.yaml --until "exponent ±0.3"
     dit-grid launch experiments/digits.yaml --serve
+    dit-grid launch experiments/digits.yaml --track wandb
 
     With --until 'final ±3%' a run is ended once its own final value is known so well, from what it and its peers were
     measured at on the way; the end says what that saved.
@@ -65,6 +69,7 @@ def launch(
     """
     from dit_grid.experiments.running.needed_files import check_runs
     from dit_grid.experiments.running.owed_evaluations import jobs_of, trainings_of
+    from dit_grid.experiments.spec.track import TrackSpec
     from dit_grid.orchestrator.advice.until import asked_until
     from dit_grid.orchestrator.commands.asked_spec import asked_spec
     from dit_grid.orchestrator.driving.who_drives import launch_here, launch_on_cluster
@@ -77,6 +82,10 @@ def launch(
     loaded = asked_spec(spec, groups)
     if store_path:
         loaded = loaded.model_copy(update={"store": store_path})
+    asked = [
+        *loaded.track,
+        *(TrackSpec.model_validate(name) for name in trackers if name not in {one.to for one in loaded.track}),
+    ]
     loaded = asked_until(loaded, until, until_metric, when_met)
     todo = unfinished(loaded)
     if not todo:
@@ -96,7 +105,8 @@ def launch(
         check_slices(runs, WRONG_REQUEST)
     also = f", {counted(measuring, 'evaluation')} as jobs of their own" if measuring else ""
     click.echo(f"{loaded.name}: {len(runs)} of {counted(len(loaded.runs), 'run')} to do{also}, in {loaded.store}")
-    with page_of(loaded.store, spec, port) if is_served else nullcontext(), plain_warnings():
+    page = page_of(loaded.store, spec, port) if is_served else nullcontext()
+    with page, mirrored(loaded.store, asked) if asked else nullcontext(), plain_warnings():
         if address is None:
             finish = launch_here(loaded, display, backend)
         else:

@@ -132,25 +132,29 @@ def export(where: str | None, out: str, form: str, as_json: bool) -> None:
 
 
 @store_group.command("import")
-@click.argument("log", type=click.Path(dir_okay=False))
+@click.argument("log", type=click.Path())
 @click.argument("where")
-@click.option("--mapping", required=True, type=click.Path(dir_okay=False), help="YAML: table columns from log columns.")
+@click.option("--mapping", type=click.Path(dir_okay=False), help="YAML: table columns from columns of the log.")
 @JSON
-def import_command(log: str, where: str, mapping: str, as_json: bool) -> None:
-    """Bring runs made elsewhere, a CSV or JSON-lines log, into a store, so that they join the same analysis.
+def import_command(log: str, where: str, mapping: str | None, as_json: bool) -> None:
+    """Bring runs made elsewhere into a store, so that they join the same analysis.
 
     WHERE is the store, made if it is not there, or a spec that names it.
 
     \b
+    dit-grid store import wandb results/other                W&B's folder, or one run's
+    dit-grid store import mlruns results/other               MLflow's folder, or its SQLite database
+    dit-grid store import runs results/other                 TensorBoard's event files
     dit-grid store import other.csv results/other --mapping mapping.yaml
 
-    A model named as the paper's (model: B/4) needs no more: shape, parameters and compute follow. The log and mapping
-    are checked whole before anything is written; docs/store.md has a mapping.
+    A tracker's runs need no mapping for what is obvious; one may still rename. A log (CSV, JSON lines) needs one. A
+    model named as the paper's (model: B/4) needs no more: shape, parameters and compute follow. Everything is checked
+    before anything is written; docs/store.md has a mapping.
     """
     from dit_grid.experiments.store import Store
-    from dit_grid.experiments.store.importing import read_log, write_log
+    from dit_grid.experiments.store.importing import write_log
 
-    parsed, place = read_log(log, _mapping(mapping)), store_named(where)
+    parsed, place = _parsed(Path(log), _mapping(mapping) if mapping else None), store_named(where)
     runs = write_log(Store.create(place), parsed)
     if as_json:
         _print({"store": place, "log": log, "runs": runs, "notes": list(parsed.notes)})
@@ -158,6 +162,20 @@ def import_command(log: str, where: str, mapping: str, as_json: bool) -> None:
     for note in parsed.notes:
         click.echo(note)
     click.echo(f"{counted(len(runs), 'run')} imported into {place}: {', '.join(runs)}")
+
+
+def _parsed(log: Path, mapping: Any) -> Any:
+    """What the log, or a tracker's folder or database, holds, checked."""
+    from dit_grid.experiments.store.importing import read_log
+    from dit_grid.experiments.tracking import is_tracked, read_tracked
+    from dit_grid.orchestrator.control.errors import RequestError
+
+    if is_tracked(log):
+        return read_tracked(log, mapping)
+    if mapping is None and log.is_file():
+        raise RequestError(f"{log}: a log needs --mapping FILE, which says what its columns are (docs/store.md); runs "
+                           "of W&B, MLflow and TensorBoard need none: name their folder or database")  # fmt: skip
+    return read_log(log, mapping or {})
 
 
 def _print(record: dict[str, Any]) -> None:

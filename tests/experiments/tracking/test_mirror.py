@@ -1,0 +1,138 @@
+"""A mirror brings every number once, whenever it is killed, and stops for nobody; seen through TensorBoard's reader."""
+
+import contextlib
+import json
+
+import pytest
+
+from dit_grid.experiments.spec.track import TrackSpec
+from dit_grid.experiments.tracking import Mirror, TrackingError, trackers_of
+from dit_grid.experiments.tracking.cursor import Cursor
+from dit_grid.experiments.tracking.tensorboard_tracker import TensorboardTracker
+
+EXPECTED_STEPS = {"train/loss": [10, 20, 30, 40], "evals/fid/1234abcd": [40]}
+
+
+class Killed(BaseException):
+    """Not an Exception, so that no clean-up catches it."""
+
+
+class Dying(TensorboardTracker):
+    """Dies after so many numbers reached the disk, in the middle of what it was sent."""
+
+    def __init__(self, folder, numbers):
+        super().__init__(folder)
+        self.left = numbers
+
+    def send(self, run, rows):
+        for row in rows:
+            for name, value in row.values.items():
+                if self.left == 0:
+                    raise Killed
+                self.left -= 1
+                super().send(run, [row._replace(values={name: value})])
+
+
+def mirror(store, folder, tracker=None, said=None):
+    return Mirror(store, {"tb": tracker or TensorboardTracker(folder / "tb")}, folder / "cursors", (said or []).append)
+
+
+def mirrored(store, folder, tracker=None):
+    made = mirror(store, folder, tracker)
+    with made.alone(lambda: False):
+        made.poll()
+    return made
+
+
+def test_killed_after_any_number_each_is_there_once(store, filled, curves, tmp_path):
+    filled(store)
+    for killed_after in range(14):
+        folder = tmp_path / str(killed_after)
+        with contextlib.suppress(Killed):
+            mirrored(store, folder, Dying(folder / "tb", killed_after))
+        mirrored(store, folder)
+        found = curves(folder / "tb" / "b-4-0")
+        assert {tag: [step for step, _ in found[tag]] for tag in EXPECTED_STEPS} == EXPECTED_STEPS, killed_after
+
+
+def test_a_lost_cursor_doubles_nothing(store, filled, curves, tmp_path):
+    filled(store)
+    mirrored(store, tmp_path)
+    (tmp_path / "cursors" / "tb" / "b-4-0.json").unlink()
+    again = mirrored(store, tmp_path)
+    assert again.summary() == ["tb: 0 numbers sent"]
+    assert [step for step, _ in curves(tmp_path / "tb" / "b-4-0")["train/loss"]] == [10, 20, 30, 40]
+
+
+def test_rows_come_as_they_are_flushed_and_once_though_an_attempt_makes_some_again(store, curves, tmp_path):
+    store.add_run({"run_id": "r", "spec": "{}"})
+    made = mirror(store, tmp_path)
+    with made.alone(lambda: False):
+        for resume, steps in ((0, (1, 2, 3)), (1, (2, 3, 4))):
+            attempt = store.begin_attempt("r", resume)
+            with store.writer(attempt) as writer:
+                for step in steps:
+                    writer.train({"step": step, "loss": step + 100.0 * resume, "steps_per_s": resume + 1.0})
+                    writer.flush()
+                    made.poll()
+                    assert curves(tmp_path / "tb" / "r")["train/loss"][-1][0] == max(step, 3 * resume)
+    assert [step for step, _ in curves(tmp_path / "tb" / "r")["train/loss"]] == [1, 2, 3, 4]
+    assert made.summary()[1].startswith("tb: r: 2 numbers were made again by a later attempt")
+
+
+def test_a_later_attempt_that_logs_between_the_old_steps_is_shown(store, curves, tmp_path):
+    store.add_run({"run_id": "r", "spec": "{}"})
+    made = mirror(store, tmp_path)
+    with made.alone(lambda: False):
+        for resume, steps in ((0, (10, 20, 30)), (10, (15, 20, 25))):
+            with store.writer(store.begin_attempt("r", resume)) as writer:
+                for step in steps:
+                    writer.train({"step": step, "loss": 1.0})
+            made.poll()
+    assert sorted(step for step, _ in curves(tmp_path / "tb" / "r")["train/loss"]) == [10, 15, 20, 25, 30]
+
+
+def test_a_tracker_that_fails_holds_up_no_other_and_gets_what_it_missed(store, filled, curves, tmp_path, monkeypatch):
+    filled(store)
+    failing, said = TensorboardTracker(tmp_path / "failing"), []
+    made = Mirror(
+        store, {"failing": failing, "fine": TensorboardTracker(tmp_path / "fine")}, tmp_path / "c", said.append
+    )
+    with made.alone(lambda: False):
+        monkeypatch.setattr(failing, "send", lambda run, rows: 1 / 0)
+        made.poll()
+        assert made.is_behind
+        assert said == ["failing: ZeroDivisionError: division by zero; tried again every 15 s"]
+        monkeypatch.undo()
+        monkeypatch.setattr("dit_grid.experiments.tracking.mirror.RETRY_S", 0.0)
+        made._places[0].asked_again = 0.0
+        made.poll()
+    assert not made.is_behind
+    assert str(curves(tmp_path / "failing" / "b-4-0")) == str(curves(tmp_path / "fine" / "b-4-0"))
+
+
+def test_of_two_mirrors_to_one_place_one_is_refused(store, filled, tmp_path):
+    filled(store)
+    first, second = mirror(store, tmp_path), mirror(store, tmp_path)
+    with first.alone(lambda: False), pytest.raises(TrackingError, match=r"process \d+ mirrors to it already"):
+        second.alone(lambda: False).__enter__()
+    with second.alone(lambda: False):
+        second.poll()
+
+
+def test_a_cursor_comes_back_as_it_was_and_a_damaged_one_is_none(tmp_path):
+    file = tmp_path / "x.json"
+    cursor = Cursor(3, 700, {"700 evals/fid/1"}, {"1": "preempted"}, "2 failed")
+    cursor.write(file)
+    assert Cursor.read(file) == cursor
+    for text in ("", "[]", "{}", json.dumps({"attempt": 1, "train": None, "evals": [], "attempts": {}, "ended": ""})):
+        file.write_text(text)
+        assert Cursor.read(file) == Cursor()
+
+
+@pytest.mark.parametrize(("to", "package"), [("tensorboard", "tensorboardX"), ("wandb", "wandb"), ("mlflow", "mlflow")])
+def test_a_package_that_is_missing_is_named_with_its_extra(tmp_path, monkeypatch, to, package):
+    place = "dit_grid.experiments.tracking.destinations.find_spec"
+    monkeypatch.setattr(place, lambda name: None if name == package else 1)
+    with pytest.raises(TrackingError, match=rf"tracking to {to} needs {package}: pip install 'dit-grid\[{to}\]'"):
+        trackers_of([TrackSpec(to=to)], "x", tmp_path)

@@ -1,0 +1,92 @@
+"""`dit-grid track`, and the mirror beside a launch: a process of its own, live, that may die."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from dit_grid.experiments.spec import SpecError, load_spec
+from dit_grid.experiments.spec.track import TrackSpec
+from dit_grid.experiments.store import Store
+from dit_grid.experiments.tracking.tensorboard_events import events
+from dit_grid.orchestrator.commands.cli import cli
+from dit_grid.orchestrator.commands.track import mirrored
+
+SPEC = "name: x\nstore: {store}\ntrainer: mlp:train\ntrain: {{steps: 10}}\nruns: [{{seed: 1}}]\ntrack: {track}\n"
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = Store.create(str(tmp_path / "store"))
+    made.add_run({"run_id": "r", "spec": "{}"})
+    return made
+
+
+def steps(store):
+    files = tracking(store).rglob("*tfevents*")
+    return sorted(step for file in files for step, _, tag, _ in events(file) if tag == "train/loss")
+
+
+def tracking(store):
+    return Path(store.paths.root) / "tracking"
+
+
+def wait_for(store, wanted):
+    until = time.monotonic() + 60
+    while steps(store) != wanted and time.monotonic() < until:
+        time.sleep(0.05)
+    assert steps(store) == wanted
+
+
+def test_beside_a_launch_rows_are_live_and_a_mirror_that_is_killed_hurts_nobody(store, monkeypatch, capsys):
+    started = []
+    popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1])
+    writer = store.writer(store.begin_attempt("r", 0))
+    with mirrored(store.paths.root, [TrackSpec(to="tensorboard")]):
+        writer.train({"step": 1, "loss": 1.0})
+        writer.flush()
+        wait_for(store, [1])
+        os.kill(started[0].pid, signal.SIGKILL)
+        writer.train({"step": 2, "loss": 1.0})
+        writer.flush()
+    said = capsys.readouterr().out
+    assert "the mirror ended before the launch did (exit status -9); no run was hurt" in said
+    assert f"`dit-grid track {store.paths.root} --to tensorboard` goes on" in said
+    done = CliRunner().invoke(cli, ["track", store.paths.root, "--to", "tensorboard"])
+    assert (done.exit_code, done.output.splitlines()[-1].partition(": ")[2]) == (0, "1 numbers sent")
+    assert steps(store) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "no tracker is named; say --to wandb, mlflow or tensorboard"),
+        (["--to", "wandb", "--uri", "http://x"], "uri is of mlflow, and this is wandb; remove it"),
+        (["--to", "mlflow", "--uri", "http://me:secret@x"], "holds a user or password; leave them out"),
+    ],
+)
+def test_what_cannot_be_is_one_line(store, arguments, says):
+    result = CliRunner().invoke(cli, ["track", store.paths.root, *arguments])
+    assert says in str(result.exception)
+    assert "secret" not in str(result.exception)
+    assert not tracking(store).exists()
+
+
+def test_a_spec_names_its_trackers_and_no_secret(tmp_path):
+    file = tmp_path / "x.yaml"
+    file.write_text(SPEC.format(store=tmp_path, track="[wandb, {to: mlflow, uri: 'sqlite:///a.db', project: p}]"))
+    tracked = load_spec(file)
+    assert [one.to for one in tracked.track] == ["wandb", "mlflow"]
+    file.write_text(SPEC.format(store=tmp_path, track="[]"))
+    assert load_spec(file).runs[0].id == tracked.runs[0].id, "where rows go is no part of what a run is"
+    file.write_text(SPEC.format(store=tmp_path, track="[{to: mlflow, uri: 'http://u:secret@h'}, comet]"))
+    with pytest.raises(SpecError) as error:
+        load_spec(file)
+    assert "x.yaml:6: track[0].uri: holds a user or password" in str(error.value)
+    assert "track[1].to: got 'comet'; allowed: wandb, mlflow, tensorboard" in str(error.value)
+    assert "secret" not in str(error.value)
