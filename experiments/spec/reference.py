@@ -37,7 +37,7 @@ prints the same in a terminal, `dit-grid spec schema` the JSON Schema that the s
 
 "id" says whether another value gives a run another id, and so makes it another run. The runs of a spec are what its
 `grid` crosses, laid over the sections that all share, then `overrides` by pattern, and further `runs`
-([the README shows one](../README.md#a-grid-of-your-own)).
+([the tutorial](tutorial.md) has whole ones).
 """
 
 
