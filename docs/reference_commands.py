@@ -66,19 +66,25 @@ def _paragraphs(text: str) -> Iterator[str]:
 def _row(option: click.Option) -> str:
     names = ", ".join((*option.opts, *option.secondary_opts))
     shown = f"`{names}{'' if option.is_flag else ' ' + _value(option)}`".replace("|", "\\|")
-    notes = [*["needed"] * option.required, *["may be given several times"] * option.multiple, *_default(option)]
+    notes = [*_choices(option), *["needed"] * option.required, *["may be given several times"] * option.multiple]
+    notes += _default(option)
     said = _plain(" ".join((option.help or "").split()))
     return f"| {shown} | {said} ({'; '.join(notes)}) |" if notes else f"| {shown} | {said} |"
 
 
 def _value(option: click.Option) -> str:
     if option.metavar:
-        return option.metavar
+        return option.metavar.replace("|", " or ")  # a bar would end a table's cell
     if isinstance(option.type, click.Choice):
-        return "|".join(map(str, option.type.choices))
+        return "WORD"
     words = {"integer range": "NUMBER", "integer": "NUMBER", "float": "NUMBER", "float range": "NUMBER", "text": "TEXT"}
     one = words.get(option.type.name, option.type.name.upper())
     return " ".join([one] * max(option.nargs, 1))
+
+
+def _choices(option: click.Option) -> list[str]:
+    """What may stand there; bars between the words would end a table's cell."""
+    return [", ".join(f"`{one}`" for one in option.type.choices)] if isinstance(option.type, click.Choice) else []
 
 
 def _default(option: click.Option) -> list[str]:

@@ -29,10 +29,11 @@ def page() -> str:
 
 def _section(table: Table) -> str:
     key = ", ".join(f"`{name}`" for name in table.key)
-    head = "| column | type | unit | what it holds | since version |\n|---|---|---|---|---|"
+    head = "| column | type | unit | what it holds |\n|---|---|---|---|"
     return "\n".join([f"## {table.name}\n", f"{OF[table.name]} Key: {key}.\n", head, *map(_row, table.columns), ""])
 
 
 def _row(column: Column) -> str:
     described = column.description.replace("|", "\\|").replace("*", "\\*")
-    return f"| `{column.name}` | {TYPES[str(column.type)]} | {column.unit} | {described} | {column.since} |"
+    since = f" (since version {column.since})" if column.since > 1 else ""
+    return f"| `{column.name}` | {TYPES[str(column.type)]} | {column.unit} | {described}{since} |"
