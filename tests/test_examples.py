@@ -1,4 +1,4 @@
-"""The examples of trainers of one's own: their specs are right, and each trains a little, here."""
+"""The examples: the six of the index train and measure a little here, as they are; trainers of one's own resume."""
 
 import runpy
 from pathlib import Path
@@ -7,13 +7,69 @@ import numpy as np
 import pytest
 
 from dit_grid.experiments.spec import load_spec
-from dit_grid.experiments.spec.any_run import costs
+from dit_grid.experiments.spec.any_run import AnyRun, costs
+from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.spec.trainer import TrainerRun
 from dit_grid.experiments.store import Store
 from dit_grid.experiments.trainers.attempt import train
 from dit_grid.experiments.training.context import Context, Progress
+from dit_grid.orchestrator.backends.contract import attempt
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+SIX = {
+    "images/images.yaml": {"heldout_loss"},
+    "sweep.yaml": {"fd_conv", "accuracy"},
+    "seeds.yaml": {"fd_conv", "accuracy"},
+    "captions.yaml": {"fd_conv", "accuracy"},
+    "families.yaml": {"fd_conv", "accuracy"},
+    "numpy/mlp.yaml": {"test_loss", "score"},
+}
+"""The specs of the index, with what each measures."""
+
+
+def smallest(runs):
+    """The cheapest run; of several the middle one, so that specs share a program that is compiled once."""
+    least = min(costs(run).forward_macs for run in runs)
+    cheapest = [run for run in runs if costs(run).forward_macs == least]
+    return cheapest[len(cheapest) // 2]
+
+
+def tiny(run: AnyRun) -> AnyRun:
+    """The run, cut to four updates and 70 samples of three steps; everything else as it is in the file."""
+    fields = run.model_dump()
+    fields["train"] |= {"steps": 4, "log_every": 2}
+    fields["execution"] |= {"checkpoint_every": 4}
+    if isinstance(run, RunSpec):
+        fields["train"]["optimizer"]["warmup_steps"] = 2
+        settings = [one | {"samples": min(one["samples"], 70), "steps": 3} for one in fields["evaluate"]["settings"]]
+        fields["evaluate"] |= {"every": 4, "settings": settings}
+        fields["execution"]["steps_per_call"] = 2
+    return type(run).model_validate(fields)
+
+
+@pytest.mark.parametrize("name", SIX)
+def test_the_smallest_run_of_each_example_of_the_index_trains_and_is_measured(tmp_path, name, monkeypatch):
+    write = runpy.run_path(str(EXAMPLES / "images" / "write_pictures.py"))["main"]
+    monkeypatch.chdir(tmp_path)
+    if name.startswith("images"):
+        write(tmp_path / "results" / "pictures")
+    run = tiny(smallest(load_spec(EXAMPLES / name).runs))
+    store = Store.create(str(tmp_path / "store"))
+    ended = attempt(run, Context(store))
+    assert ended.outcome == "done", ended.message
+    measured = store.evals().to_pylist()
+    assert {row["metric"] for row in measured} == SIX[name]
+    assert np.isfinite([row["value"] for row in measured]).all()
+    assert np.isfinite(store.train()["loss"].to_numpy()).all()
+
+
+def test_the_index_lists_every_example_and_no_other():
+    index = (EXAMPLES / "README.md").read_text("utf-8")
+    specs = sorted(path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.rglob("*.yaml"))
+    assert [name for name in specs if f"({name})" not in index] == []
+    assert [name for name in SIX if f"({name})" not in index.split("##")[0]] == []
 
 
 def short(name, **config):

@@ -31,13 +31,13 @@ NOTHING = "nothing"
 
 HEAD = """# Every key of a spec
 
-Made from the records by `python docs/write_spec.py`; a test fails when it is stale. `dit-grid spec keys train` prints
-the same in a terminal, `dit-grid spec schema` the JSON Schema that the shipped YAML files name for editors; `dit-grid
-spec check FILE` says all that is wrong with a file.
+Made from the records by `python docs/write_reference.py`; a test fails when it is stale. `dit-grid spec keys train`
+prints the same in a terminal, `dit-grid spec schema` the JSON Schema that the shipped YAML files name for editors;
+`dit-grid spec check FILE` says all that is wrong with a file.
 
 "id" says whether another value gives a run another id, and so makes it another run. The runs of a spec are what its
 `grid` crosses, laid over the sections that all share, then `overrides` by pattern, and further `runs`
-([the README shows one](../README.md#a-grid-of-your-own)).
+([the tutorial](tutorial.md) has whole ones).
 """
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 FILE = Path(__file__).with_name("schema.json")
-"""`python docs/write_spec.py` writes it."""
+"""`python docs/write_reference.py` writes it."""
 
 
 def shipped_schema() -> str:
