@@ -17,7 +17,14 @@ from jax.sharding import NamedSharding, PartitionSpec
 from dit_grid.experiments.data.conditions import drop_conditions
 from dit_grid.experiments.spec.run import DiffusionSpec, RunSpec
 from dit_grid.experiments.training.optimizer import make_optimizer
-from dit_grid.experiments.training.sharding import batch_sharding, device_mesh, put_batch, rows_sharding, state_sharding
+from dit_grid.experiments.training.sharding import (
+    batch_sharding,
+    device_mesh,
+    put_batch,
+    rows_sharding,
+    state_sharding,
+    tensor_axis,
+)
 from dit_grid.model import Context, Diffusion, DiT, Flow, LogitNormal, Schedule, accounting, width_transfer
 from dit_grid.model.ema import ema_decay, ema_update
 from dit_grid.model.flow import Process
@@ -135,7 +142,7 @@ class Program:
             attention = "xla"
         return DiT(
             self.run.network, rngs, dtype=train.dtype, remat=execution.remat, unroll=self._unroll(),
-            attention=attention, rows=rows,
+            attention=attention, rows=rows, over=tensor_axis(self.mesh),
         )  # fmt: skip
 
     def _unroll(self) -> int | None:
