@@ -58,7 +58,7 @@ def bare_actors(runs, at_once):
     began, waiting, working = time.perf_counter(), list(runs), {}
     while waiting or working:
         while waiting and len(working) < at_once:
-            options = {"num_cpus": 1, "runtime_env": {"env_vars": environment(waiting.pop(), compilation_cache())}}
+            options = {"num_cpus": 1, "runtime_env": {"env_vars": environment(waiting.pop(), str(compilation_cache()))}}
             actor = ray.remote(Bare).options(**options).remote()
             working[actor.execute.remote()] = actor
         for done in ray.wait(list(working), num_returns=1)[0]:

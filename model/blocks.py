@@ -16,6 +16,7 @@ from dit_grid.model.accounting import MODULATIONS
 from dit_grid.model.attention import Attention, attend
 from dit_grid.model.config import ADALN, ADALN_ZERO, CROSS_ATTENTION, IN_CONTEXT, DiTConfig
 from dit_grid.model.entry_points import loaded
+from dit_grid.model.tensor_axis import TensorAxis
 
 NORM_EPSILON = 1e-6
 """Layer norm's epsilon (reference implementation)."""
@@ -72,6 +73,13 @@ class Linear(nnx.Module):
         out = rows @ self.kernel[...].astype(self.dtype) + self.bias[...].astype(self.dtype)
         return out.reshape(*x.shape[:-1], -1)
 
+    def by_heads(self, x: jax.Array, parts: int, heads: int, over: TensorAxis | None) -> jax.Array:
+        """Outputs (..., parts, heads, K), with `over` each device's share of the heads on it."""
+        if over is None:
+            return self(x).reshape(*x.shape[:-1], parts, heads, -1)
+        kernel, bias = (over.by_heads(one[...], parts, heads).astype(self.dtype) for one in (self.kernel, self.bias))
+        return jnp.tensordot(x.astype(self.dtype), kernel, axes=1) + bias
+
 
 class AffineNorm(nnx.Module):
     """Layer norm with a trainable scale and bias, for the designs whose norms are not adaptive."""
@@ -88,14 +96,17 @@ class AffineNorm(nnx.Module):
 class SelfAttention(nnx.Module):
     """Multi-head attention of tokens to each other, with queries, keys and values from one matrix product."""
 
-    def __init__(self, config: DiTConfig, *, dtype: jax.typing.DTypeLike, attention: Attention, rngs: nnx.Rngs) -> None:
-        self.heads, self.attention = config.heads, attention
+    def __init__(
+        self, config: DiTConfig, *, dtype: jax.typing.DTypeLike, attention: Attention, rngs: nnx.Rngs,
+        over: TensorAxis | None = None,
+    ) -> None:  # fmt: skip
+        self.heads, self.attention, self.over = config.heads, attention, over
         self.qkv = Linear(config.width, 3 * config.width, dtype=dtype, rngs=rngs)
         self.proj = Linear(config.width, config.width, dtype=dtype, rngs=rngs)
 
     def __call__(self, x_BTD: jax.Array, mask_BT: jax.Array | None = None) -> jax.Array:
         B, T, D = x_BTD.shape
-        qkv = self.qkv(x_BTD).reshape(B, T, 3, self.heads, D // self.heads)
+        qkv = self.qkv.by_heads(x_BTD, 3, self.heads, self.over)
         values_BTNK = attend(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2], mask_BT, self.attention)
         return self.proj(values_BTNK.reshape(B, T, D))
 
@@ -103,8 +114,11 @@ class SelfAttention(nnx.Module):
 class CrossAttention(nnx.Module):
     """Multi-head attention of image tokens to condition tokens."""
 
-    def __init__(self, config: DiTConfig, *, dtype: jax.typing.DTypeLike, attention: Attention, rngs: nnx.Rngs) -> None:
-        self.heads, self.attention = config.heads, attention
+    def __init__(
+        self, config: DiTConfig, *, dtype: jax.typing.DTypeLike, attention: Attention, rngs: nnx.Rngs,
+        over: TensorAxis | None = None,
+    ) -> None:  # fmt: skip
+        self.heads, self.attention, self.over = config.heads, attention, over
         self.q = Linear(config.width, config.width, dtype=dtype, rngs=rngs)
         self.kv = Linear(config.width, 2 * config.width, dtype=dtype, rngs=rngs)
         self.proj = Linear(config.width, config.width, dtype=dtype, rngs=rngs)
@@ -112,7 +126,7 @@ class CrossAttention(nnx.Module):
     def __call__(self, x_BTD: jax.Array, context_BLD: jax.Array, mask_BL: jax.Array | None) -> jax.Array:
         B, T, D = x_BTD.shape
         q_BTNK = self.q(x_BTD).reshape(B, T, self.heads, -1)
-        kv = self.kv(context_BLD).reshape(B, context_BLD.shape[1], 2, self.heads, -1)
+        kv = self.kv.by_heads(context_BLD, 2, self.heads, self.over)
         values_BTNK = attend(q_BTNK, kv[:, :, 0], kv[:, :, 1], mask_BL, self.attention)
         return self.proj(values_BTNK.reshape(B, T, D))
 
@@ -135,9 +149,12 @@ class AdaptiveBlock(nnx.Module):
     adaLN-Zero starts with the regression at zero, so that its gates are closed and the block is the identity.
     """
 
-    def __init__(self, config: DiTConfig, *, dtype: jax.typing.DTypeLike, attention: Attention, rngs: nnx.Rngs) -> None:
+    def __init__(
+        self, config: DiTConfig, *, dtype: jax.typing.DTypeLike, attention: Attention, rngs: nnx.Rngs,
+        over: TensorAxis | None = None,
+    ) -> None:  # fmt: skip
         self.vectors = MODULATIONS[config.block]
-        self.attn = SelfAttention(config, dtype=dtype, attention=attention, rngs=rngs)
+        self.attn = SelfAttention(config, dtype=dtype, attention=attention, rngs=rngs, over=over)
         self.mlp = FeedForward(config, dtype=dtype, rngs=rngs)
         init = ZEROS if config.block == ADALN_ZERO else XAVIER
         self.modulation = Linear(config.width, self.vectors * config.width, dtype=dtype, rngs=rngs, init=init)
@@ -157,9 +174,12 @@ class AdaptiveBlock(nnx.Module):
 class InContextBlock(nnx.Module):
     """A plain pre-norm transformer block: the condition is already among the tokens."""
 
-    def __init__(self, config: DiTConfig, *, dtype: jax.typing.DTypeLike, attention: Attention, rngs: nnx.Rngs) -> None:
+    def __init__(
+        self, config: DiTConfig, *, dtype: jax.typing.DTypeLike, attention: Attention, rngs: nnx.Rngs,
+        over: TensorAxis | None = None,
+    ) -> None:  # fmt: skip
         self.norm1, self.norm2 = AffineNorm(config.width), AffineNorm(config.width)
-        self.attn = SelfAttention(config, dtype=dtype, attention=attention, rngs=rngs)
+        self.attn = SelfAttention(config, dtype=dtype, attention=attention, rngs=rngs, over=over)
         self.mlp = FeedForward(config, dtype=dtype, rngs=rngs)
 
     def __call__(self, x_BTD: jax.Array, condition: Condition) -> jax.Array:
@@ -170,10 +190,13 @@ class InContextBlock(nnx.Module):
 class CrossAttentionBlock(nnx.Module):
     """A pre-norm block with attention to the condition tokens between self-attention and the feed-forward network."""
 
-    def __init__(self, config: DiTConfig, *, dtype: jax.typing.DTypeLike, attention: Attention, rngs: nnx.Rngs) -> None:
+    def __init__(
+        self, config: DiTConfig, *, dtype: jax.typing.DTypeLike, attention: Attention, rngs: nnx.Rngs,
+        over: TensorAxis | None = None,
+    ) -> None:  # fmt: skip
         self.norm1, self.norm2, self.norm3 = (AffineNorm(config.width) for _ in range(3))
-        self.attn = SelfAttention(config, dtype=dtype, attention=attention, rngs=rngs)
-        self.cross = CrossAttention(config, dtype=dtype, attention=attention, rngs=rngs)
+        self.attn = SelfAttention(config, dtype=dtype, attention=attention, rngs=rngs, over=over)
+        self.cross = CrossAttention(config, dtype=dtype, attention=attention, rngs=rngs, over=over)
         self.mlp = FeedForward(config, dtype=dtype, rngs=rngs)
 
     def __call__(self, x_BTD: jax.Array, condition: Condition) -> jax.Array:

@@ -4,6 +4,7 @@ Dimension key: B batch, H and W image sides, C channels, T tokens, D width, L co
 Deterministic: dropping labels for guidance is `drop_labels`, outside the network; the losses are in `diffusion`.
 """
 
+import math
 from typing import Any, Literal, NamedTuple, Self, get_args
 
 import jax
@@ -23,6 +24,7 @@ from dit_grid.model.blocks import (
 )
 from dit_grid.model.config import ADALN_ZERO, IN_CONTEXT, SEQUENCE_BLOCKS, DiTConfig
 from dit_grid.model.embeddings import LabelEmbedding, TimestepEmbedding, patchify, position_table, unpatchify
+from dit_grid.model.tensor_axis import TensorAxis
 
 Remat = Literal["none", "dots", "block"]
 
@@ -56,6 +58,7 @@ class DiT(nnx.Module):
     the scan holds, by default all of a network of up to UNROLLED_DEPTH and one of a deeper network. `rows` is how a
     batch lies over devices: tokens between blocks are kept so, for with parameters split over devices XLA may gather
     whole batches instead (on TPUs 15.75 GiB an update of XL/2 in place of 2.5). A batch that does not divide is free.
+    With `over` each device computes its share of heads and hidden units; it has to divide both.
     """
 
     def __init__(
@@ -68,13 +71,15 @@ class DiT(nnx.Module):
         unroll: int | None = None,
         attention: Attention = "auto",
         rows: jax.sharding.NamedSharding | None = None,
+        over: TensorAxis | None = None,
     ) -> None:
         for name, value, allowed in (("remat", remat, get_args(Remat)), ("attention", attention, get_args(Attention))):
             if value not in allowed:
                 raise ValueError(f"{name} {value!r} is not one of {', '.join(allowed)}")
         if not jnp.issubdtype(dtype, jnp.floating):
             raise ValueError(f"dtype {jnp.dtype(dtype).name} is not floating point: use float32 or bfloat16")
-        self.config, self.dtype, self.remat, self.rows = config, jnp.dtype(dtype), remat, rows
+        self.config, self.dtype, self.remat, self.rows, self.over = config, jnp.dtype(dtype), remat, rows, over
+        shared = {} if over is None else {"over": over}  # a registered block need not know of it
         self.unroll = unroll or (config.depth if config.depth <= UNROLLED_DEPTH else 1)
         width, patch_values = config.width, config.patch**2
         self.patches = Linear(patch_values * config.channels, width, dtype=dtype, rngs=rngs)
@@ -87,7 +92,7 @@ class DiT(nnx.Module):
         @nnx.split_rngs(splits=config.depth)
         @nnx.vmap(in_axes=0, out_axes=0)
         def stack(rngs: nnx.Rngs) -> nnx.Module:
-            return block_class(config.block)(config, dtype=dtype, attention=attention, rngs=rngs)
+            return block_class(config.block)(config, dtype=dtype, attention=attention, rngs=rngs, **shared)
 
         self.blocks = stack(rngs)
         if config.block in SEQUENCE_BLOCKS:
@@ -176,9 +181,15 @@ class DiT(nnx.Module):
         return jax.lax.scan(body, x_BTD, stacked, unroll=self.unroll)
 
     def _in_rows(self, x_BTD: jax.Array) -> jax.Array:
-        if self.rows is None or x_BTD.shape[0] % self.rows.num_devices:
+        if self.rows is None or x_BTD.shape[0] % _parts(self.rows):
             return x_BTD
         return jax.lax.with_sharding_constraint(x_BTD, self.rows)
+
+
+def _parts(rows: jax.sharding.NamedSharding) -> int:
+    """Into how many parts a batch is divided: other axes of the mesh may hold copies of them."""
+    axes = rows.spec[0] if isinstance(rows.spec[0], tuple) else (rows.spec[0],)
+    return math.prod(rows.mesh.shape[axis] for axis in axes)
 
 
 def drop_labels(key: jax.Array, labels_B: jax.Array, classes: int, rate: float = 0.1) -> jax.Array:

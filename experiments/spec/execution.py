@@ -51,12 +51,14 @@ class ResourceSpec(Record):
 
 class MeshSpec(Record):
     """How devices are arranged: `fsdp` of them, side by side, share one copy of the state, and `data` copies there are,
-    by default as many as the devices allow."""
+    by default as many as the devices allow. With `tensor` so many devices compute each image together."""
 
     fsdp: Count
     """[devices] Side by side that share one copy of the training state."""
     data: Count | None = None
     """[copies] Of the state; as many as the devices allow if left out."""
+    tensor: Count | None = later(None)
+    """[devices] Side by side that each compute a share of heads and hidden units; it divides both."""
 
 
 class ExecutionSpec(Record):

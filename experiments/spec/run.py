@@ -372,6 +372,23 @@ class RunSpec(Record):
         return self
 
     @model_validator(mode="after")
+    def _divides_over_tensor(self) -> "RunSpec":
+        """Each device has whole heads; hidden units and widths, multiples of them, then divide as well."""
+        together = self.execution.mesh.tensor if self.execution.mesh else None
+        if together is None or together == 1:
+            return self
+        heads, name = self.model.heads, self.model.name
+        if self.model.block not in BLOCKS:
+            raise ValueError(f"execution.mesh.tensor {together} with block {self.model.block} of {name}: only the "
+                             f"blocks of the paper are divided ({', '.join(BLOCKS)}); leave tensor out")  # fmt: skip
+        if heads % together:
+            fitting = ", ".join(str(one) for one in range(2, heads + 1) if heads % one == 0)
+            take = f"take {fitting}, which divide them, or leave" if fitting else "leave"
+            raise ValueError(f"execution.mesh.tensor {together} does not divide the {heads} heads of {name}; "
+                             f"{take} tensor out")  # fmt: skip
+        return self
+
+    @model_validator(mode="after")
     def _can_be_counted(self) -> "RunSpec":
         network = self.network
         for name, count in (("parameters", trainable_params(network)), ("multiply-accumulates", forward_macs(network))):

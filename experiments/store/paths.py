@@ -15,6 +15,7 @@ Names are relative to the root and use forward slashes. What the files hold is n
     logs/<run_id>/a000003-n00000042.log          piece 42 of attempt 3's log in a bucket
     samples/<run_id>/…, figures/…                pictures
     samples/<run_id>/a000003-s000000500.….partial          state of an evaluation under way
+    programs/…                                   what XLA compiled for accelerators, JAX's own files; may be deleted
 """
 
 import re
@@ -23,6 +24,7 @@ from dataclasses import dataclass
 from dit_grid.experiments.store.errors import StoreError
 
 FORMAT = "FORMAT.json"
+PROGRAMS = "programs"
 START = "start"
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")

@@ -1,7 +1,8 @@
-"""How a run's arrays lie over devices: a mesh of two named axes, batches split over both, state by the layout.
+"""How a run's arrays lie over devices: a mesh of named axes, batches split over two of them, state by the layout.
 
-`data` counts copies of the state, `fsdp` the devices that share one copy between them; the compiler adds the
-communication. Any number of devices and hosts gives the same losses up to the rounding of sums in another order.
+`data` counts copies of the state, `fsdp` the devices that share one copy between them, and `tensor`, where a spec asks
+for it, those that compute one network together; the compiler adds the communication. Any number of devices and hosts
+gives the same losses up to the rounding of sums in another order.
 """
 
 import itertools
@@ -14,8 +15,11 @@ import numpy as np
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 from dit_grid.experiments.spec.execution import ExecutionSpec
+from dit_grid.model.tensor_axis import FUSED, TensorAxis, divided_axis, parameter_names
 
-DATA, FSDP = AXES = "data", "fsdp"
+DATA, FSDP, TENSOR = "data", "fsdp", "tensor"
+ROWS = DATA, FSDP
+"""Axes that batches are split over; devices along `tensor` see the same images."""
 
 
 class LayoutError(ValueError):
@@ -25,32 +29,43 @@ class LayoutError(ValueError):
 def device_mesh(
     batch: int, execution: ExecutionSpec | None = None, devices: Sequence[jax.Device] | None = None
 ) -> Mesh:
-    """Return the mesh (copies of the state, devices that share a copy) of the devices, by default all of all hosts.
+    """Return the mesh (copies of the state, devices that share a copy[, devices that share a network]) of the devices.
 
-    Devices of a host stand together, so that each host reads its own rows of a batch and gathers parameters within
-    itself. Raises LayoutError where a batch or the spec's mesh does not divide among them.
+    By default those are all of all hosts. Devices of a host stand together, so that each host reads its own rows of a
+    batch and gathers parameters within itself. Raises LayoutError where a batch or the spec's mesh does not divide
+    among them.
     """
     found = sorted(jax.devices() if devices is None else devices, key=lambda device: (device.process_index, device.id))
-    if batch % len(found):
+    sharers, together = _sizes(execution or ExecutionSpec(), found)
+    readers = len(found) // together
+    if batch % readers:
+        among = f"{len(found)} devices" + f", {together} to a network" * (together > 1)
         raise LayoutError(
-            f"a batch of {batch} images does not divide among {len(found)} devices; change train.batch or "
-            f"train.accumulate, or run on a divisor of {batch} devices"
+            f"a batch of {batch} images does not divide among {among}; change train.batch or "
+            f"train.accumulate, or run on a divisor of {batch * together} devices"
         )
-    return Mesh(np.array(found).reshape(-1, _sharers(execution or ExecutionSpec(), found)), AXES)
+    if together == 1:
+        return Mesh(np.array(found).reshape(-1, sharers), ROWS)
+    return Mesh(np.array(found).reshape(-1, sharers, together), (*ROWS, TENSOR))
 
 
-def _sharers(execution: ExecutionSpec, devices: Sequence[jax.Device]) -> int:
-    """How many devices share one copy of the state along the mesh's second axis."""
+def _sizes(execution: ExecutionSpec, devices: Sequence[jax.Device]) -> tuple[int, int]:
+    """Return how many devices share one copy of the state, and of these how many one network."""
     if execution.mesh is None:
-        return 1 if execution.layout == "replicated" else devices_a_host(devices)
+        return (1 if execution.layout == "replicated" else devices_a_host(devices)), 1
     asked = execution.mesh
-    if len(devices) % asked.fsdp or (asked.data and asked.data * asked.fsdp != len(devices)):
-        shown = f"{{data: {asked.data}, fsdp: {asked.fsdp}}}" if asked.data else f"{{fsdp: {asked.fsdp}}}"
+    together = asked.tensor or 1
+    count = asked.fsdp * together
+    if len(devices) % count or (asked.data and asked.data * count != len(devices)):
+        shown = ", ".join(f"{name}: {size}" for name, size in asked.model_dump(exclude_none=True).items())
+        each = devices_a_host(devices)
+        wanted = f"an fsdp that divides them, for example {each}" if together == 1 else (
+            f"an fsdp and a tensor whose product divides them, for example {each}")  # fmt: skip
         raise LayoutError(
-            f"execution.mesh {shown} does not divide {len(devices)} devices; leave data out and take an fsdp that "
-            f"divides them, for example {devices_a_host(devices)}, those of a host"
+            f"execution.mesh {{{shown}}} does not divide {len(devices)} devices; leave data out and take {wanted}, "
+            "those of a host"
         )
-    return asked.fsdp
+    return asked.fsdp, together
 
 
 def devices_a_host(devices: Sequence[jax.Device]) -> int:
@@ -60,13 +75,13 @@ def devices_a_host(devices: Sequence[jax.Device]) -> int:
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Return the sharding of stacked batches (K, B, ...): B is split over all devices."""
-    return NamedSharding(mesh, PartitionSpec(None, AXES))
+    """Return the sharding of stacked batches (K, B, ...): B is split over copies and their devices."""
+    return NamedSharding(mesh, PartitionSpec(None, ROWS))
 
 
 def rows_sharding(mesh: Mesh) -> NamedSharding:
-    """Return the sharding of one batch (B, ...), or of its tokens: B is split over all devices."""
-    return NamedSharding(mesh, PartitionSpec(AXES))
+    """Return the sharding of one batch (B, ...), or of its tokens: B is split as batches are."""
+    return NamedSharding(mesh, PartitionSpec(ROWS))
 
 
 def own_rows(mesh: Mesh, batch: int) -> slice:
@@ -88,29 +103,47 @@ def state_sharding(mesh: Mesh | AbstractMesh, shapes: Any, execution: ExecutionS
     whole = execution.layout == "replicated"
     one_copy = execution.layout == "fsdp"
 
-    def one(shape: jax.ShapeDtypeStruct) -> NamedSharding:
-        spec = PartitionSpec() if whole else _split(mesh, shape.shape, one_copy)
-        return NamedSharding(mesh, spec)
+    def one(path: Sequence[Any], shape: jax.ShapeDtypeStruct) -> NamedSharding:
+        if whole:
+            return NamedSharding(mesh, PartitionSpec())
+        fixed = _divided(mesh, path, len(shape.shape))
+        return NamedSharding(mesh, _split(mesh, shape.shape, fixed, one_copy))
 
-    return jax.tree.map(one, shapes)
+    return jax.tree_util.tree_map_with_path(one, shapes)
 
 
-def _split(mesh: Mesh | AbstractMesh, shape: tuple[int, ...], one_copy: bool) -> PartitionSpec:
+def tensor_axis(mesh: Mesh) -> TensorAxis | None:
+    """Return the axis that the network is divided over, None where no spec asked for one."""
+    return TensorAxis(mesh, TENSOR) if TENSOR in mesh.axis_names else None
+
+
+def _divided(mesh: Mesh | AbstractMesh, path: Sequence[Any], axes: int) -> int | None:
+    """Return the axis of a block's array that lies over `tensor`, as its products want it."""
+    names = parameter_names(path)
+    if TENSOR not in mesh.axis_names or "blocks" not in names or names[-2] in FUSED:
+        return None
+    axis = divided_axis(*names[-2:])
+    return None if axis is None else axes + axis
+
+
+def _split(mesh: Mesh | AbstractMesh, shape: tuple[int, ...], fixed: int | None, one_copy: bool) -> PartitionSpec:
     """Return the first way to split that divides: along the longest axis, else along two, else by one mesh axis."""
-    longest_first = sorted(range(1, len(shape)), key=lambda axis: -shape[axis])
-    for split in _ways(longest_first, one_copy):
+    sharers = tuple(name for name in mesh.axis_names[1:] if fixed is None or name != TENSOR)
+    longest_first = sorted((axis for axis in range(1, len(shape)) if axis != fixed), key=lambda axis: -shape[axis])
+    given: dict[int, tuple[str, ...]] = {} if fixed is None else {fixed: (TENSOR,)}
+    for split in ({**given, **way} for way in _ways(longest_first, sharers, one_copy)):
         parts = {axis: int(np.prod([mesh.shape[name] for name in names])) for axis, names in split.items()}
         if all(shape[axis] % count == 0 for axis, count in parts.items()):
             return PartitionSpec(*(split.get(axis) for axis in range(max(split) + 1)))
-    return PartitionSpec()
+    return PartitionSpec(*(given.get(axis) for axis in range(max(given, default=-1) + 1)))
 
 
-def _ways(axes: Sequence[int], one_copy: bool) -> Iterator[Mapping[int, tuple[str, ...]]]:
+def _ways(axes: Sequence[int], sharers: tuple[str, ...], one_copy: bool) -> Iterator[Mapping[int, tuple[str, ...]]]:
     """Yield ways to split an array, as mesh axes by array axis, the finest first."""
     if one_copy:
-        yield from ({axis: AXES} for axis in axes)
+        yield from ({axis: ROWS} for axis in axes)
         yield from ({a: (FSDP,), b: (DATA,)} for a, b in itertools.permutations(axes, 2))
-    yield from ({axis: (FSDP,)} for axis in axes)
+    yield from ({axis: sharers} for axis in axes)
     if one_copy:
         yield from ({axis: (DATA,)} for axis in axes)
 

@@ -17,7 +17,14 @@ from jax.sharding import NamedSharding, PartitionSpec
 from dit_grid.experiments.data.conditions import drop_conditions
 from dit_grid.experiments.spec.run import DiffusionSpec, RunSpec
 from dit_grid.experiments.training.optimizer import make_optimizer
-from dit_grid.experiments.training.sharding import batch_sharding, device_mesh, put_batch, rows_sharding, state_sharding
+from dit_grid.experiments.training.sharding import (
+    batch_sharding,
+    device_mesh,
+    put_batch,
+    rows_sharding,
+    state_sharding,
+    tensor_axis,
+)
 from dit_grid.model import Context, Diffusion, DiT, Flow, LogitNormal, Schedule, accounting, width_transfer
 from dit_grid.model.ema import ema_decay, ema_update
 from dit_grid.model.flow import Process
@@ -74,20 +81,24 @@ class Program:
 
     def __init__(self, run: RunSpec, devices: Sequence[jax.Device] | None = None) -> None:
         self.run = run
-        self.key = jax.random.key(run.seed)
+        self._seed = np.int32(run.seed)  # an argument, so that runs of all seeds are one compiled program
         self.diffusion = make_diffusion(run.diffusion)
         self.base_width = run.train.base_width if run.train.parametrization == "mup" else None
         self.optimizer = make_optimizer(run.train.optimizer, run.train.steps, self._rated())
         self.mesh = device_mesh(run.train.batch // run.train.accumulate, run.execution, devices)
         self.platform = self.mesh.devices.flat[0].platform
-        self.graph, _ = nnx.split(nnx.eval_shape(self._network), nnx.Param)
-        self._shapes = jax.eval_shape(self._init)
+        self.graph, _ = nnx.split(nnx.eval_shape(self._network, self._seed), nnx.Param)
+        self._shapes = jax.eval_shape(self._init, self._seed)
         self._sharding = sharding = state_sharding(self.mesh, self._shapes, run.execution)
         quick = quick_compile() if devices is None else None
-        self.init = jax.jit(self._init, out_shardings=sharding, compiler_options=quick)
+        self._start = jax.jit(self._init, out_shardings=sharding, compiler_options=quick)
         options = None if self._is_long() else quick
         whole = NamedSharding(self.mesh, PartitionSpec())
         self.step = jax.jit(self._advance, donate_argnums=0, out_shardings=(sharding, whole), compiler_options=options)
+
+    def init(self) -> TrainState:
+        """Return the state before the first update."""
+        return self._start(self._seed)
 
     def advance(self, state: TrainState, images: np.ndarray, conditions: Any) -> tuple[TrainState, Losses]:
         """Return the state after one update for each batch, and the losses over them.
@@ -97,7 +108,7 @@ class Program:
         """
         sharding = batch_sharding(self.mesh)
         batches = jax.tree.map(lambda array: put_batch(array, sharding), (images, conditions))
-        return self.step(state, *batches)
+        return self.step(state, self._seed, *batches)
 
     def lower_step(self) -> tuple[jax.stages.Lowered, int]:
         """Return one update, traced and ready to compile, and the bytes of its arguments on a device. Nothing runs."""
@@ -107,8 +118,8 @@ class Program:
             return jax.ShapeDtypeStruct((1, batch, *one.shape), one.dtype, sharding=rows)
 
         image = jax.ShapeDtypeStruct((model.image_size, model.image_size, model.channels), jnp.float32)
-        arguments = self.state_shapes(), *jax.tree.map(rowed, (image, condition_shape(self.run)))
-        return self.step.lower(*arguments), bytes_a_device(arguments)
+        state, batches = self.state_shapes(), jax.tree.map(rowed, (image, condition_shape(self.run)))
+        return self.step.lower(state, self._seed, *batches), bytes_a_device((state, *batches))
 
     def state_shapes(self) -> TrainState:
         """Return the state as shapes, each with how it lies on the devices."""
@@ -126,16 +137,16 @@ class Program:
         """Return the network with these parameters."""
         return nnx.merge(self.graph, params)
 
-    def _network(self) -> DiT:
+    def _network(self, seed: Any) -> DiT:
         train, execution = self.run.train, self.run.execution
-        rngs = nnx.Rngs(jax.random.fold_in(self.key, INIT_STREAM))
+        rngs = nnx.Rngs(jax.random.fold_in(jax.random.key(seed), INIT_STREAM))
         rows = rows_sharding(self.mesh) if execution.layout != "replicated" else None
         attention = execution.attention
         if attention == "auto" and self.platform == "tpu":  # which need not be here: "auto" asks this process's devices
             attention = "xla"
         return DiT(
             self.run.network, rngs, dtype=train.dtype, remat=execution.remat, unroll=self._unroll(),
-            attention=attention, rows=rows,
+            attention=attention, rows=rows, over=tensor_axis(self.mesh),
         )  # fmt: skip
 
     def _unroll(self) -> int | None:
@@ -148,20 +159,21 @@ class Program:
             return None
         return partial(width_transfer.rated, width=self.run.model.width, base=self.base_width)
 
-    def _init(self) -> TrainState:
-        params = nnx.state(self._network(), nnx.Param)
+    def _init(self, seed: Any) -> TrainState:
+        params = nnx.state(self._network(seed), nnx.Param)
         if self.base_width is not None:
             params = width_transfer.initial(params, self.run.network, self.base_width)
         return TrainState(jnp.zeros((), jnp.int32), params, params, self.optimizer.init(params))
 
-    def _advance(self, state: TrainState, images: jax.Array, conditions: Any) -> tuple[TrainState, Losses]:
-        state, losses = jax.lax.scan(lambda s, batch: self._update(s, *batch), state, (images, conditions))
+    def _advance(self, state: TrainState, seed: Any, images: Any, conditions: Any) -> tuple[TrainState, Losses]:
+        noise = jax.random.fold_in(jax.random.key(seed), NOISE_STREAM)
+        state, losses = jax.lax.scan(lambda s, batch: self._update(s, noise, *batch), state, (images, conditions))
         sums = {"bin_sums": losses.bin_sums.sum(axis=0), "bin_counts": losses.bin_counts.sum(axis=0)}
         return state, jax.tree.map(jnp.mean, losses)._replace(**sums, param_norm=optax.tree.norm(state.params))
 
-    def _update(self, state: TrainState, images: jax.Array, conditions: Any) -> tuple[TrainState, Losses]:
+    def _update(self, state: TrainState, noise: jax.Array, images: Any, conditions: Any) -> tuple[TrainState, Losses]:
         ema = self.run.train.ema
-        key = jax.random.fold_in(jax.random.fold_in(self.key, NOISE_STREAM), state.step)
+        key = jax.random.fold_in(noise, state.step)
         grads, (means, bins) = self._gradient(state.params, key, images, conditions)
         updates, optimizer = self.optimizer.update(grads, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)

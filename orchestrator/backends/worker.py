@@ -22,7 +22,8 @@ from dit_grid.experiments.data.remote import user_cache
 from dit_grid.experiments.running.owed_evaluations import job_from_json
 from dit_grid.experiments.spec.any_run import AnyRun
 from dit_grid.experiments.spec.trainer import TrainerRun
-from dit_grid.experiments.store import Store
+from dit_grid.experiments.store import Store, StorePaths
+from dit_grid.experiments.store.paths import PROGRAMS
 from dit_grid.experiments.training.context import Context, Progress
 from dit_grid.orchestrator.backends.contract import attempt
 from dit_grid.orchestrator.backends.processes import birth
@@ -77,15 +78,16 @@ class RankStatus:
     message: str = ""
 
 
-def environment(run: AnyRun, cache: Path) -> dict[str, str]:
-    """Return the environment variables that a worker for this run starts with.
+def environment(run: AnyRun, cache: str) -> dict[str, str]:
+    """Return the environment variables that a worker for this run starts with; `cache` is for compiled programs.
 
     A run on CPU cores gets exactly its own: numerical libraries that each start a thread a core would fight, and the
     order of a parallel sum would depend on the machine.
     """
     variables = {
-        "JAX_COMPILATION_CACHE_DIR": str(cache),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_COMPILATION_CACHE_DIR": cache,
+        # What compiles in less than a second is not worth a file in a bucket.
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0" if run.execution.resources.kind == "cpu" else "1",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         "TF_CPP_MIN_LOG_LEVEL": "2",
     }
@@ -227,5 +229,16 @@ def peak_flops_per_s(cores: int) -> float | None:
 
 
 def compilation_cache() -> Path:
-    """Return the folder where compiled programs are kept between launches."""
+    """Return the folder of this user where compiled programs are kept between launches."""
     return user_cache() / f"xla-py{sys.version_info.major}{sys.version_info.minor}"
+
+
+def shared_programs(run: AnyRun, where: str) -> str:
+    """Return where the hosts of a gang keep compiled programs: in the store, where all later gangs look too.
+
+    Of the processes of a run only the first writes what it compiled (jax 0.10), so that in folders of their own all
+    others would compile at every start. Programs for cores are made for one host's instructions, and stay with it.
+    """
+    if run.execution.resources.kind == "cpu":
+        return str(compilation_cache())
+    return StorePaths(where).full(PROGRAMS)

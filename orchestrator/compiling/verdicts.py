@@ -156,7 +156,9 @@ def layout_of(run: RunSpec) -> str:
     """Return how the run's state lies on devices, and what it recomputes, as a spec writes it."""
     execution = run.execution
     mesh = execution.mesh
-    layout = f"mesh {mesh.data or 'all'} x {mesh.fsdp}" if mesh else execution.layout
+    layout: str = execution.layout
+    if mesh is not None:
+        layout = f"mesh {mesh.data or 'all'} x {mesh.fsdp}" + (f" x {mesh.tensor} tensor" if mesh.tensor else "")
     parts = [layout] + [f"remat {execution.remat}"] * (execution.remat != "none")
     return ", ".join(parts + [f"accumulate {run.train.accumulate}"] * (run.train.accumulate > 1))
 

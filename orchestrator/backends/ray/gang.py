@@ -32,7 +32,16 @@ from dit_grid.orchestrator.backends.ray.placement import (
 )
 from dit_grid.orchestrator.backends.ray.watch import ClusterWatch
 from dit_grid.orchestrator.backends.run_log import RunLog
-from dit_grid.orchestrator.backends.worker import LOST, Facts, Place, RankStatus, Worker, compilation_cache, environment
+from dit_grid.orchestrator.backends.worker import (
+    LOST,
+    Facts,
+    Place,
+    RankStatus,
+    Worker,
+    compilation_cache,
+    environment,
+    shared_programs,
+)
 from dit_grid.orchestrator.core.events import (
     Event,
     Gang,
@@ -175,7 +184,7 @@ class GangRun:
     def _bring_up_here(self, local: LocalRay) -> None:
         """Take an idle process of this machine, or start one on cores of its own."""
         count = self.run.execution.resources.count
-        variables = environment(self.run, compilation_cache())
+        variables = environment(self.run, str(compilation_cache()))
         self._host, cores = local.take(count, variables)
         if self._host is None:
             options = {"num_cpus": count, "max_concurrency": 4, "runtime_env": {"env_vars": variables}}
@@ -194,7 +203,7 @@ class GangRun:
                 "name": f"{self.gang.run_id}/{self.gang.start}/{rank}/{world}/{on}",
                 "lifetime": None if self.ground.local else "detached",
                 "max_concurrency": 4,
-                "runtime_env": {"env_vars": environment(self.run, compilation_cache())},
+                "runtime_env": {"env_vars": environment(self.run, self._programs())},
             }
             actor = (
                 ray.remote(Worker)
@@ -202,6 +211,10 @@ class GangRun:
                 .remote(self.ground.where, (), dict(self.ground.facts), self.ground.local is None)
             )
             self._ranks.append(Rank(actor))
+
+    def _programs(self) -> str:
+        """Where this gang keeps compiled programs: on this machine alone, all stores have one folder."""
+        return str(compilation_cache()) if self.ground.local else shared_programs(self.run, self.ground.where)
 
     def _meet_the_ranks(self) -> None:
         """Wait until every process said who it is."""

@@ -43,6 +43,12 @@ def test_a_second_attempt_in_the_same_process_traces_nothing_and_has_the_same_nu
     assert found[1] == found[0]
 
 
+def test_runs_of_all_seeds_are_one_compiled_program():
+    """So that a grid with several seeds compiles each network once, where compiled programs are kept."""
+    texts = [Program(run_spec(seed=seed)).lower_step()[0].as_text() for seed in (0, 1)]
+    assert texts[0] == texts[1]
+
+
 def test_a_program_is_kept_for_its_run_alone_whatever_is_measured_and_only_the_latest_are(monkeypatch):
     monkeypatch.setattr(kept_programs, "_kept", {})
     first = kept_programs.program_of(run_spec())

@@ -8,12 +8,15 @@ import sys
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 from jax.sharding import AbstractMesh, PartitionSpec
 
+from dit_grid.experiments.data.digits import digits
 from dit_grid.experiments.spec.execution import ExecutionSpec
 from dit_grid.experiments.spec.run import RunSpec
-from dit_grid.experiments.training.sharding import AXES, state_sharding
+from dit_grid.experiments.training.sharding import ROWS, state_sharding
+from dit_grid.experiments.training.update import Program
 
 PROGRAM = """
 import json, os, sys
@@ -28,13 +31,17 @@ from dit_grid.experiments.training.update import Program
 run = RunSpec.model_validate_json(sys.argv[1])
 program, data, found = Program(run), digits(), []
 state = program.init()
-for step in range(8):
+for step in range(int(os.environ.get("STEPS", 8))):
     batch = data.batch(0, step, run.train.batch)
     state, losses = program.advance(state, batch.images[None], batch.labels[None])
     found.append([float(losses.loss), float(losses.grad_norm)])
 split = [leaf for leaf in jax.tree.leaves(state.params) if not leaf.sharding.is_fully_replicated]
 shares = [{str(part) for part in leaf.sharding.devices_indices_map(leaf.shape).values()} for leaf in split]
 parts = max(map(len, shares), default=1)
+if kept := os.environ.get("KEPT"):
+    import orbax.checkpoint as ocp
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(kept, state)
 print(json.dumps({"devices": jax.device_count(), "losses": found, "split": len(split), "parts": parts}))
 """
 
@@ -56,11 +63,15 @@ def run_spec(sharding="replicated", accumulate=1, **execution):
     }  # fmt: skip
 
 
-def start(spec, devices, *distributed):
-    environment = os.environ | {
-        "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": f"{QUICK_COMPILE} --xla_force_host_platform_device_count={devices}",
-    }
+def start(spec, devices, *distributed, **variables):
+    environment = (
+        os.environ
+        | variables
+        | {
+            "JAX_PLATFORMS": "cpu",
+            "XLA_FLAGS": f"{QUICK_COMPILE} --xla_force_host_platform_device_count={devices}",
+        }
+    )
     command = [sys.executable, "-c", PROGRAM, json.dumps(spec), *distributed]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
@@ -85,6 +96,7 @@ LAYOUTS = {
     "host": run_spec("host"),
     "fsdp": run_spec("fsdp"),
     "mesh": run_spec("auto", mesh={"fsdp": 4}),
+    "tensor": run_spec("auto", mesh={"fsdp": 2, "tensor": 2}),
     "parts": run_spec("host", accumulate=2),
     "remat": run_spec("host", remat="block"),
 }
@@ -111,6 +123,53 @@ def test_two_hosts_give_the_losses_of_one(one_device, layout, split_over):
         assert found["devices"] == 4
         assert found["parts"] == split_over
         np.testing.assert_allclose(found["losses"], one_device, rtol=TOLERANCE)
+
+
+def test_a_network_over_four_devices_gives_the_losses_of_one_and_goes_on_on_one(one_device, tmp_path):
+    spec = run_spec("auto", mesh={"fsdp": 2, "tensor": 2})
+    found = result(start(spec, 4, KEPT=str(tmp_path / "state"), STEPS="6"))
+    assert found["devices"] == found["parts"] == 4
+    np.testing.assert_allclose(found["losses"], one_device[:6], rtol=TOLERANCE)
+    program = Program(RunSpec.model_validate(run_spec()))
+    like = jax.tree.map(ocp.utils.to_shape_dtype_struct, program.init())
+    with ocp.StandardCheckpointer() as checkpointer:
+        state = checkpointer.restore(tmp_path / "state", like)
+    for step in (6, 7):
+        batch = digits().batch(0, step, 16)
+        state, losses = program.advance(state, batch.images[None], batch.labels[None])
+        np.testing.assert_allclose([losses.loss, losses.grad_norm], one_device[step], rtol=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "said"),
+    [
+        ({}, 4, r"execution\.mesh\.tensor 4 does not divide the 2 heads of T/4; take 2, which divide them, or leave"),
+        ({"heads": 1}, 2, r"does not divide the 1 heads of T/4; leave tensor out"),
+    ],
+)
+def test_heads_that_do_not_divide_are_refused_in_a_line(model, asked, said):
+    spec = run_spec("auto", mesh={"fsdp": 1, "tensor": asked})
+    with pytest.raises(ValueError, match=said):
+        RunSpec.model_validate(spec | {"model": spec["model"] | model})
+
+
+def test_a_network_is_divided_by_columns_and_then_by_rows():
+    """Each axis of a product is over `tensor` where heads and hidden units are, and over `fsdp` elsewhere."""
+    mesh = AbstractMesh((32, 2, 4), (*ROWS, "tensor"))
+    execution = ExecutionSpec.model_validate({"mesh": {"fsdp": 2, "tensor": 4}})
+    xl = {
+        "attn": {"qkv": {"kernel": _shape((28, 1152, 3456))}, "proj": {"kernel": _shape((28, 1152, 1152))}},
+        "mlp": {"fc1": {"kernel": _shape((28, 1152, 4608)), "bias": _shape((28, 4608))},
+                "fc2": {"kernel": _shape((28, 4608, 1152)), "bias": _shape((28, 1152))}},
+    }  # fmt: skip
+    found = jax.tree.map(lambda one: one.spec, state_sharding(mesh, {"blocks": xl}, execution))["blocks"]
+    assert found["attn"]["proj"]["kernel"] == PartitionSpec(None, "tensor", "fsdp")
+    assert found["attn"]["qkv"]["kernel"] == PartitionSpec(None, None, ("fsdp", "tensor"))
+    assert found["mlp"]["fc1"] == {
+        "kernel": PartitionSpec(None, "fsdp", "tensor"),
+        "bias": PartitionSpec(None, "tensor"),
+    }
+    assert found["mlp"]["fc2"]["kernel"] == PartitionSpec(None, "tensor", "fsdp")
 
 
 def test_a_batch_in_parts_gives_the_losses_of_the_whole(one_device):
@@ -141,7 +200,7 @@ def test_the_layout_is_no_part_of_a_run_s_id_and_slices_split_the_state_by_defau
 
 def test_large_arrays_are_split_over_a_host_along_their_longest_axis_and_layers_never():
     """All of Table 1's matrices divide by the eight cores of a host."""
-    mesh = AbstractMesh((32, 8), AXES)
+    mesh = AbstractMesh((32, 8), ROWS)
     xl = {
         "qkv": (28, 1152, 3456),
         "fc2": (28, 4608, 1152),
@@ -164,9 +223,9 @@ def test_large_arrays_are_split_over_a_host_along_their_longest_axis_and_layers_
 
 
 def test_one_copy_for_all_hosts_splits_what_does_not_divide_along_two_axes():
-    mesh, execution = AbstractMesh((32, 8), AXES), ExecutionSpec(sharding="fsdp")
+    mesh, execution = AbstractMesh((32, 8), ROWS), ExecutionSpec(sharding="fsdp")
     assert state_sharding(mesh, _shape((28, 1152, 3456)), execution).spec == PartitionSpec(None, ("data",), ("fsdp",))
-    assert state_sharding(mesh, _shape((28, 1152, 4608)), execution).spec == PartitionSpec(None, None, AXES)
+    assert state_sharding(mesh, _shape((28, 1152, 4608)), execution).spec == PartitionSpec(None, None, ROWS)
 
 
 def _shape(shape):
