@@ -276,3 +276,24 @@ def test_the_region_of_all_models_not_measured_can_be_what_is_to_be_known(tmp_pa
     first = min((row for row in found["candidates"] if row["bought"]), key=lambda row: row["bought"])
     assert first["model"] in WAITING
     assert "known within a share, e.g. 'region ±10%'" in ask("suggest", file, "--budget", "1h", "--target", "region ±1")
+
+
+def test_a_share_is_forecast_below_its_most(tmp_path):
+    """1 - accuracy is planted to fall as a power; what larger models reach is found, and no interval passes 1."""
+    file = tmp_path / "shares.yaml"
+    file.write_text(SPEC.format(store=tmp_path / "store"))
+    spec = load_spec(file)
+    store = Store.create(spec.store)
+    record_runs(spec, store)
+    lacking = {run.id: 0.003 * (accounting.forward_macs(run.network) / 1e9) ** -0.4 for run in spec.runs}
+    for place, run in enumerate(spec.runs):
+        if run.model.name in WAITING:
+            continue
+        attempt = store.begin_attempt(run.id, 0)
+        with store.writer(attempt) as writer:
+            value = 1 - lacking[run.id] * (1 + 0.05 * (-1) ** place)
+            writer.eval({"step": 1000, "metric": "accuracy", "value": value, "protocol": "a", "samples": 100})
+        store.end_attempt(attempt, "done", {"step": 1000})
+    for row in as_json("forecast", file, "--metric", "accuracy")["predictions"]:
+        (run,) = [run for run in spec.runs if run.model.name == row["model"]]
+        assert 0 <= row["low"] < 1 - lacking[run.id] < row["high"] <= 1
