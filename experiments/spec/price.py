@@ -164,7 +164,7 @@ class PriceSpec(Record):
 class _PriceFile(Record):
     """A file of prices: rows, and what rows have that do not say it themselves."""
 
-    rows: tuple[PriceRow, ...] = Field(min_length=1)
+    rows: tuple[PriceRow, ...]
 
 
 def with_rows(price: PriceSpec, folder: Path) -> PriceSpec:
@@ -190,7 +190,7 @@ def read_prices(path: Path) -> tuple[PriceRow, ...]:
     tree = read_yaml(path)
     shared = {key: item for key, item in tree.value.items() if key != "rows"}
     rows = tree.value.get("rows")
-    if rows is None or not isinstance(rows.value, list):
+    if rows is None or not isinstance(rows.value, list) or not rows.value:
         raise SpecError([Problem(tree.file, 1, "rows", "must be a list of prices, each with `of` and USD an hour")])
     unknown = [key for key in shared if key not in PriceRow.model_fields]
     if unknown:

@@ -111,6 +111,8 @@ def launch(
             finish = launch_here(loaded, display, backend)
         else:
             finish = launch_on_cluster(loaded, address, lambda: ask_whether_to_pay(loaded, runs, yes))
+    if spent := _spent(finish, loaded):
+        click.echo(spent)
     found = print_results(loaded.store, figures=True)
     if finish.state is None or not finish.state.stopping:  # who interrupts wants the prompt back
         _print_closing(loaded, found)
@@ -125,6 +127,16 @@ def _print_closing(loaded: "ExperimentSpec", found: "Results") -> None:
 
     for line in closing(found, loaded, figures_folder(loaded.store)):
         print_text(line)
+
+
+def _spent(finish: "Finish", spec: "ExperimentSpec") -> str:
+    """What the slices cost, in a sentence; empty where none were held."""
+    from dit_grid.orchestrator.planning.account import account
+
+    if finish.state is None:
+        return str((finish.other.detail if finish.other else {}).get("spent", ""))
+    found = account(finish.state, spec.plan)
+    return found.line if found else ""
 
 
 def _exit_status(finish: "Finish") -> int:

@@ -16,6 +16,7 @@ from dit_grid.orchestrator.backends.contract import Backend
 from dit_grid.orchestrator.control.lease import Lease, newest_number
 from dit_grid.orchestrator.control.requests import Inbox
 from dit_grid.orchestrator.driving.loop import drive
+from dit_grid.orchestrator.planning.account import account
 from dit_grid.orchestrator.planning.work import unfinished
 from dit_grid.orchestrator.screen.grid import Grid
 from dit_grid.orchestrator.screen.status import median_speeds
@@ -44,7 +45,7 @@ def drive_under(lease: Lease, spec: ExperimentSpec, store: Store, backend: Backe
             holds=lambda: lease.holds,
         )  # fmt: skip
         if lease.holds:
-            lease.end(_said(state, todo))
+            lease.end(_said(state, todo) | _spent(state, spec))
             return state
     lease.give_up()
     if newest_number(store.files) == lease.number and lease.trouble is not None:
@@ -65,6 +66,12 @@ def _said(state: core.State, todo: list[AnyRun]) -> dict[str, Any]:
     known = {run.id: run.known for run in state.in_order() if run.known and run.phase is core.Phase.CANCELLED}
     return {"outcome": outcome, "runs": runs, "phases": phases, "enough": state.enough, "known": known,
             "waits": waits(state)}  # fmt: skip
+
+
+def _spent(state: core.State, spec: ExperimentSpec) -> dict[str, str]:
+    """Return what was held and billed, in a sentence; nothing where nothing ran on slices."""
+    found = account(state, spec.plan)
+    return {} if found is None else {"spent": found.line}
 
 
 def waits(state: core.State) -> dict[str, list[str]]:
