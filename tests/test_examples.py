@@ -31,9 +31,9 @@ SIX = {
 
 def smallest(runs):
     """The cheapest run; of several the middle one, so that specs share a program that is compiled once."""
-    least = min(costs(run).forward_macs for run in runs)
+    least = min(costs(run).forward_macs or 0 for run in runs)
     cheapest = [run for run in runs if costs(run).forward_macs == least]
-    return cheapest[len(cheapest) // 2]
+    return cheapest[(len(cheapest) - 1) // 2]
 
 
 def tiny(run: AnyRun) -> AnyRun:
