@@ -23,7 +23,6 @@ def test_rows_of_a_store_and_of_event_files_are_timed_in_turn():
     assert (one["peer"], one["rounds"], one["failed"]) == ("TensorBoard", 2, None)
     assert 0 < one["ours_s"] < 5
     assert one["low"] <= one["ratio"] <= one["high"]
-    assert one["ratio"] == pytest.approx(one["peer_s"] / one["ours_s"], rel=0.5)
 
 
 def test_a_peer_that_could_not_is_named_with_its_own_words():
