@@ -12,11 +12,8 @@ if TYPE_CHECKING:
     from dit_grid.experiments.spec.any_run import AnyRun as AnyRun, costs as costs
     from dit_grid.experiments.spec.cluster import BudgetSpec as BudgetSpec, ClusterSpec as ClusterSpec
     from dit_grid.experiments.spec.execution import ExecutionSpec as ExecutionSpec, ResourceSpec as ResourceSpec
-    from dit_grid.experiments.spec.expand import (
-        ExperimentSpec as ExperimentSpec,
-        UntilSpec as UntilSpec,
-        load_spec as load_spec,
-    )
+    from dit_grid.experiments.spec.expand import load_spec as load_spec
+    from dit_grid.experiments.spec.experiment import ExperimentSpec as ExperimentSpec, UntilSpec as UntilSpec
     from dit_grid.experiments.spec.objective import DiffusionSpec as DiffusionSpec
     from dit_grid.experiments.spec.price import PriceSpec as PriceSpec
     from dit_grid.experiments.spec.run import EvalSetting as EvalSetting, RunSpec as RunSpec

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from dit_grid.experiments.spec.expand import ExperimentSpec, SizeSpec
+from dit_grid.experiments.spec.experiment import ExperimentSpec, SizeSpec
 from dit_grid.experiments.spec.keys import fields_of, inner_record, said_of
 from dit_grid.experiments.spec.objective import SHORT_FORMS
 from dit_grid.experiments.spec.record import Record

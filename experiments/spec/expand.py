@@ -9,24 +9,21 @@ import re
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import Field
+from typing import Any
 
 from dit_grid.experiments.spec.any_run import AnyRun
-from dit_grid.experiments.spec.cluster import ClusterSpec
+from dit_grid.experiments.spec.experiment import HEAD_SECTIONS, ExperimentSpec, SizeSpec
 from dit_grid.experiments.spec.notes import average_notes, size_notes
 from dit_grid.experiments.spec.own_costs import priced
-from dit_grid.experiments.spec.price import PriceSpec, with_rows
-from dit_grid.experiments.spec.record import Record, Side
-from dit_grid.experiments.spec.run import NAME, RunSpec
+from dit_grid.experiments.spec.price import with_rows
+from dit_grid.experiments.spec.record import Record
+from dit_grid.experiments.spec.run import RunSpec
+from dit_grid.experiments.spec.run_names import name_of
 from dit_grid.experiments.spec.source import Located, Problem, SpecError, read_yaml, shown
-from dit_grid.experiments.spec.track import TrackSpec
-from dit_grid.experiments.spec.trainer import PLACEHOLDER, TrainerRun, flat, on_a_line
+from dit_grid.experiments.spec.trainer import TrainerRun, flat
 from dit_grid.experiments.spec.validate import nearest, validated
 from dit_grid.model.config import SIZES
 
-HEAD_SECTIONS = ("name", "store", "plan", "cluster", "until", "track")
 RUN_SECTIONS = tuple(dict.fromkeys((*RunSpec.model_fields, *TrainerRun.model_fields)))
 MOST_RUNS = 100_000
 """Runs of the largest grid that is expanded: ten times what was tried. More is a mistake that fills the memory."""
@@ -40,58 +37,6 @@ GRID_SECTIONS = ("grid", "sizes", "objectives", "overrides", "include", "exclude
 
 OBJECTIVE = "objective"
 """The axis of a grid whose values are names of `objectives`: settings of any section that go together."""
-
-
-class SizeSpec(Record):
-    """What a size name stands for."""
-
-    width: Side
-    """[channels] Of a token."""
-    depth: Side
-    """[blocks] Of the network."""
-    heads: Side
-    """[heads] Of attention; they divide the width."""
-
-
-class UntilSpec(Record):
-    """When a grid knows enough: `target` such as `exponent ±0.05`, of `metric` or the main one of what was measured.
-
-    Once it is met no run starts any more; those that run `finish`, or `stop` at a checkpoint.
-    """
-
-    target: Annotated[str, Field(min_length=1)]
-    """`exponent ±0.05` or `forecast:XL/2 ±10%`: no run starts once it is known so well."""
-    metric: str | None = None
-    """Whose law it is; the main one of what was measured if left out."""
-    running: Literal["finish", "stop"] = "finish"
-    """What runs under way then do: go on to their end, or stop at a checkpoint."""
-
-
-class ExperimentSpec(Record):
-    """A whole spec, expanded: its name, its store and its runs in the order of the file."""
-
-    name: Annotated[str, Field(pattern=NAME, max_length=100)]
-    """Stands in titles and file names."""
-    store: Annotated[str, Field(min_length=1)]
-    """Folder or gs:// URL where everything is kept."""
-    plan: PriceSpec = PriceSpec()
-    """What `plan` reckons time and money with."""
-    cluster: ClusterSpec = ClusterSpec()
-    """How the runs are scheduled together."""
-    until: UntilSpec | None = None
-    """When enough is known."""
-    track: tuple[TrackSpec, ...] = ()
-    """Trackers that mirror every row as it is flushed: `wandb`, `mlflow`, `tensorboard`."""
-    runs: tuple[AnyRun, ...] = ()
-    file: str = ""
-    groups: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    """What is said of it when it is planned or launched, a line each; see `notes`."""
-
-    @property
-    def networks(self) -> tuple[RunSpec, ...]:
-        """Those of the runs that train our own network; the others have a trainer of their own."""
-        return tuple(run for run in self.runs if isinstance(run, RunSpec))
 
 
 def load_spec(path: str | Path, groups: Iterable[str] = ()) -> ExperimentSpec:
@@ -176,7 +121,7 @@ class _Expansion:
         """The run of one's own trainer: its costs reckoned, its label made, and the spec's folder to look in."""
         folder = str(Path(self.tree.file).resolve().parent)
         cost, problems = priced(tree, folder)
-        named = {"folder": folder, "label": self._name(tree)}
+        named = {"folder": folder, "label": self._name_of(tree)}
         run, wrong = validated(TrainerRun, tree, tree.plain() | named | ({"cost": cost} if cost else {}))
         if run is None or problems:
             return None, [*problems, *wrong]
@@ -280,28 +225,20 @@ class _Expansion:
 
     def _overridden(self, run: Located) -> Located:
         for glob, changes in self._section("overrides", dict).items():
-            if fnmatchcase(self._name(run), glob):
+            if fnmatchcase(self._name_of(run), glob):
                 self.globs_used.add(id(changes))
                 run = run.merged(changes) if self._is_mapping(changes, f"overrides.{glob}") else run
         return run
 
     def _selected(self, run: Located) -> bool:
-        name, include, exclude = self._name(run), self._section("include", list), self._section("exclude", list)
+        name, include, exclude = self._name_of(run), self._section("include", list), self._section("exclude", list)
         matched = [glob for glob in (*include, *exclude) if fnmatchcase(name, str(glob.value))]
         self.globs_used.update(map(id, matched))
         wanted = not include or any(glob in include for glob in matched)
         return wanted and not any(glob in exclude for glob in matched)
 
-    def _name(self, run: Located) -> str:
-        """The name that globs are matched against: `XL/2`, or of one's own trainer its label or what is varied."""
-        fields = {key: item.plain() for key, item in run.value.items() if key in ("model", "config", "label")}
-        if "trainer" in run.value:
-            config = fields.get("config")
-            config = config if isinstance(config, dict) else {}
-            return _with_config(str(fields.get("label") or ""), config) or _own_name(config, self.varied)
-        model = fields.get("model")
-        model = model if isinstance(model, dict) else {}
-        return f"{model.get('size')}/{model.get('patch')}"
+    def _name_of(self, run: Located) -> str:
+        return name_of(run, self.varied)
 
     def _varied(self) -> Iterator[str]:
         """The config fields, dotted, that the grid or an extra run sets."""
@@ -313,7 +250,7 @@ class _Expansion:
 
     def _unused_globs(self, runs: list[Located]) -> None:
         """A pattern that fits no run is a typing mistake, not a wish."""
-        names = sorted({self._name(run) for run in runs})
+        names = sorted({self._name_of(run) for run in runs})
         overrides = [(f"overrides.{glob}", glob, item) for glob, item in self._section("overrides", dict).items()]
         lists = [(key, str(glob.value), glob) for key in ("include", "exclude") for glob in self._section(key, list)]
         for path, glob, item in [*overrides, *lists]:
@@ -359,12 +296,6 @@ def _parted(run: Located) -> tuple[Located | None, Located]:
     return run.value[OBJECTIVE], Located({k: v for k, v in run.value.items() if k != OBJECTIVE}, run.file, run.line)
 
 
-def _with_config(label: str, config: dict[str, Any]) -> str:
-    """The label with the fields of config that it names; what else it names is the run's to fill in, or to refuse."""
-    there = flat(config, "config")
-    return PLACEHOLDER.sub(lambda found: on_a_line(there[found[1]]) if found[1] in there else found[0], label)
-
-
 def _mended(run: Located, problems: list[Problem]) -> list[RunSpec]:
     """The run with its mistaken sections as they are by default, where its model, data and measurements have none.
 
@@ -375,12 +306,3 @@ def _mended(run: Located, problems: list[Problem]) -> list[RunSpec]:
     kept = Located({key: run.value[key] for key in MEASURED if key in run.value}, run.file, run.line)
     mended = validated(RunSpec, kept)[0]
     return [mended] if mended is not None else []
-
-
-def _own_name(config: dict[str, Any], varied: Iterable[str]) -> str:
-    """What tells runs of one trainer apart: the settings that the spec varies, e.g. `width=64,depth=2`."""
-    there = flat(config, "config")
-    short = {dotted: dotted.rpartition(".")[2] for dotted in varied if dotted in there}
-    if len(set(short.values())) < len(short):
-        short = {dotted: dotted.removeprefix("config.") for dotted in short}
-    return ",".join(f"{name}={on_a_line(there[dotted])}".replace(" ", "") for dotted, name in short.items())

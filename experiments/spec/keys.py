@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from pydantic.fields import FieldInfo
 
-from dit_grid.experiments.spec.expand import ExperimentSpec, SizeSpec
+from dit_grid.experiments.spec.experiment import ExperimentSpec, SizeSpec
 from dit_grid.experiments.spec.record import Record
 from dit_grid.experiments.spec.run import PLACES, RunSpec
 from dit_grid.experiments.spec.trainer import OWN_IDENTITY, TrainerRun

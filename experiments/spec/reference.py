@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from pydantic.fields import FieldInfo
 
 from dit_grid.experiments.spec.described import Schema, described
-from dit_grid.experiments.spec.expand import ExperimentSpec, SizeSpec
+from dit_grid.experiments.spec.experiment import ExperimentSpec, SizeSpec
 from dit_grid.experiments.spec.keys import changes_id, fields_of, inner_record, said_of
 from dit_grid.experiments.spec.record import Record
 from dit_grid.experiments.spec.run import RunSpec
