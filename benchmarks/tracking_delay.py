@@ -1,10 +1,10 @@
-"""Delay from a flush of the store to W&B's offline file and to TensorBoard's event file, with a mirror beside the writer.
+"""Delay from a flush of the store to W&B's offline file and to TensorBoard's, with a mirror beside the writer.
 
     python benchmarks/tracking_delay.py                      60 flushes, one every 2 s, to both
     python benchmarks/tracking_delay.py --flushes 5          a quick look
 
-Needs the extras `wandb` and `tensorboard`. A mirror as a launch has it runs in a process of its own; this one flushes a
-row, then reads the trackers' files until they hold it. The mirror looks once a second, so about half of that is the wait.
+Needs the extras `wandb` and `tensorboard`. A mirror runs in a process of its own, as a launch has it; this one flushes
+a row, then reads the trackers' files until they hold it. The mirror looks once a second, so half of that is the wait.
 """
 
 import argparse
@@ -71,8 +71,9 @@ def main() -> None:
     for name in args.to:
         values = sorted(one[name] for one in found if name in one)
         if values:
-            print(f"{name}: {len(values)} of {args.flushes} flushes seen; delay median {statistics.median(values):.2f} s, "
-                  f"largest {values[-1]:.2f} s")  # fmt: skip
+            middle = statistics.median(values)
+            print(f"{name}: {len(values)} of {args.flushes} flushes seen; "
+                  f"delay median {middle:.2f} s, largest {values[-1]:.2f} s")  # fmt: skip
         else:
             print(f"{name}: no flush was seen")
 

@@ -81,7 +81,11 @@ def _tracker(one: TrackSpec, name: str, base: Path) -> Tracker:
 
         if where.startswith("sqlite:///"):
             Path(where.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        return MlflowTracker(where, one.project or name)
+        try:
+            return MlflowTracker(where, one.project or name)
+        except Exception as error:  # MLflow's own, of many classes
+            why = str(error).strip().partition(". ")[0].splitlines()[0][:200]
+            raise TrackingError(f"mlflow at {where}: {why}; name a database, sqlite:///FILE, or a server") from error
     from dit_grid.experiments.tracking.tensorboard_tracker import TensorboardTracker
 
     return TensorboardTracker(Path(where))

@@ -24,6 +24,9 @@ from dit_grid.experiments.tracking.tracker import AttemptEnd, Held, TrackedRun, 
 RETRY_S = 15.0
 """After how long a tracker that failed is asked again."""
 
+SAID = 200
+"""Letters of another program's error that are shown; some are a page long."""
+
 OF_THE_MACHINE = ("train/steps_per_s", "train/mfu", "train/data_wait_s")
 """Numbers that come out otherwise whenever a step is made again, and mean nothing by that."""
 
@@ -90,7 +93,7 @@ class Mirror:
         """A line a place: what was sent, and what the place cannot show as the store has it."""
         lines = []
         for place in self._places:
-            behind = f"; {len(place.behind)} runs are behind ({place.trouble}), the same command goes on"
+            behind = f"; behind with {len(place.behind)} runs, which the same command brings"
             lines.append(f"{place.label}: {place.sent:,} numbers sent{behind if place.behind else ''}")
             for run, count in place.made_again.items():
                 lines.append(f"{place.label}: {run}: {count} numbers were made again by a later attempt and came out "
@@ -121,9 +124,10 @@ class Mirror:
 
     def _failed(self, place: _Place, run_id: str, error: Exception) -> None:
         said = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+        said = said if len(said) <= SAID else f"{said[:SAID]}…"
         if said != place.trouble:
-            self._say(f"{place.label}: {said[:300]}; tried again every {RETRY_S:.0f} s")
-        place.trouble, place.asked_again = said[:300], time.monotonic() + RETRY_S
+            self._say(f"{place.label}: {said}; tried again every {RETRY_S:.0f} s")
+        place.trouble, place.asked_again = said, time.monotonic() + RETRY_S
         place.behind.add(run_id)
         place.held.pop(run_id, None)
 

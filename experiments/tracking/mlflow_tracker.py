@@ -4,6 +4,7 @@ Ours are found again by a tag. A number's time is the store's, so that sending i
 """
 
 import logging
+import os
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -18,6 +19,9 @@ KEY = "dit_grid.run"
 STATES = {"done": "FINISHED", "failed": "FAILED", "cancelled": "KILLED"}
 """Ours in MLflow's words; a run that can go on is SCHEDULED."""
 
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+"""By itself MLflow asks a server that is gone for minutes; here the mirror asks again, and others wait meanwhile."""
+
 _METRICS, _PARAMS, _LONGEST = 1000, 100, 500
 """A request's most numbers and settings, and characters of a setting that every server takes."""
 
@@ -30,6 +34,8 @@ class MlflowTracker:
     def __init__(self, uri: str, experiment: str) -> None:
         from mlflow import MlflowClient
 
+        for name, value in PATIENCE.items():
+            os.environ.setdefault(name, value)
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)  # a new database is made in dozens of lines
         self._client, self._name = MlflowClient(tracking_uri=uri), experiment

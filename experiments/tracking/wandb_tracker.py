@@ -107,8 +107,10 @@ class WandbTracker:
 def wandb_mode() -> Literal["online", "offline"]:
     """`online` where W&B has a key of this user's, else `offline`; WANDB_MODE goes before."""
     said = os.environ.get("WANDB_MODE")
-    if said == "online" or said == "offline":
-        return said
+    if said == "offline":
+        return "offline"
+    if said == "online":
+        return "online"
     return "online" if os.environ.get("WANDB_API_KEY") or _is_in_netrc() else "offline"
 
 

@@ -45,7 +45,12 @@ def wait_for(store, wanted):
 def test_beside_a_launch_rows_are_live_and_a_mirror_that_is_killed_hurts_nobody(store, monkeypatch, capsys):
     started = []
     popen = subprocess.Popen
-    monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1])
+
+    def start(*arguments, **options):
+        started.append(popen(*arguments, **options))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", start)
     writer = store.writer(store.begin_attempt("r", 0))
     with mirrored(store.paths.root, [TrackSpec(to="tensorboard")]):
         writer.train({"step": 1, "loss": 1.0})
