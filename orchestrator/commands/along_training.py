@@ -5,8 +5,6 @@ The statistics are `dit_grid.analysis.curves`.
 
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from dit_grid.orchestrator.control.errors import RequestError
 
 if TYPE_CHECKING:
@@ -57,14 +55,14 @@ def rows_of(ends: "pd.DataFrame") -> list[dict[str, Any]]:
 
 def print_along(ends: "pd.DataFrame", metric: str, factor: float = 1.0) -> None:
     """Print a line a run, and how to read it."""
-    from dit_grid.orchestrator.screen.tables import print_rows
+    from dit_grid.orchestrator.screen.tables import print_rows, print_text
 
     of = "at their end" if factor == 1 else f"after {factor:g} times their steps"
-    click.echo(f"{metric} of runs along training, {of}; 95 % intervals of one new run")
+    print_text(f"{metric} of runs along training, {of}; 95 % intervals of one new run")
     print_rows(HEADINGS, rows_of(ends))
     alone = int((ends["peers"] == 0).sum())
     if alone:
-        click.echo(
+        print_text(
             f"  {alone} of {len(ends)} rest on their own curve alone: no run of their recipe has ended there. Believe "
             "the interval, not the value."
         )

@@ -295,15 +295,15 @@ def _from_every_evaluation(results: "Results", asked: "pd.DataFrame", metric: st
 
 
 def _print_every(rows: list[dict[str, Any]]) -> None:
-    from dit_grid.orchestrator.screen.tables import print_rows
+    from dit_grid.orchestrator.screen.tables import print_rows, print_text
 
-    click.echo("From every evaluation along training, by a mixture of laws of parameters, GMACs and steps:")
+    print_text("From every evaluation along training, by a mixture of laws of parameters, GMACs and steps:")
     columns = {"model": "model", "predicted": "predicted", "95 % low": "low", "high": "high"}
     if any(row["observed"] is not None for row in rows):
         rows = [row | {"error": _error(row)} for row in rows]
         columns |= {"measured": "observed", "error": "error"}
     print_rows(columns, rows)
-    click.echo("  Where the two differ, this one has seen floors that ends alone do not show (docs/forecast.md).")
+    print_text("  Where the two differ, this one has seen floors that ends alone do not show (docs/forecast.md).")
 
 
 def _error(row: dict[str, Any]) -> str | None:

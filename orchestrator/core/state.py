@@ -58,8 +58,6 @@ class Attempt:
     slice: str | None
     ranks: int
     asked_at: float
-    heard_at: float = 0.0
-    """When it was first heard of, which is when its process had started; 0 if not before it trained."""
     phase: GangPhase = GangPhase.STARTING
     resumed: int | None = None
     step: int = 0
@@ -80,6 +78,8 @@ class Attempt:
     """The newest checkpoint after its end."""
     outcome: str = ""
     """How it was judged, once it was."""
+    heard_at: float = 0.0
+    """When it was first heard of, which is when its process had started; 0 if not before it trained."""
 
 
 @dataclass(frozen=True)
