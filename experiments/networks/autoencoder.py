@@ -256,20 +256,23 @@ class Upsample(nnx.Module):
         self.conv = _conv(width, width, 3, rngs)
 
     def __call__(self, x_NHWC: jax.Array) -> jax.Array:
-        """The same as four 2×2 convolutions of the small image, one for each corner of a pixel: 4/9 of the work."""
+        """The same as four 2×2 convolutions of the small image, one for each corner of a pixel: 4/9 of the work.
+
+        They are one convolution with four times the outputs, of which each corner takes its own window: XLA for TPUs
+        takes a quarter less time to compile the decoder than with four (110 to 83 s of a processor for v3).
+        """
         assert self.conv.bias is not None, "_conv makes it with a bias"
         N, H, W, C = x_NHWC.shape
-        corners = [self._corner(x_NHWC, row, column) for row in (0, 1) for column in (0, 1)]
-        x_NHWrcC = jnp.stack(corners, axis=3).reshape(N, H, W, 2, 2, C) + self.conv.bias[...]
+        corners = [(row, column) for row in (0, 1) for column in (0, 1)]
+        kernels = [_merged(_merged(self.conv.kernel[...], row, axis=0), column, axis=1) for row, column in corners]
+        all_NHWC = jax.lax.conv_general_dilated(
+            x_NHWC, jnp.concatenate(kernels, axis=-1), (1, 1), ((1, 1), (1, 1)),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"), precision="highest",
+        )  # fmt: skip
+        own = jnp.split(all_NHWC, len(corners), axis=-1)
+        windows = [part[:, r : r + H, c : c + W] for part, (r, c) in zip(own, corners, strict=True)]
+        x_NHWrcC = jnp.stack(windows, axis=3).reshape(N, H, W, 2, 2, C) + self.conv.bias[...]
         return x_NHWrcC.transpose(0, 1, 3, 2, 4, 5).reshape(N, 2 * H, 2 * W, C)
-
-    def _corner(self, x_NHWC: jax.Array, row: int, column: int) -> jax.Array:
-        kernel = _merged(_merged(self.conv.kernel[...], row, axis=0), column, axis=1)
-        padding = ((1 - row, row), (1 - column, column))
-        layout = ("NHWC", "HWIO", "NHWC")
-        return jax.lax.conv_general_dilated(
-            x_NHWC, kernel, (1, 1), padding, dimension_numbers=layout, precision="highest"
-        )
 
 
 def _merged(kernel: jax.Array, side: int, axis: int) -> jax.Array:
