@@ -81,9 +81,9 @@ def print_reservations(spec: ExperimentSpec, best: Sequence[Reservation], tried:
         return
     columns = {
         "slices": "slices", "hours": "hours", "USD billed": "billed_usd", "USD held": "usd",
-        "slice-hours billed": "billed_hours", "held": "slice_hours",
+        "slice-hours billed": "billed_hours", "slice-hours held": "slice_hours",
     }  # fmt: skip
-    print_rows(columns, rows, spare=("held", "slice-hours billed", "USD held"))
+    print_rows(columns, rows, spare=("slice-hours held", "slice-hours billed", "USD held"))
     seeds = len(best[0].outcomes)
     print_text(f"the cheapest of {tried} sets played, {seeds} campaigns each; hours that 95 % of them keep")
     print_text(billing_words(spec))
