@@ -80,7 +80,7 @@ class Grid:
 
     def launch(self):
         """Start the launching command."""
-        command = [sys.executable, "-m", "dit_grid.orchestrator", "launch", str(self.path)]
+        command = [sys.executable, "-m", "dit_grid.orchestrator", "launch", str(self.path), "--no-compile"]
         self.launches += 1
         with (self.folder / "launch.log").open("a") as log:
             self.process = subprocess.Popen([*command, "--address", self.cluster.address], stdout=log, stderr=log)

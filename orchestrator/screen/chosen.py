@@ -35,7 +35,7 @@ def choose(spec: ExperimentSpec, slowdown: float, hourly: Callable[[ResourceSpec
         models.setdefault(run.model.name, []).append(run)
     versions = check_compiler()
     with progress("programs tried", 6 * len(models)) as counter:
-        chooser = Chooser(versions, lambda one: hourly(one) or _cores(one), slowdown, lambda: counter.add(1))
+        chooser = Chooser(versions, lambda one: hourly(one) or _cores(one), slowdown, counter.one_more)
         return [chooser.choose(runs) for runs in models.values()]
 
 

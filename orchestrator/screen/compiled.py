@@ -36,7 +36,7 @@ def compile_runs(runs: Sequence[RunSpec]) -> tuple[dict[str, Compiled], list[str
         click.echo(f"{run.model.name} does not fit; trying what would", err=True)
         said = evaluation_complaint if one.fits else complaint
         with progress("ways tried", 6) as counter:
-            mistakes.append(said(run, one, versions, lambda: counter.add(1)))
+            mistakes.append(said(run, one, versions, counter.one_more))
     return found, mistakes
 
 

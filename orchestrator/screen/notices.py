@@ -64,6 +64,11 @@ class Counter:
             self.said = now
             click.echo(f"\r\x1b[K{self.text(now)}" if self.live else self.text(now), err=True, nl=not self.live)
 
+    def one_more(self) -> None:
+        """One more is done of a number that nobody knows: `total` is a guess, which grows."""
+        self.total = max(self.total, self.done + 1)
+        self.add(1)
+
     def text(self, now: float) -> str:
         """The line that is shown."""
         rate = self.new / max(now - self.began, 1e-9)

@@ -48,7 +48,7 @@ def rows(where):
 
 
 def launched(path):
-    command = [sys.executable, "-m", "dit_grid.orchestrator", "launch", str(path)]
+    command = [sys.executable, "-m", "dit_grid.orchestrator", "launch", str(path), "--no-compile"]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
 
 

@@ -69,7 +69,7 @@ def dit_grid(*arguments):
 
 
 def test_four_processes_train_one_run_each_with_a_quarter_of_the_batch(address, spec):
-    dit_grid("launch", spec, "--address", address)
+    dit_grid("launch", spec, "--address", address, "--no-compile")
     (run,) = load_spec(spec).runs
     store = Store.open(load_spec(spec).store)
     (attempt,) = store.attempts(run.id)
