@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from dit_grid.experiments.spec.track import TrackSpec
-from dit_grid.experiments.tracking.tracker import Tracker, TrackingError
+from dit_grid.experiments.tracking.tracker import Tracker, TrackingError, without_secrets
 
 PACKAGES = {"wandb": ("wandb",), "mlflow": ("mlflow",), "tensorboard": ("tensorboardX",)}
 """What each needs; a database of MLflow's here needs two more."""
@@ -46,12 +46,16 @@ def trackers_of(asked: Iterable[TrackSpec], name: str, base: Path) -> dict[str, 
 
 def label(one: TrackSpec, name: str, base: Path) -> str:
     """The tracker's name and a hash of where. A new one for an old place costs a look at what the place holds."""
-    where = f"{address(one, base)} {one.project or name}"
+    where = f"{_where(one, base)} {one.project or name}"
     return f"{one.to}-{hashlib.sha256(where.encode()).hexdigest()[:6]}"
 
 
 def address(one: TrackSpec, base: Path) -> str:
-    """Where to look at it."""
+    """Where to look at it, for people: without the user and password that the environment's URI may hold."""
+    return without_secrets(_where(one, base))
+
+
+def _where(one: TrackSpec, base: Path) -> str:
     if one.to == "mlflow":
         return _uri(one, base)
     folder = Path(one.folder).absolute() if one.folder else base
@@ -71,7 +75,7 @@ def _uri(one: TrackSpec, base: Path) -> str:
 
 
 def _tracker(one: TrackSpec, name: str, base: Path) -> Tracker:
-    where = address(one, base)
+    where = _where(one, base)
     if one.to == "wandb":
         from dit_grid.experiments.tracking.wandb_tracker import WandbTracker
 
@@ -84,8 +88,9 @@ def _tracker(one: TrackSpec, name: str, base: Path) -> Tracker:
         try:
             return MlflowTracker(where, one.project or name)
         except Exception as error:  # MLflow's own, of many classes
-            why = str(error).strip().partition(". ")[0].splitlines()[0][:200]
-            raise TrackingError(f"mlflow at {where}: {why}; name a database, sqlite:///FILE, or a server") from error
+            why = without_secrets(str(error).strip().partition(". ")[0].splitlines()[0])[:200]
+            at = address(one, base)
+            raise TrackingError(f"mlflow at {at}: {why}; name a database, sqlite:///FILE, or a server") from None
     from dit_grid.experiments.tracking.tensorboard_tracker import TensorboardTracker
 
     return TensorboardTracker(Path(where))

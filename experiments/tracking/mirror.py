@@ -19,7 +19,7 @@ from dit_grid.experiments.store.points import Points, eval_points, train_points
 from dit_grid.experiments.store.records import RUNS
 from dit_grid.experiments.tracking.cursor import Cursor, is_measurement
 from dit_grid.experiments.tracking.one_at_a_time import locked
-from dit_grid.experiments.tracking.tracker import AttemptEnd, Held, TrackedRun, Tracker
+from dit_grid.experiments.tracking.tracker import AttemptEnd, Held, TrackedRun, Tracker, without_secrets
 
 RETRY_S = 15.0
 """After how long a tracker that failed is asked again."""
@@ -124,6 +124,7 @@ class Mirror:
 
     def _failed(self, place: _Place, run_id: str, error: Exception) -> None:
         said = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+        said = without_secrets(said)
         said = said if len(said) <= SAID else f"{said[:SAID]}…"
         if said != place.trouble:
             self._say(f"{place.label}: {said}; tried again every {RETRY_S:.0f} s")

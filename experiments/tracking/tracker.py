@@ -3,6 +3,7 @@
 The three that there are: `wandb_tracker`, `mlflow_tracker`, `tensorboard_tracker`. Who tells them is `mirror`.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,6 +17,14 @@ Held = dict[str, dict[int, float]]
 
 class TrackingError(StoreError):
     """Mirroring cannot begin, or a tracker does not take what it is given; the message is one line."""
+
+
+_USER = re.compile(r"(?<=://)[^/\s]*@")
+
+
+def without_secrets(text: str) -> str:
+    """The text with the user and password left out of every address in it."""
+    return _USER.sub("***@", text)
 
 
 @dataclass(frozen=True)

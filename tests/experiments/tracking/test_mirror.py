@@ -6,7 +6,7 @@ import json
 import pytest
 
 from dit_grid.experiments.spec.track import TrackSpec
-from dit_grid.experiments.tracking import Mirror, TrackingError, trackers_of
+from dit_grid.experiments.tracking import Mirror, TrackingError, address, destinations, mlflow_tracker, trackers_of
 from dit_grid.experiments.tracking.cursor import Cursor
 from dit_grid.experiments.tracking.tensorboard_tracker import TensorboardTracker
 
@@ -33,8 +33,8 @@ class Dying(TensorboardTracker):
                 super().send(run, [row._replace(values={name: value})])
 
 
-def mirror(store, folder, tracker=None, said=None):
-    return Mirror(store, {"tb": tracker or TensorboardTracker(folder / "tb")}, folder / "cursors", (said or []).append)
+def mirror(store, folder, tracker=None):
+    return Mirror(store, {"tb": tracker or TensorboardTracker(folder / "tb")}, folder / "cursors", [].append)
 
 
 def mirrored(store, folder, tracker=None):
@@ -137,3 +137,28 @@ def test_a_package_that_is_missing_is_named_with_its_extra(tmp_path, monkeypatch
     monkeypatch.setattr(place, lambda name: None if name == package else 1)
     with pytest.raises(TrackingError, match=rf"tracking to {to} needs {package}: pip install 'dit-grid\[{to}\]'"):
         trackers_of([TrackSpec(to=to)], "x", tmp_path)
+
+
+def test_what_is_said_of_a_place_holds_no_password_of_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:p@ss@host/x")
+    assert address(TrackSpec(to="mlflow"), tmp_path) == "https://***@host/x"
+
+    def refuse(uri, name):
+        raise ValueError(f"no such scheme: {uri}")
+
+    monkeypatch.setattr(destinations, "find_spec", lambda name: True)
+    monkeypatch.setattr(mlflow_tracker, "MlflowTracker", refuse)
+    with pytest.raises(TrackingError) as error:
+        trackers_of([TrackSpec(to="mlflow")], "x", tmp_path)
+    assert str(error.value).startswith("mlflow at https://***@host/x: no such scheme: https://***@host/x; name a")
+
+
+def test_an_error_of_a_tracker_is_said_without_the_password_in_it(store, filled, tmp_path):
+    class Refusing(TensorboardTracker):
+        def begin(self, run):
+            raise OSError("no answer from http://me:secret@host/api")
+
+    filled(store)
+    said = []
+    Mirror(store, {"tb": Refusing(tmp_path / "tb")}, tmp_path / "cursors", said.append).poll()
+    assert said == ["tb: OSError: no answer from http://***@host/api; tried again every 15 s"]
