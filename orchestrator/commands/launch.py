@@ -106,7 +106,7 @@ def launch(
     also = f", {counted(measuring, 'evaluation')} as jobs of their own" if measuring else ""
     click.echo(f"{loaded.name}: {len(runs)} of {counted(len(loaded.runs), 'run')} to do{also}, in {loaded.store}")
     page = page_of(loaded.store, spec, port) if is_served else nullcontext()
-    with page, mirrored(loaded.store, asked) if asked else nullcontext(), plain_warnings():
+    with page, mirrored(loaded.store, asked, loaded.name) if asked else nullcontext(), plain_warnings():
         if address is None:
             finish = launch_here(loaded, display, backend)
         else:

@@ -63,15 +63,16 @@ def track(
 
 
 @contextmanager
-def mirrored(store: str, asked: "Iterable[TrackSpec]") -> Iterator[None]:
+def mirrored(store: str, asked: "Iterable[TrackSpec]", name: str | None = None) -> Iterator[None]:
     """Mirror a store, made if there is none, from a process of its own, which ends soon after this one.
 
-    It can die without hurting the launch. Raises TrackingError where a package is missing, before anything is made.
+    `name` stands for a project that nobody named: a store just made does not know whose it is. The process can die
+    without hurting the launch. Raises TrackingError where a package is missing, before anything is made.
     """
     from dit_grid.experiments.store import Store
     from dit_grid.experiments.tracking import TrackingError, missing_packages, tracking_folder
 
-    asked = list(asked)
+    asked = [_in_project(one, name) for one in asked]
     if missing := missing_packages(asked):
         raise TrackingError(missing)
     Store.create(store)
@@ -92,6 +93,12 @@ def mirrored(store: str, asked: "Iterable[TrackSpec]") -> Iterator[None]:
         if child.returncode not in (DONE, SOME_FAILED):
             click.echo(f"the mirror ended before the launch did (exit status {child.returncode}); no run was hurt, and "
                        f"`dit-grid track {store}{''.join(f' --to {one.to}' for one in asked)}` goes on")  # fmt: skip
+
+
+def _in_project(one: "TrackSpec", name: str | None) -> "TrackSpec":
+    """The same in the project of that name where it is in none; TensorBoard has none."""
+    is_unnamed = one.project is None and one.to != "tensorboard"
+    return one.model_copy(update={"project": name}) if is_unnamed else one
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:

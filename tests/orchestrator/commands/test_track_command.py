@@ -1,5 +1,6 @@
 """`dit-grid track`, and the mirror beside a launch: a process of its own, live, that may die."""
 
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 from dit_grid.experiments.spec import SpecError, load_spec
 from dit_grid.experiments.spec.track import TrackSpec
 from dit_grid.experiments.store import Store
+from dit_grid.experiments.tracking import destinations
 from dit_grid.experiments.tracking.tensorboard_events import events
 from dit_grid.orchestrator.commands.cli import cli
 from dit_grid.orchestrator.commands.track import mirrored
@@ -65,6 +67,25 @@ def test_beside_a_launch_rows_are_live_and_a_mirror_that_is_killed_hurts_nobody(
     done = CliRunner().invoke(cli, ["track", store.paths.root, "--to", "tensorboard"])
     assert (done.exit_code, done.output.splitlines()[-1].partition(": ")[2]) == (0, "1 numbers sent")
     assert steps(store) == [1, 2]
+
+
+def test_a_store_that_holds_no_run_yet_is_mirrored_into_the_project_of_its_spec(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(destinations, "find_spec", lambda name: True)
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **_: asked.extend(json.loads(command[-1])) or Ended())
+    given = [TrackSpec(to="mlflow"), TrackSpec(to="wandb", project="own"), TrackSpec(to="tensorboard")]
+    with mirrored(str(tmp_path / "store"), given, "digits"):
+        pass
+    assert [one.get("project") for one in asked] == ["digits", "own", None]
+
+
+class Ended:
+    """A process that is over."""
+
+    stdin, returncode = None, 0
+
+    def wait(self, *_):
+        return 0
 
 
 @pytest.mark.parametrize(
