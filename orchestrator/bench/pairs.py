@@ -6,8 +6,10 @@ So all see the same machine, busy or not, and a ratio is one of neighbours in ti
 import contextlib
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -33,6 +35,13 @@ class Comparison:
     low: float | None = None
     high: float | None = None
     failed: str | None = None
+
+
+class Worker(NamedTuple):
+    """A contestant's process, and the file of what it prints besides answers: a pipe that nobody reads fills up."""
+
+    process: subprocess.Popen[str]
+    words: IO[str]
 
 
 class NoAnswerError(Exception):
@@ -81,26 +90,30 @@ def _seconds(contest: Contest, case: str, threads: int, rounds: int) -> tuple[di
 
 
 @contextlib.contextmanager
-def _worker(contest: Contest, who: str, case: str, threads: int) -> Iterator[subprocess.Popen[str]]:
+def _worker(contest: Contest, who: str, case: str, threads: int) -> Iterator[Worker]:
     """A process that does the work once for every line it gets."""
     command = [sys.executable, "-m", "dit_grid.orchestrator.bench.worker"]
     command += [contest.module, who, case, str(threads), contest.clock]
-    worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        yield worker
-    finally:
-        worker.kill()
-        worker.communicate()
+    with tempfile.TemporaryFile("w+", errors="replace") as words:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=words, text=True)
+        try:
+            yield Worker(process, words)
+        finally:
+            process.kill()
+            process.communicate()
 
 
-def _told(worker: subprocess.Popen[str]) -> float:
+def _told(worker: Worker) -> float:
     """Ask for the work once and return the seconds that it took; raise NoAnswerError for a process that is gone."""
-    assert worker.stdin is not None
-    assert worker.stdout is not None
+    process = worker.process
+    assert process.stdin is not None
+    assert process.stdout is not None
     with contextlib.suppress(BrokenPipeError):
-        worker.stdin.write("go\n")
-        worker.stdin.flush()
-    if answer := worker.stdout.readline():
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    if answer := process.stdout.readline():
         return float(answer)
-    said = worker.communicate()[1].strip().splitlines()
-    raise NoAnswerError(said[-1][:200] if said else f"ended with status {worker.returncode}")
+    process.communicate()
+    worker.words.seek(0)
+    said = worker.words.read().strip().splitlines()
+    raise NoAnswerError(said[-1][:200] if said else f"ended with status {process.returncode}")

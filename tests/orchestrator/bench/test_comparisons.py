@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from dit_grid.analysis.fits import SumOfPowers
 from dit_grid.orchestrator.bench import CONTESTS, compared, laws
+from dit_grid.orchestrator.bench.contests import Contest
 from dit_grid.orchestrator.bench.page import BEGIN, END, rewritten
 from dit_grid.orchestrator.commands.bench import bench
 from dit_grid.orchestrator.control.errors import RequestError
@@ -29,6 +30,16 @@ def test_a_peer_that_could_not_is_named_with_its_own_words():
     (one,) = map(asdict, compared(replace(LOGS, peers={"Nobody": "numpy"}), "rows", 1, 1))
     assert (one["peer"], one["failed"]) == ("Nobody", "Nobody: KeyError: 'Nobody'")
     assert one["ours_s"] > 0
+
+
+def test_a_peer_that_prints_more_than_a_pipe_holds_is_timed(tmp_path, monkeypatch):
+    (tmp_path / "talkers.py").write_text(
+        "import sys\nWAYS = dict.fromkeys(('dit-grid', 'P'), lambda *_: lambda: sys.stderr.write('word ' * 40_000))\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(Contest, "module", "talkers")
+    (one,) = compared(replace(LOGS, peers={"P": "numpy"}), "rows", 1, 1)
+    assert (one.peer, one.failed) == ("P", None)
 
 
 def test_without_a_peer_ours_alone_is_timed_and_the_package_is_named(monkeypatch):
