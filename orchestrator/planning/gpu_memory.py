@@ -91,5 +91,5 @@ def estimate_lines(runs: Iterable[AnyRun], held: Mapping[str, int]) -> list[str]
 def _sharers(run: RunSpec, gpus: int) -> int:
     execution = run.execution
     if execution.mesh is not None:
-        return min(execution.mesh.fsdp, gpus)
+        return min(execution.mesh.fsdp * (execution.mesh.tensor or 1), gpus)
     return {"replicated": 1, "host": min(gpus, GPUS_A_HOST), "fsdp": gpus}[execution.layout]

@@ -72,10 +72,10 @@ def test_a_plan_says_the_estimate_and_refuses_nothing(tmp_path, monkeypatch, cap
 def test_the_state_is_divided_as_the_layout_says(tmp_path):
     path = tmp_path / "spec.yaml"
     held = []
-    for execution in ("", ", sharding: host", ", mesh: {fsdp: 2}"):
+    for execution in ("", ", sharding: host", ", mesh: {fsdp: 2}", ", mesh: {fsdp: 2, tensor: 4}"):
         path.write_text(SPEC.format(store=tmp_path / "store", execution=execution))
         (run,) = load_spec(path).networks
         held.append(estimates([run])[run.id] - kept_bytes(run, 8))
-    assert held == [state_bytes(run), state_bytes(run, 8), state_bytes(run, 2)]
+    assert held == [state_bytes(run), state_bytes(run, 8), state_bytes(run, 2), state_bytes(run, 8)]
     on_cpus = run_of(SMALL, 8)
     assert estimated_bytes(on_cpus) is None
