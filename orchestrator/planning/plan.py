@@ -22,6 +22,9 @@ LONGEST = 50.0
 """A piece of work that is preempted more often than so is never done; its time is any absurd number."""
 
 
+LOST = "preemptions and overhead"
+
+
 class Speed(NamedTuple):
     """Updates a second, and the range in which nine of ten measurements lie."""
 
@@ -136,7 +139,7 @@ def _row(run: AnyRun, price: PriceSpec, measured: float | Speed | None, roofline
         hours = (train_hours + eval_hours + beside_hours) * (1 + lost)
         hours_low, hours_high = (hours + stretched * (speed.steps_per_s / end - 1) for end in (speed.high, speed.low))
         terms = [Term("updates", train_hours, source), Term("sampling", sampling_hours, f"updates' rate ({source})")]
-        terms += [*scored, *beside, Term("preemptions and overhead", (hours / (1 + lost)) * lost, "spec: plan")]
+        terms += [*scored, *beside, Term(LOST, (hours / (1 + lost)) * lost, "spec: plan")]
         terms += waiting_term(price, hours)
         if hourly is not None and eval_hourly is not None:
             eval_usd = eval_hours * (1 + lost) * eval_hourly
@@ -168,18 +171,23 @@ def _row(run: AnyRun, price: PriceSpec, measured: float | Speed | None, roofline
         eval_usd,
         objective(run),
         beside_hours,
-        _priced(terms, hourly, ["sampling", *(term.name for term in scored)], eval_hourly),
+        _priced(terms, hourly, ["sampling", *(term.name for term in scored)], eval_hourly, usd),
     )
 
 
 def _priced(
-    terms: list[Term], hourly: float | None, elsewhere: Sequence[str], eval_hourly: float | None
+    terms: list[Term], hourly: float | None, elsewhere: Sequence[str], eval_hourly: float | None, usd: float | None
 ) -> tuple[Term, ...]:
-    """The terms with what each costs, without those that are nothing; `elsewhere` are the evaluations'."""
+    """The terms with what each costs, `usd` together, without those that are nothing; `elsewhere` are the evaluations'.
+
+    Time is lost on the resources of updates and of evaluations, so what it costs is what is left of the whole.
+    """
     rates = [(eval_hourly if term.name in elsewhere else hourly) for term in terms]
+    costs = [None if rate is None else term.hours * rate * term.billed for term, rate in zip(terms, rates, strict=True)]
+    rest = sum(cost or 0.0 for term, cost in zip(terms, costs, strict=True) if term.name != LOST)
     return tuple(
-        replace(term, usd=None if rate is None else term.hours * rate * term.billed)
-        for term, rate in zip(terms, rates, strict=True)
+        replace(term, usd=(None if usd is None else usd - rest) if term.name == LOST else cost)
+        for term, cost in zip(terms, costs, strict=True)
         if term.hours or term.name == "waiting for data"
     )
 

@@ -5,15 +5,17 @@ from pathlib import Path
 import pytest
 
 from dit_grid.experiments.spec import load_spec
+from dit_grid.experiments.spec.execution import ResourceSpec
 from dit_grid.orchestrator.planning.plan import plan
 
 GRID = Path(__file__).parents[3] / "experiments" / "grid.yaml"
 
 
-def terms(model="XL/2", **price):
+def terms(model="XL/2", evaluate_on=None, **price):
     """The run's row of the plan, and its hours by term."""
     spec = load_spec(GRID)
     run = next(run for run in spec.runs if run.model.name == model)
+    run = run.model_copy(update={"execution": run.execution.model_copy(update={"evaluate_on": evaluate_on})})
     spec = spec.model_copy(update={"plan": spec.plan.model_copy(update=price), "runs": (run,)})
     (row,) = plan(spec, {run.id: 5.7})
     return row, {term.name: term for term in row.terms}
@@ -23,6 +25,14 @@ def test_the_terms_of_a_run_add_up_to_the_hours_that_it_holds_its_slice():
     row, found = terms(preemptions_per_hour=0.1)
     assert sum(term.hours for term in found.values() if term.billed) == pytest.approx(row.hours)
     assert all(term.source for term in found.values())
+
+
+def test_the_terms_add_up_to_the_money_where_evaluations_are_on_a_cheaper_slice():
+    row, found = terms(evaluate_on=ResourceSpec(slice="v3-8"), preemptions_per_hour=0.1)
+    assert row.usd
+    assert sum(term.usd for term in found.values()) == pytest.approx(row.usd)
+    lost = found["preemptions and overhead"]
+    assert lost.usd < lost.hours * row.usd_per_hour
 
 
 def test_decoding_and_scoring_of_every_sample_by_arithmetic():
