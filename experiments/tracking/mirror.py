@@ -20,6 +20,7 @@ from dit_grid.experiments.store.records import RUNS
 from dit_grid.experiments.tracking.cursor import Cursor, is_measurement
 from dit_grid.experiments.tracking.one_at_a_time import locked
 from dit_grid.experiments.tracking.tracker import AttemptEnd, Held, TrackedRun, Tracker, without_secrets
+from dit_grid.model.plurals import counted, was
 
 RETRY_S = 15.0
 """After how long a tracker that failed is asked again."""
@@ -45,6 +46,8 @@ class _Place:
     held: dict[str, Held] = field(default_factory=dict)
     behind: set[str] = field(default_factory=set)
     trouble: str = ""
+    failed: str = ""
+    """The run that it failed to take last: others go before it, so that one that is never taken holds up none."""
     asked_again: float = 0.0
     sent: int = 0
     made_again: dict[str, int] = field(default_factory=dict)
@@ -93,10 +96,10 @@ class Mirror:
         """A line a place: what was sent, and what the place cannot show as the store has it."""
         lines = []
         for place in self._places:
-            behind = f"; behind with {len(place.behind)} runs, which the same command brings"
-            lines.append(f"{place.label}: {place.sent:,} numbers sent{behind if place.behind else ''}")
+            behind = f"; behind with {counted(len(place.behind), 'run')}, which the same command brings"
+            lines.append(f"{place.label}: {counted(place.sent, 'number')} sent{behind if place.behind else ''}")
             for run, count in place.made_again.items():
-                lines.append(f"{place.label}: {run}: {count} numbers were made again by a later attempt and came out "
+                lines.append(f"{place.label}: {run}: {counted(count, 'number')} {was(count)} made again by a later attempt and came out "
                              "otherwise; a tracker keeps the first, the store the last")  # fmt: skip
         return lines
 
@@ -112,7 +115,7 @@ class Mirror:
             place.behind |= wanted
             return
         again, place.behind = place.behind, set()
-        for run_id in sorted(wanted | again):
+        for run_id in sorted(wanted | again, key=lambda run_id: (run_id == place.failed, run_id)):
             if place.behind:
                 place.behind.add(run_id)
                 continue
@@ -130,6 +133,7 @@ class Mirror:
             self._say(f"{place.label}: {said}; tried again every {RETRY_S:.0f} s")
         place.trouble, place.asked_again = said, time.monotonic() + RETRY_S
         place.behind.add(run_id)
+        place.failed = run_id
         place.held.pop(run_id, None)
 
     def _mirror(self, place: _Place, run: TrackedRun, rows: list[Points], state: RunState | None) -> None:

@@ -102,7 +102,7 @@ def test_a_tracker_that_fails_holds_up_no_other_and_gets_what_it_missed(store, f
     with made.alone(lambda: False):
         monkeypatch.setattr(failing, "send", lambda run, rows: 1 / 0)
         made.poll()
-        assert made.summary()[0] == "failing: 0 numbers sent; behind with 1 runs, which the same command brings"
+        assert made.summary()[0] == "failing: 0 numbers sent; behind with 1 run, which the same command brings"
         assert said == ["failing: ZeroDivisionError: division by zero; tried again every 15 s"]
         monkeypatch.undo()
         monkeypatch.setattr("dit_grid.experiments.tracking.mirror.RETRY_S", 0.0)
@@ -110,6 +110,21 @@ def test_a_tracker_that_fails_holds_up_no_other_and_gets_what_it_missed(store, f
         made.poll()
     assert not made.is_behind
     assert str(curves(tmp_path / "failing" / "b-4-0")) == str(curves(tmp_path / "fine" / "b-4-0"))
+
+
+def test_a_run_that_is_never_taken_holds_up_no_other(store, filled, curves, tmp_path, monkeypatch):
+    for run_id in ("a", "b"):
+        filled(store, run_id)
+    tracker = TensorboardTracker(tmp_path / "tb")
+    begin = tracker.begin
+    monkeypatch.setattr(tracker, "begin", lambda run: 1 / 0 if run.run_id == "a" else begin(run))
+    monkeypatch.setattr("dit_grid.experiments.tracking.mirror.RETRY_S", 0.0)
+    made = mirror(store, tmp_path, tracker)
+    with made.alone(lambda: False):
+        made.poll()
+        made.poll()
+    assert made.is_behind
+    assert [step for step, _ in curves(tmp_path / "tb" / "b")["train/loss"]] == EXPECTED_STEPS["train/loss"]
 
 
 def test_of_two_mirrors_to_one_place_one_is_refused(store, filled, tmp_path):
@@ -159,6 +174,6 @@ def test_an_error_of_a_tracker_is_said_without_the_password_in_it(store, filled,
             raise OSError("no answer from http://me:secret@host/api")
 
     filled(store)
-    said = []
+    said: list[str] = []
     Mirror(store, {"tb": Refusing(tmp_path / "tb")}, tmp_path / "cursors", said.append).poll()
     assert said == ["tb: OSError: no answer from http://***@host/api; tried again every 15 s"]

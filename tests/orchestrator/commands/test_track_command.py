@@ -65,14 +65,19 @@ def test_beside_a_launch_rows_are_live_and_a_mirror_that_is_killed_hurts_nobody(
     assert "the mirror ended before the launch did (exit status -9); no run was hurt" in said
     assert f"`dit-grid track {store.paths.root} --to tensorboard` goes on" in said
     done = CliRunner().invoke(cli, ["track", store.paths.root, "--to", "tensorboard"])
-    assert (done.exit_code, done.output.splitlines()[-1].partition(": ")[2]) == (0, "1 numbers sent")
+    assert (done.exit_code, done.output.splitlines()[-1].partition(": ")[2]) == (0, "1 number sent")
     assert steps(store) == [1, 2]
 
 
 def test_a_store_that_holds_no_run_yet_is_mirrored_into_the_project_of_its_spec(tmp_path, monkeypatch):
-    asked = []
+    asked: list[dict[str, str]] = []
+
+    def start(command, **options):
+        asked.extend(json.loads(command[-1]))
+        return Ended()
+
     monkeypatch.setattr(destinations, "find_spec", lambda name: True)
-    monkeypatch.setattr(subprocess, "Popen", lambda command, **_: asked.extend(json.loads(command[-1])) or Ended())
+    monkeypatch.setattr(subprocess, "Popen", start)
     given = [TrackSpec(to="mlflow"), TrackSpec(to="wandb", project="own"), TrackSpec(to="tensorboard")]
     with mirrored(str(tmp_path / "store"), given, "digits"):
         pass
