@@ -13,6 +13,7 @@ from dit_grid.experiments.spec.any_run import costs
 from dit_grid.experiments.spec.execution import ResourceSpec
 from dit_grid.experiments.spec.slices import CORES_PER_CHIP, slice_hosts
 from dit_grid.model.accounting import DEVICE_PEAKS
+from dit_grid.orchestrator.planning.gpu_memory import MOMENTS
 from dit_grid.orchestrator.planning.peaks import peak_flops_per_s
 
 DECODE_S = 0.461 / 8
@@ -26,8 +27,8 @@ MOMENTS_S, FRECHET_S, NEIGHBOURS_S = 4.38 / 50_000, 1.1, 10.3 / 10_000
 """Seconds of a host an image for moments, once for the distance, and an image for precision and recall (the same)."""
 LATENT_SIDE = 32
 """Of an image of 256 pixels."""
-STATE_BYTES = 16
-"""Of a parameter in a checkpoint: itself, its average and two moments of the optimizer, float32 each."""
+KEPT_ARRAYS = 2
+"""Of the parameters' size in a checkpoint, float32, beside the optimizer's moments: themselves and their average."""
 
 
 @dataclass(frozen=True)
@@ -104,14 +105,20 @@ def _beside(run: AnyRun, price: PriceSpec, train_hours: float, hosts: int) -> It
     yield Term("start", price.start_s / 3600, _stated(price, "start_s"))
     yield Term("compilation", price.compile_s / 3600, _stated(price, "compile_s"))
     if (params := costs(run).params) is not None:
-        write_s = STATE_BYTES * params / (price.checkpoint_mb_per_s * 1e6)
+        bytes_each = 4 * (KEPT_ARRAYS + _moments(run))
+        write_s = bytes_each * params / (price.checkpoint_mb_per_s * 1e6)
         pieces = -(-run.train.steps // run.execution.checkpoint_every)
         waited = -(-run.train.steps // run.evaluate.every) if run.execution.evaluate_on is None else 1
         late_s = max(write_s - train_hours * 3600 / pieces, 0.0) * pieces  # others are written while training goes on
         said = (
-            f"{STATE_BYTES} bytes a parameter, waited for before evaluations; {_stated(price, 'checkpoint_mb_per_s')}"
+            f"{bytes_each} bytes a parameter, waited for before evaluations; {_stated(price, 'checkpoint_mb_per_s')}"
         )
         yield Term("writing checkpoints", (waited * write_s + late_s) / 3600, said)
+
+
+def _moments(run: AnyRun) -> int:
+    """Arrays that the optimizer keeps; of a trainer of one's own as many as Adam's, the most there are."""
+    return MOMENTS[run.train.optimizer.name] if isinstance(run, RunSpec) else max(MOMENTS.values())
 
 
 def waiting_term(price: PriceSpec, held_hours: float) -> list[Term]:

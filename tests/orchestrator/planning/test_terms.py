@@ -11,11 +11,13 @@ from dit_grid.orchestrator.planning.plan import plan
 GRID = Path(__file__).parents[3] / "experiments" / "grid.yaml"
 
 
-def terms(model="XL/2", evaluate_on=None, **price):
+def terms(model="XL/2", evaluate_on=None, optimizer="adamw", **price):
     """The run's row of the plan, and its hours by term."""
     spec = load_spec(GRID)
     run = next(run for run in spec.runs if run.model.name == model)
     run = run.model_copy(update={"execution": run.execution.model_copy(update={"evaluate_on": evaluate_on})})
+    rule = run.train.optimizer.model_copy(update={"name": optimizer})
+    run = run.model_copy(update={"train": run.train.model_copy(update={"optimizer": rule})})
     spec = spec.model_copy(update={"plan": spec.plan.model_copy(update=price), "runs": (run,)})
     (row,) = plan(spec, {run.id: 5.7})
     return row, {term.name: term for term in row.terms}
@@ -50,6 +52,12 @@ def test_checkpoints_hold_the_state_and_are_waited_for_before_evaluations():
     slow = terms(checkpoint_mb_per_s=5.0)[1]["writing checkpoints"].hours * 3600
     write_s, train_s = 16 * 674_834_720 / 5e6, 400_000 / 5.7
     assert slow == pytest.approx(8 * write_s + 40 * (write_s - train_s / 40))
+
+
+@pytest.mark.parametrize(("optimizer", "arrays"), [("lion", 3), ("sgd", 3)])
+def test_checkpoints_hold_what_the_optimizer_keeps(optimizer, arrays):
+    _, found = terms(optimizer=optimizer)
+    assert found["writing checkpoints"].hours * 3600 == pytest.approx(8 * 4 * arrays * 674_834_720 / 200e6)
 
 
 def test_a_feed_that_is_too_slow_holds_the_run_up_and_an_unknown_one_is_said():
