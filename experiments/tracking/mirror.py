@@ -99,8 +99,9 @@ class Mirror:
             behind = f"; behind with {counted(len(place.behind), 'run')}, which the same command brings"
             lines.append(f"{place.label}: {counted(place.sent, 'number')} sent{behind if place.behind else ''}")
             for run, count in place.made_again.items():
-                lines.append(f"{place.label}: {run}: {counted(count, 'number')} {was(count)} made again by a later attempt and came out "
-                             "otherwise; a tracker keeps the first, the store the last")  # fmt: skip
+                again = f"{counted(count, 'number')} {was(count)} made again by a later attempt"
+                lines.append(f"{place.label}: {run}: {again} and came out otherwise; a tracker keeps the first, the "
+                             "store the last")  # fmt: skip
         return lines
 
     def _learn(self, run_ids: set[str]) -> None:

@@ -34,7 +34,7 @@ class Dying(TensorboardTracker):
 
 
 def mirror(store, folder, tracker=None):
-    return Mirror(store, {"tb": tracker or TensorboardTracker(folder / "tb")}, folder / "cursors", [].append)
+    return Mirror(store, {"tb": tracker or TensorboardTracker(folder / "tb")}, folder / "cursors", print)
 
 
 def mirrored(store, folder, tracker=None):
