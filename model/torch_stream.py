@@ -76,6 +76,8 @@ def _places(file: IO[bytes], at: int, keys: Any, storages: Mapping[str, Storage]
     for key in map(str, keys):
         if key not in storages:
             raise TorchFileError(f"damaged checkpoint: it lists a storage {key[:80]!r} that no tensor lies in")
+        if end - at < COUNT.size:
+            raise TorchFileError(f"damaged or truncated: it ends before storage {key[:80]!r}")
         file.seek(at)
         (count,) = COUNT.unpack(file.read(COUNT.size))
         size = count * itemsize(storages[key])

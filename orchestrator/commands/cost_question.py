@@ -4,15 +4,18 @@ What it costs is reckoned by `simulation.bill`; a spec with a budget, a finished
 """
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
-from dit_grid.experiments.spec import AnyRun, ExperimentSpec
 from dit_grid.orchestrator.commands.options import INTERRUPTED
 from dit_grid.orchestrator.control.errors import RequestError
 
+if TYPE_CHECKING:
+    from dit_grid.experiments.spec import AnyRun, ExperimentSpec
 
-def ask_whether_to_pay(spec: ExperimentSpec, runs: list[AnyRun], yes: bool) -> None:
+
+def ask_whether_to_pay(spec: "ExperimentSpec", runs: "list[AnyRun]", yes: bool) -> None:
     """Say what the runs will be billed, and return if a person goes on; leave with status 130 if not.
 
     Raises RequestError where nobody can be asked and `yes` is not given. A run that has begun counts as a whole one.
@@ -35,7 +38,7 @@ def ask_whether_to_pay(spec: ExperimentSpec, runs: list[AnyRun], yes: bool) -> N
         sys.exit(INTERRUPTED)
 
 
-def _cost(spec: ExperimentSpec) -> str:
+def _cost(spec: "ExperimentSpec") -> str:
     from dit_grid.orchestrator.planning.calibrate import measured_speeds
     from dit_grid.orchestrator.screen.money import billed_line
     from dit_grid.orchestrator.simulation.bill import bill

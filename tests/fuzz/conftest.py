@@ -117,6 +117,7 @@ class Fuzz:
     def _read(self, read: Callable[[], Any], number: int, size: int, multiple: float) -> Any:
         began, worked = time.monotonic(), time.thread_time()
         _watched.broken.clear()
+        sys.dont_write_bytecode = True  # of a module that a reader is the first to import
         _watched.folder = str(self.folder)
         tracemalloc.start(1)
         before = pa.default_memory_pool().max_memory() or 0

@@ -205,7 +205,7 @@ def check_all(layouts, count, folder, torch_writing):
             draw = np.random.default_rng([zlib.crc32(layout.encode()), number])
             (inputs / f"{layout}-{number:05}{suffix}").write_bytes(damaged(whole, HEADS[layout], draw))
     total = len(layouts) * (count + 1)
-    command = [sys.executable, "-c", READER, inputs, out, MEMORY_FACTOR, MEMORY_FLOOR]
+    command = [sys.executable, "-B", "-c", READER, inputs, out, MEMORY_FACTOR, MEMORY_FLOOR]
     done = subprocess.run(
         [str(part) for part in command], cwd=folder, capture_output=True, text=True, timeout=300 + 5 * total
     )

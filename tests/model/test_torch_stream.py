@@ -128,7 +128,7 @@ def test_damaged_files_are_refused(tmp_path, torch):
     path = tmp_path / "w.pth"
     save(path, torch, ARRAYS)
     whole = path.read_bytes()
-    for length in (0, 1, 10, 40, len(whole) // 2, len(whole) - 1):
+    for length in (0, 1, 10, *range(40, len(whole), 5)):
         path.write_bytes(whole[:length])
         with pytest.raises(TorchFileError, match=r"damaged|truncated"):
             read_torch_file(path)

@@ -14,6 +14,7 @@ from dit_grid.orchestrator.planning.work import record_runs
 NO_JSON = {
     "launch": "it shows progress; results --json has its table, analyze --json its law",
     "serve": "it serves a page",
+    "track": "it follows a store until it is stopped",
     "logs": "it prints a run's own text",
     "sentinel": "it watches until it is stopped",
     "trainer-client": "it prints a file",
