@@ -110,9 +110,7 @@ def _beside(run: AnyRun, price: PriceSpec, train_hours: float, hosts: int) -> It
         pieces = -(-run.train.steps // run.execution.checkpoint_every)
         waited = -(-run.train.steps // run.evaluate.every) if run.execution.evaluate_on is None else 1
         late_s = max(write_s - train_hours * 3600 / pieces, 0.0) * pieces  # others are written while training goes on
-        said = (
-            f"{bytes_each} bytes a parameter, waited for before evaluations; {_stated(price, 'checkpoint_mb_per_s')}"
-        )
+        said = f"{bytes_each} bytes a parameter, waited for before evaluations; {_stated(price, 'checkpoint_mb_per_s')}"
         yield Term("writing checkpoints", (waited * write_s + late_s) / 3600, said)
 
 
