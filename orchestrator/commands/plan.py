@@ -122,12 +122,12 @@ def _choose(
 ) -> None:
     """Print, and with `output` write, each model's cheapest way."""
     from dit_grid.orchestrator.planning.plan import usd_per_hour
-    from dit_grid.orchestrator.screen.chosen import choose, nothing_fits, print_choices, write_chosen
+    from dit_grid.orchestrator.screen.chosen import choose, nothing_fits, print_choices, rates, write_chosen
     from dit_grid.orchestrator.screen.compiled import end_with
 
-    is_priced = spec.plan.usd_per_chip_hour is not None or spec.plan.usd_per_core_hour is not None
-    choices = choose(spec, slowdown, lambda resources: usd_per_hour(resources, spec.plan))
-    print_choices(choices, is_priced, as_json)
+    hourly, unit = rates(spec, lambda resources: usd_per_hour(resources, spec.plan))
+    choices = choose(spec, slowdown, hourly)
+    print_choices(choices, unit, as_json)
     if output:
         write_chosen(spec, choices, output, groups)
         click.echo(f"written to {output}", err=True)

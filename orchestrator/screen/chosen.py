@@ -1,5 +1,6 @@
 """The cheapest ways that the compiler found, beside what the spec has, and the overrides that make them so."""
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,7 +26,19 @@ COLUMNS = {
 SPARE = ("GiB", "ms", "GiB then", "ms then")
 
 
-def choose(spec: ExperimentSpec, slowdown: float, hourly: Callable[[ResourceSpec], float | None]) -> list[Choice]:
+def rates(
+    spec: ExperimentSpec, hourly: Callable[[ResourceSpec], float | None]
+) -> tuple[Callable[[ResourceSpec], float], str]:
+    """Return what an hour of a slice costs and in which unit, one for all that is compared.
+
+    USD where every slice of the spec has a price, one without being dearer than any; else core-hours.
+    """
+    if any(hourly(run.execution.resources) is None for run in on_slices(spec.networks)):
+        return _cores, "core-h"
+    return lambda resources: hourly(resources) or math.inf, "USD"
+
+
+def choose(spec: ExperimentSpec, slowdown: float, hourly: Callable[[ResourceSpec], float]) -> list[Choice]:
     """Return what is chosen for each model of the spec that trains on a slice, saying how far it is.
 
     Raises CompilerError.
@@ -35,11 +48,11 @@ def choose(spec: ExperimentSpec, slowdown: float, hourly: Callable[[ResourceSpec
         models.setdefault(run.model.name, []).append(run)
     versions = check_compiler()
     with progress("programs tried", 6 * len(models)) as counter:
-        chooser = Chooser(versions, lambda one: hourly(one) or _cores(one), slowdown, counter.one_more)
+        chooser = Chooser(versions, hourly, slowdown, counter.one_more)
         return [chooser.choose(runs) for runs in models.values()]
 
 
-def print_choices(choices: Sequence[Choice], is_priced: bool, as_json: bool) -> None:
+def print_choices(choices: Sequence[Choice], unit: str, as_json: bool) -> None:
     """Print what is chosen beside what the spec has, and the overrides that make it so."""
     rows = [{"model": choice.model, **_row("now", choice.present), **_row("chosen", choice.chosen)}
             for choice in choices]  # fmt: skip
@@ -49,7 +62,6 @@ def print_choices(choices: Sequence[Choice], is_priced: bool, as_json: bool) -> 
     if not rows:
         click.echo("no run names a TPU slice; there is nothing to choose")
         return
-    unit = "USD" if is_priced else "core-h"
     columns = {heading.format(unit=unit): key for heading, key in COLUMNS.items()}
     caption = f"GiB a core, ms an update, {unit} of 1,000 updates, by the TPU compiler; nothing ran on a TPU"
     print_rows(columns, rows, caption, SPARE)
@@ -86,5 +98,5 @@ def _row(name: str, way: Way | None) -> dict[str, object]:
 
 
 def _cores(resources: ResourceSpec) -> float:
-    """Where a spec has no price, what is compared is core-hours."""
+    """Where a price is missing, what is compared is core-hours."""
     return float(chips_and_cores(str(resources.slice))[1])

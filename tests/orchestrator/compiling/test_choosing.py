@@ -103,6 +103,31 @@ def test_options_without_the_one_that_they_belong_to_are_one_line(spec, monkeypa
     assert said in line
 
 
+PRICES = {
+    "listed": "- {of: v3, usd_per_chip_hour: 2.0, date: 2026-01-01, source: us}",
+    "of its own slices alone": "- {of: v3-64, usd_per_hour: 64, date: 2026-01-01, source: us}\n"
+    "- {of: v3-128, usd_per_hour: 128, date: 2026-01-01, source: us}",
+    "of one of its slices": "- {of: v3-64, usd_per_hour: 64, date: 2026-01-01, source: us}",
+}
+
+
+@pytest.mark.parametrize(
+    ("prices", "unit", "slices"),
+    [
+        ("listed", "USD", ["v3-32", "v3-128"]),
+        ("of its own slices alone", "USD", ["v3-64", "v3-128"]),
+        ("of one of its slices", "core-h", ["v3-32", "v3-128"]),
+    ],
+)
+def test_prices_of_a_list_are_compared_in_one_unit(spec, tmp_path, monkeypatch, capsys, prices, unit, slices):
+    (tmp_path / "prices.yaml").write_text(f"rows:\n{PRICES[prices]}\n")
+    spec.write_text(spec.read_text().replace("usd_per_core_hour: 2.0", "prices: prices.yaml"))
+    output = tmp_path / "cheap.yaml"
+    assert ended(monkeypatch, spec, "--compile", "--choose", "--slowdown", "1.2", "-o", output) == 0
+    assert f"{unit} of 1,000 updates" in capsys.readouterr().out
+    assert [run.execution.resources.slice for run in load_spec(output).networks] == slices
+
+
 def test_overrides_are_added_where_a_spec_has_none_and_at_its_end():
     assert with_overrides("name: x\ngroups: {}", {"S/8": {"seed": 1}}) == (
         "name: x\ngroups: {}\n\noverrides:\n  S/8: {seed: 1}\n"
