@@ -4,6 +4,7 @@ So all see the same machine, busy or not, and a ratio is one of neighbours in ti
 """
 
 import contextlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -91,11 +92,17 @@ def _seconds(contest: Contest, case: str, threads: int, rounds: int) -> tuple[di
 
 @contextlib.contextmanager
 def _worker(contest: Contest, who: str, case: str, threads: int) -> Iterator[Worker]:
-    """A process that does the work once for every line it gets."""
+    """A process that does the work once for every line it gets; what it writes is removed with it."""
     command = [sys.executable, "-m", "dit_grid.orchestrator.bench.worker"]
     command += [contest.module, who, case, str(threads), contest.clock]
-    with tempfile.TemporaryFile("w+", errors="replace") as words:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=words, text=True)
+    with (
+        tempfile.TemporaryFile("w+", errors="replace") as words,
+        tempfile.TemporaryDirectory(prefix="dgb-", ignore_cleanup_errors=True) as folder,
+    ):
+        env = {**os.environ, "TMPDIR": folder}
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=words, text=True, env=env
+        )
         try:
             yield Worker(process, words)
         finally:
