@@ -187,7 +187,7 @@ def built_in() -> tuple[PriceRow, ...]:
 
 def read_prices(path: Path) -> tuple[PriceRow, ...]:
     """Return the rows of a file of prices, in its order. Raises SpecError with every mistake, each with its line."""
-    tree = read_yaml(path)
+    tree = read_yaml(path, "a file of prices is a mapping with `rows:`")
     shared = {key: item for key, item in tree.value.items() if key != "rows"}
     rows = tree.value.get("rows")
     if rows is None or not isinstance(rows.value, list) or not rows.value:

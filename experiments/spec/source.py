@@ -90,8 +90,14 @@ class Located:
         return tree
 
 
-def read_yaml(path: Path) -> Located:
-    """Return the file's tree. SpecError where it cannot be read, is no YAML mapping, or gives a key twice."""
+A_SPEC = "a spec is a mapping that starts with `name:`"
+
+
+def read_yaml(path: Path, expected: str = A_SPEC) -> Located:
+    """Return the file's tree; `expected` is said of one that is no mapping.
+
+    SpecError where it cannot be read, is no YAML mapping, or gives a key twice.
+    """
     file = str(path)
     try:
         with path.open(encoding="utf-8") as stream:
@@ -111,7 +117,7 @@ def read_yaml(path: Path) -> Located:
         reason = getattr(error, "problem", None) or " ".join(str(error).split())
         raise SpecError([Problem(file, mark.line + 1 if mark else 0, "", f"not YAML: {reason}")]) from None
     if not isinstance(node, yaml.MappingNode):
-        raise SpecError([Problem(file, 1, "", "holds no settings; a spec is a mapping that starts with `name:`")])
+        raise SpecError([Problem(file, 1, "", f"holds no settings; {expected}")])
     reading = _Reading(file)
     tree = reading.located(node, "")
     if reading.problems:

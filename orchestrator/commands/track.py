@@ -17,6 +17,8 @@ import click
 from dit_grid.orchestrator.commands.options import DONE, SOME_FAILED, WHERE, store_named
 
 if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
     from dit_grid.experiments.spec.track import TrackSpec
     from dit_grid.experiments.store import Store
     from dit_grid.experiments.tracking import Mirror
@@ -139,7 +141,12 @@ def _asked(where: str | None, names: tuple[str, ...], said: dict[str, str | None
     try:
         return [TrackSpec.model_validate({"to": name, **given}) for name in names]
     except ValidationError as error:
-        raise RequestError("; ".join(one["msg"].removeprefix("Value error, ") for one in error.errors())) from None
+        raise RequestError("; ".join(_with_its_option(one) for one in error.errors())) from None
+
+
+def _with_its_option(mistake: "ErrorDetails") -> str:
+    said = mistake["msg"].removeprefix("Value error, ")
+    return f"--{mistake['loc'][0]}: {said}" if mistake["loc"] else said
 
 
 def _of_spec(where: str | None, given: dict[str, str]) -> "list[TrackSpec]":

@@ -55,7 +55,7 @@ ROWS = "date: 2026-01-01\nsource: x\nrows:\n"
     ("prices", "said"),
     [
         (None, "prices.yaml: no such file"),
-        ("- 1", "holds no settings"),
+        ("- 1", "prices.yaml:1: holds no settings; a file of prices is a mapping with `rows:`"),
         ("rows: 5", "prices.yaml:1: rows: must be a list of prices"),
         ("rows: []", "prices.yaml:1: rows: must be a list of prices"),
         ("dat: 1\nrows: [{of: v3}]", "prices.yaml:1: dat: unknown field; known: rows, of"),
