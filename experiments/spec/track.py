@@ -4,7 +4,7 @@ Secrets never stand here: keys and passwords come from the environment. Mirrorin
 """
 
 from typing import Annotated, Any, Literal, get_args
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,6 +12,8 @@ from dit_grid.experiments.spec.record import Record
 
 Name = Literal["wandb", "mlflow", "tensorboard"]
 TRACKERS: tuple[str, ...] = get_args(Name)
+SECRET_WORDS = ("password", "passwd", "pwd", "secret", "token", "key")
+"""What the name of a URI's parameter holds that carries a secret."""
 
 
 class TrackSpec(Record):
@@ -35,7 +37,10 @@ class TrackSpec(Record):
     @field_validator("uri")
     @classmethod
     def _holds_no_secret(cls, uri: str | None) -> str | None:
-        if uri is not None and "@" in urlsplit(uri).netloc:
+        if uri is None:
+            return uri
+        asked = {name.lower() for name, _ in parse_qsl(urlsplit(uri).query, keep_blank_values=True)}
+        if "@" in urlsplit(uri).netloc or any(word in name for name in asked for word in SECRET_WORDS):
             raise ValueError("holds a user or password; leave them out and set MLFLOW_TRACKING_USERNAME and "
                              "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN")  # fmt: skip
         return uri

@@ -99,6 +99,7 @@ class Ended:
         ([], "no tracker is named; say --to wandb, mlflow or tensorboard"),
         (["--to", "wandb", "--uri", "http://x"], "uri is of mlflow, and this is wandb; remove it"),
         (["--to", "mlflow", "--uri", "http://me:secret@x"], "--uri: holds a user or password; leave them out"),
+        (["--to", "mlflow", "--uri", "http://x/?api_key=secret"], "--uri: holds a user or password; leave them out"),
     ],
 )
 def test_what_cannot_be_is_one_line(store, arguments, says):
