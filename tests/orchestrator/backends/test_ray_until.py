@@ -9,6 +9,7 @@ import pytest
 
 from dit_grid.experiments.spec import load_spec
 from dit_grid.experiments.store import Store
+from dit_grid.model.plurals import counted, was
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +51,8 @@ def test_a_launch_until_a_target_stops_when_it_is_met_and_says_so(ray_folder, tm
     assert done == set(states)  # what had begun was brought to its end
     assert 3 <= len(done) < len(spec.runs)
     left = len(spec.runs) - len(done)
-    assert f"{left} runs were not started or not finished. Launched without --until they are run." in ended.stdout
+    said = f"{counted(left, 'run')} {was(left)} not started or not finished. Launched without --until they are run."
+    assert said in ended.stdout
 
 
 FALLING = """
