@@ -85,10 +85,10 @@ def family_ties(rows: pd.DataFrame, specs: Mapping[str, str]) -> tuple[str, ...]
     families = [dict(zip(FAMILY, _as_tuple(key), strict=True)) for key in sizes[sizes == sizes.max()].index]
     family = rows[having(rows, _most_models(rows))]
     runs = _runs_of_rules(family)
-    tied = _by_settings(runs[runs["models"] == runs["models"].max()].drop_duplicates("rule"), specs)
+    tied = _ranked(runs[runs["models"] == runs["models"].max()], specs)
     lines = [_families_line(families, int(sizes.max()))] if len(families) > 1 else []
     if len(tied) > 1 and (runs.groupby("model")["rule"].nunique() > 1).any():
-        lines.append(_recipes_line(tied, int(runs["models"].max())))
+        lines.append(_recipes_line(tied))
     return tuple(lines)
 
 
@@ -99,10 +99,11 @@ def _families_line(families: list[dict[str, Any]], models: int) -> str:
     return f"{many}: taken is {first}, the first in order; not {_list(others)}"
 
 
-def _recipes_line(tied: pd.DataFrame, models: int) -> str:
-    first, *others = tied["settings"]
-    many = f"{len(tied)} recipes have {counted(models, 'model')} each"
-    return f"{many}: taken is {first}, the first in order; not {_list(others)}"
+def _recipes_line(tied: pd.DataFrame) -> str:
+    (first, *others), (most, next_most) = tied["settings"], tied["rule_runs"].iloc[:2]
+    many = f"{len(tied)} recipes have {counted(int(tied['models'].iloc[0]), 'model')} each"
+    why = "which has more runs" if most > next_most else "the first in order"
+    return f"{many}: taken is {first}, {why}; not {_list(others)}"
 
 
 def _list(names: list[str]) -> str:
@@ -140,23 +141,28 @@ def _difference(row: dict[Hashable, Any], chosen: dict[str, Any]) -> str:
 
 
 def _runs_of_rules(family: pd.DataFrame) -> pd.DataFrame:
-    """A row a model and rule: `runs`, how many of it; `models`, how many have the rule; `run_id`, one of them."""
-    spread = family.groupby("rule")["model"].nunique()
+    """A row a model and rule: `run_id`, one of its runs; of the rule, its `models` and its runs (`rule_runs`)."""
+    by_rule = family.drop_duplicates("run_id").groupby("rule")
     groups = family.drop_duplicates("run_id").groupby(["model", "rule"])
-    runs = groups.agg(runs=("run_id", "size"), run_id=("run_id", "first"), setting=("setting", "first")).reset_index()
-    return runs.assign(models=runs["rule"].map(spread))
+    runs = groups.agg(run_id=("run_id", "first"), setting=("setting", "first")).reset_index()
+    return runs.assign(
+        models=runs["rule"].map(by_rule["model"].nunique()), rule_runs=runs["rule"].map(by_rule["run_id"].size())
+    )
 
 
 def _usual_rule(family: pd.DataFrame, specs: Mapping[str, str]) -> dict[str, str]:
-    """Model -> the rule to keep: the one that most models of the family have, where the model has it.
-
-    Of equals the one with more runs, then the first by the settings in which they differ: lowest numbers, then names.
-    """
+    """Model -> the rule to keep: the first of `_ranked` that the model has, so that models share one where they can."""
     runs = _runs_of_rules(family)
-    place = {rule: i for i, rule in enumerate(_by_settings(runs.drop_duplicates("rule"), specs)["rule"])}
-    keys = runs.assign(place=runs["rule"].map(place))
-    ranked = keys.sort_values(["models", "runs", "place"], ascending=[False, False, True], kind="stable")
-    return dict(ranked.drop_duplicates("model")[["model", "rule"]].to_numpy())
+    place = {rule: i for i, rule in enumerate(_ranked(runs, specs)["rule"])}
+    ordered = runs.assign(place=runs["rule"].map(place)).sort_values("place", kind="stable")
+    return dict(ordered.drop_duplicates("model")[["model", "rule"]].to_numpy())
+
+
+def _ranked(runs: pd.DataFrame, specs: Mapping[str, str]) -> pd.DataFrame:
+    """The rules, a row each: those of most models first, of equals those with more runs in all models together, then by
+    the settings in which they differ, lowest numbers, then names."""
+    rules = _by_settings(runs.drop_duplicates("rule"), specs)
+    return rules.sort_values(["models", "rule_runs"], ascending=False, kind="stable")
 
 
 def _by_settings(rules: pd.DataFrame, specs: Mapping[str, str]) -> pd.DataFrame:

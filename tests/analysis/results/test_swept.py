@@ -80,6 +80,24 @@ def test_where_one_recipe_leads_nothing_is_a_tie(planted, swept):
     assert analysis.law(planted.results(seeds=(0, 1))).choices == ()
 
 
+def test_where_runs_failed_all_models_are_taken_under_the_recipe_that_has_more_of_them(planted):
+    """Not S under one and the others, whose runs failed, under the other: that would be no law of either."""
+    runs, train, evals, events, states = planted.tables(seeds=(0, 1, 2, 3), sizes=SIZES, patches=(4,))
+    shares = [RATES[seed % 2] for seed in runs["seed"]]
+    runs["spec"] = [
+        json.dumps({"model": {"size": size, "patch": 4}, "data": {"share": share}})
+        for size, share in zip(runs["size"], shares, strict=True)
+    ]
+    runs["seed"] //= 2
+    failed = evals["run_id"].isin(["b-4-000000", "l-4-000002"])  # under the first share
+    found = analysis.law(assemble(runs, train, evals[~failed], events, states))
+
+    assert found.choices == (
+        f"2 recipes have 3 models each: taken is {KEY} {RATES[1]}, which has more runs; not {KEY} {RATES[0]}",
+    )
+    assert [line for line in found.left_out if f"{KEY} {RATES[1]}, not" in line] == []
+
+
 def test_a_tie_of_families_is_said_too(planted):
     runs, train, evals, events, states = planted.tables(seeds=(0, 1), sizes=SIZES, patches=(4,))
     runs["batch"] = [32 if seed else 128 for seed in runs["seed"]]
