@@ -1,9 +1,10 @@
 """What a figure was measured on: processor, cores, and the versions of all that took part."""
 
+import contextlib
 import os
 import platform
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 
 OURS = ("dit-grid", "jax", "flax", "ray", "numpy")
@@ -12,11 +13,10 @@ OURS = ("dit-grid", "jax", "flax", "ray", "numpy")
 def described(packages: Iterable[str]) -> dict[str, str]:
     """Processor, cores, Python, and the version of each package that is here, ours first."""
     found = {"processor": _processor(), "cores": str(os.cpu_count()), "python": platform.python_version()}
-    for name in (*OURS, *packages):
-        try:
-            found[name] = version(name.partition(".")[0])
-        except PackageNotFoundError:
-            continue
+    installed = packages_distributions()
+    for name in dict.fromkeys(name.partition(".")[0] for name in (*OURS, *packages)):
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(installed.get(name, [name])[0])
     return found
 
 
