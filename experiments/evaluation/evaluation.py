@@ -26,7 +26,8 @@ from dit_grid.experiments.metrics.mistakes import mistakes
 from dit_grid.experiments.metrics.names import HELDOUT_LOSS, IMAGES
 from dit_grid.experiments.metrics.stopwatch import Stopwatch
 from dit_grid.experiments.spec.execution import SAMPLE_BATCH
-from dit_grid.experiments.spec.run import EvalSetting, RunSpec
+from dit_grid.experiments.spec.measurement import EvalSetting
+from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.store.provenance import protocol
 from dit_grid.experiments.training.context import code_sha256
 from dit_grid.experiments.training.kept_programs import KEPT

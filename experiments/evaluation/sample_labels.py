@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dit_grid.experiments.data.dataset import Dataset, epoch_order
-from dit_grid.experiments.spec.run import EvalSetting
+from dit_grid.experiments.spec.measurement import EvalSetting
 
 _UNIFORM = (1 << 64) - 1
 """Second half of the key that uniform labels are drawn with; the seed is the first."""

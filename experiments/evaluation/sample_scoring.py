@@ -26,7 +26,7 @@ from dit_grid.experiments.metrics.stopwatch import Stopwatch
 from dit_grid.experiments.networks.features import FeatureNetwork
 from dit_grid.experiments.networks.local_devices import batch_size, copied, decoded_at_once, spread
 from dit_grid.experiments.networks.weight_places import weights_sha256
-from dit_grid.experiments.spec.run import EvalSetting
+from dit_grid.experiments.spec.measurement import EvalSetting
 from dit_grid.experiments.training.process_group import by_all
 
 

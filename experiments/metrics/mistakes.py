@@ -7,7 +7,7 @@ are what they should be is their readers' business.
 from collections.abc import Iterable, Iterator
 
 from dit_grid.experiments.metrics.names import HELDOUT_LOSS, IMAGES, OWN
-from dit_grid.experiments.spec.run import EvalSetting
+from dit_grid.experiments.spec.measurement import EvalSetting
 from dit_grid.experiments.spec.validate import nearest
 from dit_grid.model.entry_points import registered
 

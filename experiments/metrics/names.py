@@ -5,7 +5,7 @@ Imports nothing of weight, so that a spec is checked before a program is loaded.
 
 from typing import NamedTuple
 
-from dit_grid.experiments.spec.run import HELDOUT_LOSS as HELDOUT_LOSS
+from dit_grid.experiments.spec.measurement import HELDOUT_LOSS as HELDOUT_LOSS
 
 DIGITS = ("fd_conv", "fd_classifier", "accuracy")
 INCEPTION = "inception"

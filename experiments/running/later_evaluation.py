@@ -11,7 +11,8 @@ from dit_grid.experiments.data.conditions import dataset_of
 from dit_grid.experiments.evaluation.evaluation import Evaluation
 from dit_grid.experiments.evaluation.partial_state import Measured, PartialEvaluation
 from dit_grid.experiments.sampling.pictures import chosen_checkpoint, process_for, restored, run_spec
-from dit_grid.experiments.spec.run import EvalSetting, EvaluateSpec, RunSpec
+from dit_grid.experiments.spec.measurement import EvalSetting, EvaluateSpec
+from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.store import Store, StoreError
 from dit_grid.experiments.training.checkpoints import Checkpoints
 from dit_grid.experiments.training.context import code_sha256, versions

@@ -15,7 +15,8 @@ from dit_grid.experiments.data.remote import exists, is_remote
 from dit_grid.experiments.metrics.mistakes import mistakes
 from dit_grid.experiments.metrics.names import IMAGES, INCEPTION
 from dit_grid.experiments.spec.any_run import AnyRun
-from dit_grid.experiments.spec.run import EvalSetting, RunSpec
+from dit_grid.experiments.spec.measurement import EvalSetting
+from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.spec.source import Problem, SpecError
 from dit_grid.experiments.spec.trainer import TrainerRun
 from dit_grid.experiments.trainers.needed import faults

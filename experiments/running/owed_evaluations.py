@@ -14,7 +14,8 @@ from pydantic import PositiveInt
 from dit_grid.experiments.metrics.names import HELDOUT_LOSS, IMAGES
 from dit_grid.experiments.spec.any_run import AnyRun, run_from
 from dit_grid.experiments.spec.execution import ResourceSpec
-from dit_grid.experiments.spec.run import EvalSetting, RunSpec
+from dit_grid.experiments.spec.measurement import EvalSetting
+from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.store import Store
 
 TRAINED = "trained"

@@ -24,8 +24,9 @@ from dit_grid.experiments.evaluation.sample_scoring import Decoder, check_scalin
 from dit_grid.experiments.metrics.dataset_metrics import SampleError
 from dit_grid.experiments.networks.published import load_dit
 from dit_grid.experiments.networks.weight_places import weights_sha256
+from dit_grid.experiments.spec.measurement import EvalSetting
 from dit_grid.experiments.spec.objective import sampling_mistake
-from dit_grid.experiments.spec.run import DiffusionSpec, EvalSetting, RunSpec
+from dit_grid.experiments.spec.run import DiffusionSpec, RunSpec
 from dit_grid.experiments.store import Store, StoreError
 from dit_grid.experiments.training.checkpoints import BadCheckpointError, Checkpoints
 from dit_grid.experiments.training.update import Program, make_diffusion, quick_compile

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from dit_grid.experiments.spec.execution import ExecutionSpec as ExecutionSpec, ResourceSpec as ResourceSpec
     from dit_grid.experiments.spec.expand import load_spec as load_spec
     from dit_grid.experiments.spec.experiment import ExperimentSpec as ExperimentSpec, UntilSpec as UntilSpec
+    from dit_grid.experiments.spec.measurement import EvalSetting as EvalSetting
     from dit_grid.experiments.spec.objective import DiffusionSpec as DiffusionSpec
     from dit_grid.experiments.spec.price import PriceSpec as PriceSpec
-    from dit_grid.experiments.spec.run import EvalSetting as EvalSetting, RunSpec as RunSpec
+    from dit_grid.experiments.spec.run import RunSpec as RunSpec
     from dit_grid.experiments.spec.source import Problem as Problem, SpecError as SpecError
     from dit_grid.experiments.spec.trainer import TrainerRun as TrainerRun
 

@@ -6,7 +6,8 @@ Whoever schedules, prices, stores or shows runs asks here, and asks nobody else 
 import json
 from typing import Any, NamedTuple
 
-from dit_grid.experiments.spec.run import EvalSetting, RunSpec
+from dit_grid.experiments.spec.measurement import EvalSetting
+from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.spec.trainer import TrainerRun
 from dit_grid.model import accounting
 

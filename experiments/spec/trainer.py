@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from dit_grid.experiments.spec.execution import ExecutionSpec
+from dit_grid.experiments.spec.measurement import EvaluateSpec
 from dit_grid.experiments.spec.record import Record
-from dit_grid.experiments.spec.run import EvaluateSpec
 from dit_grid.experiments.spec.validate import nearest
 
 FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")

@@ -18,7 +18,8 @@ from dit_grid.orchestrator.control.errors import RequestError
 if TYPE_CHECKING:
     from dit_grid.experiments.evaluation.image_sets import ImageSet
     from dit_grid.experiments.networks.features import FeatureNetwork
-    from dit_grid.experiments.spec.run import EvalSetting, RunSpec
+    from dit_grid.experiments.spec.measurement import EvalSetting
+    from dit_grid.experiments.spec.run import RunSpec
 
 DIGITS = "digits"
 COLUMNS = {"metric": "metric", "value": "value", "samples": "samples", "reference": "reference", "features": "features"}

@@ -17,6 +17,7 @@ from dit_grid.orchestrator.control.errors import RequestError
 if TYPE_CHECKING:
     from dit_grid.analysis import Results
     from dit_grid.experiments.spec import ExperimentSpec
+    from dit_grid.experiments.spec.track import TrackSpec
     from dit_grid.orchestrator.driving.who_drives import Finish
 
 MANY_RUNS = 200
@@ -69,7 +70,6 @@ def launch(
     """
     from dit_grid.experiments.running.needed_files import check_runs
     from dit_grid.experiments.running.owed_evaluations import jobs_of, trainings_of
-    from dit_grid.experiments.spec.track import TrackSpec
     from dit_grid.orchestrator.advice.until import asked_until
     from dit_grid.orchestrator.commands.asked_spec import asked_spec
     from dit_grid.orchestrator.driving.who_drives import launch_here, launch_on_cluster
@@ -82,20 +82,11 @@ def launch(
     loaded = asked_spec(spec, groups)
     if store_path:
         loaded = loaded.model_copy(update={"store": store_path})
-    asked = [
-        *loaded.track,
-        *(TrackSpec.model_validate(name) for name in trackers if name not in {one.to for one in loaded.track}),
-    ]
+    asked = _trackers(loaded, trackers)
     loaded = asked_until(loaded, until, until_metric, when_met)
     todo = unfinished(loaded)
     if not todo:
-        all_runs = f"All {len(loaded.runs)} runs" if len(loaded.runs) > 1 else "The only run"
-        are = "are" if len(loaded.runs) > 1 else "is"
-        click.echo(f"{all_runs} of {loaded.name} {are} done, in {loaded.store}; nothing to launch.")
-        if len(loaded.runs) > MANY_RUNS:
-            click.echo(f"`dit-grid analyze {spec}` fits the law, `dit-grid results {spec}` has the table.")
-        else:
-            print_results(loaded.store, figures=False)
+        _say_done(loaded, spec)
         return
     runs, measuring = trainings_of(todo), len(jobs_of(todo))
     check_runs(runs, spec, here=address is None)
@@ -117,6 +108,24 @@ def launch(
     if finish.state is None or not finish.state.stopping:  # who interrupts wants the prompt back
         _print_closing(loaded, found)
     sys.exit(_exit_status(finish))
+
+
+def _say_done(loaded: "ExperimentSpec", spec: str) -> None:
+    """That there is nothing to launch, and what came of it."""
+    all_runs, are = (f"All {len(loaded.runs)} runs", "are") if len(loaded.runs) > 1 else ("The only run", "is")
+    click.echo(f"{all_runs} of {loaded.name} {are} done, in {loaded.store}; nothing to launch.")
+    if len(loaded.runs) > MANY_RUNS:
+        click.echo(f"`dit-grid analyze {spec}` fits the law, `dit-grid results {spec}` has the table.")
+    else:
+        print_results(loaded.store, figures=False)
+
+
+def _trackers(loaded: "ExperimentSpec", named: tuple[str, ...]) -> "list[TrackSpec]":
+    """The spec's trackers, and those named that it does not have."""
+    from dit_grid.experiments.spec.track import TrackSpec
+
+    known = {one.to for one in loaded.track}
+    return [*loaded.track, *(TrackSpec.model_validate(name) for name in named if name not in known)]
 
 
 def _print_closing(loaded: "ExperimentSpec", found: "Results") -> None:

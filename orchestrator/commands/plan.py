@@ -11,6 +11,7 @@ from dit_grid.orchestrator.commands.options import GROUPS, JSON, SPEC, WRONG_REQ
 
 if TYPE_CHECKING:
     from dit_grid.experiments.spec import ExperimentSpec
+    from dit_grid.orchestrator.compiling.verdicts import Compiled
 
 
 SLOWDOWN = 1.2
@@ -83,27 +84,30 @@ def plan(
         return
     if calibrate:
         _calibrate(loaded, address)
-    done = steps_done(loaded)
-    if not compiling:
-        speeds = measured_speeds(loaded)
-        rows, billed = planned(loaded, speeds), None if as_json else bill(loaded, speeds)
-        wall = wall_time(loaded, rows, done, cores_here())
-        said = expectations(loaded)
-        print_plan(loaded, rows, as_json, said, done=done, wall=wall, billed=billed, with_terms=terms)
-        _say_folders(loaded)
-        _say_missing(loaded, spec)
-        return
-    from dit_grid.orchestrator.screen.compiled import compile_runs, end_with, print_compiled, rooflines
+    found, unfit, roofs = _compiled(loaded) if compiling else (None, [], {})
+    speeds, done = measured_speeds(loaded), steps_done(loaded)
+    rows = planned(loaded, speeds, roofs)
+    wall = None if compiling else wall_time(loaded, rows, done, cores_here())
+    billed = None if as_json else bill(loaded, speeds, roofs)
+    print_plan(loaded, rows, as_json, expectations(loaded), found, done, wall, billed, terms)
+    if found is not None and not as_json:
+        from dit_grid.orchestrator.screen.compiled import print_compiled
 
-    found, unfit = compile_runs(loaded.networks)
-    speeds = measured_speeds(loaded)
-    rows, billed = planned(loaded, speeds, rooflines(found)), bill(loaded, speeds, rooflines(found))
-    print_plan(loaded, rows, as_json, expectations(loaded), found, done, billed=billed, with_terms=terms)
-    if not as_json:
         print_compiled(loaded, found)
     _say_folders(loaded)
     _say_missing(loaded, spec)
-    end_with(unfit, WRONG_REQUEST)
+    if unfit:
+        from dit_grid.orchestrator.screen.compiled import end_with
+
+        end_with(unfit, WRONG_REQUEST)
+
+
+def _compiled(spec: "ExperimentSpec") -> "tuple[dict[str, Compiled], list[str], dict[str, float]]":
+    """The compiler's verdicts, the runs that cannot run as they are, and seconds of an update at peak, by run id."""
+    from dit_grid.orchestrator.screen.compiled import compile_runs, rooflines
+
+    found, unfit = compile_runs(spec.networks)
+    return found, unfit, rooflines(found)
 
 
 def _check_options(compiling: bool, choose: bool, slowdown: float | None, output: str | None) -> None:

@@ -18,7 +18,7 @@ from dit_grid.orchestrator.control.errors import RequestError
 
 if TYPE_CHECKING:
     from dit_grid.experiments.sampling.pictures import Source
-    from dit_grid.experiments.spec.run import EvalSetting
+    from dit_grid.experiments.spec.measurement import EvalSetting
     from dit_grid.orchestrator.commands.hosts import Share
 
 SHEET_CLASSES = 8
@@ -126,7 +126,7 @@ def sample(
 
 def changed(setting: "EvalSetting", asked: dict[str, Any]) -> "EvalSetting":
     """The setting with what was asked for on the command line; raises RequestError for values that are not allowed."""
-    from dit_grid.experiments.spec.run import SDE_FIELDS
+    from dit_grid.experiments.spec.measurement import SDE_FIELDS
 
     changes = {name: value for name, value in asked.items() if value is not None and name != "guidance_channels"}
     own = setting.model_dump()

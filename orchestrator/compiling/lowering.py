@@ -16,7 +16,8 @@ from dit_grid.experiments.networks.autoencoder_config import config_said
 from dit_grid.experiments.networks.features import PREPARATIONS, TF1
 from dit_grid.experiments.networks.inception import lower_features
 from dit_grid.experiments.networks.local_devices import batch_size, compiled_for, decoded_at_once
-from dit_grid.experiments.spec.run import EvalSetting, RunSpec
+from dit_grid.experiments.spec.measurement import EvalSetting
+from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.training.update import Program, bytes_a_device
 from dit_grid.orchestrator.compiling.questions import DECODE, FEATURES, SAMPLE
 

@@ -14,7 +14,8 @@ from typing import Any
 from dit_grid.experiments.data.remote import is_remote
 from dit_grid.experiments.metrics.names import IMAGES, INCEPTION
 from dit_grid.experiments.spec.execution import SAMPLE_BATCH
-from dit_grid.experiments.spec.run import EvalSetting, OptimizerSpec, RunSpec
+from dit_grid.experiments.spec.measurement import EvalSetting
+from dit_grid.experiments.spec.run import OptimizerSpec, RunSpec
 from dit_grid.orchestrator.compiling.generations import Topology, host_of, topology_of
 
 UPDATE, SAMPLE, DECODE, FEATURES = "update", "sample", "decode", "features"

@@ -19,20 +19,18 @@ COMPUTE, MEMORY, INTERCONNECT = "compute", "memory", "interconnect"
 
 
 @dataclass(frozen=True)
-class CompiledProgram:
-    """One call of one program of an evaluation, of one core: a chunk drawn, or a batch decoded or looked at.
+class Figures:
+    """What the compiler says of one program, of one core (one JAX device): bytes, FLOPs and seconds.
 
-    `program` is sample, decode or features, and `what` says which in words. `held_bytes` is its need with all that
-    stays on the core meanwhile: the training state, and the networks that images are measured with.
+    `estimated_s` is the sum of the compiler's cycles, communication left out, where the generation's clock is known;
+    `roofline_s` the longest of three times at peak, and `bound` which. A program that does not fit has no figures but
+    what it needs.
     """
 
-    program: str
-    what: str
     slice: str
     fits: bool
     hbm_needed_bytes: int
     hbm_granted_bytes: int
-    held_bytes: int
     traffic_bytes: int | None
     flops: int | None
     collective_bytes: dict[str, int]
@@ -44,35 +42,34 @@ class CompiledProgram:
 
 
 @dataclass(frozen=True)
-class Compiled:
-    """One update of a run on its slice by the TPU compiler: bytes, FLOPs and seconds of one core (one JAX device).
+class CompiledProgram(Figures):
+    """One call of one program of an evaluation: a chunk drawn, or a batch decoded or looked at.
+
+    `program` is sample, decode or features, and `what` says which in words. `held_bytes` is its need with all that
+    stays on the core meanwhile: the training state, and the networks that images are measured with.
+    """
+
+    program: str
+    what: str
+    held_bytes: int
+
+
+@dataclass(frozen=True)
+class Compiled(Figures):
+    """One update of a run on its slice.
 
     `flops` are those of the compiled program, recomputation and padding included, `model_flops` what the model's own
-    arithmetic takes. `estimated_s` is the sum of the compiler's cycles, communication left out, where the generation's
-    clock is known; `roofline_s` the longest of three times at peak, and `bound` which. A program that does not fit has
-    no figures but what it needs.
+    arithmetic takes.
 
     `programs` are those of the evaluation. `inline_bytes` is the most that a core holds of it all, which decides: the
     training step beside the networks that images are measured with, or the state and these beside the largest program.
     Where evaluations are jobs of their own it is theirs; `fits` is of the training step, `evaluation_fits` of this.
     """
 
-    slice: str
     topology: str
     devices: int
     layout: str
-    fits: bool
-    hbm_needed_bytes: int
-    hbm_granted_bytes: int
-    traffic_bytes: int | None
-    flops: int | None
     model_flops: int
-    collective_bytes: dict[str, int]
-    between_hosts_bytes: int | None
-    estimated_s: float | None
-    compiler_s: float
-    roofline_s: float | None
-    bound: str | None
     programs: tuple[CompiledProgram, ...] = ()
     inline_bytes: int | None = None
     evaluation_fits: bool = True

@@ -44,7 +44,7 @@ from dit_grid.experiments.training.process_group import by_all
 from dit_grid.experiments.evaluation.sample_scoring import ImageEvaluation
 from dit_grid.experiments.evaluation.partial_state import Measured, PartialEvaluation, StoppedError
 from dit_grid.experiments.training.sharding import device_mesh, own_rows
-from dit_grid.experiments.spec.run import EvalSetting
+from dit_grid.experiments.spec.measurement import EvalSetting
 from dit_grid.experiments.store import Store
 from dit_grid.experiments.store.partials import partials_of
 

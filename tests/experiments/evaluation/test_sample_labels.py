@@ -7,7 +7,7 @@ import numpy as np
 from dit_grid.experiments.data.dataset import Batch, InMemoryDataset
 from dit_grid.experiments.data.digits import digits
 from dit_grid.experiments.evaluation.sample_labels import names_of, sample_labels
-from dit_grid.experiments.spec.run import EvalSetting
+from dit_grid.experiments.spec.measurement import EvalSetting
 
 
 def dataset(labels):

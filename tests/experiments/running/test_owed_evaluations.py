@@ -4,7 +4,8 @@ import pytest
 
 from dit_grid.experiments.evaluation.evaluation import Evaluation
 from dit_grid.experiments.running.owed_evaluations import EvaluationJob, evaluation_job, job_from_json, lacking
-from dit_grid.experiments.spec.run import EvalSetting, RunSpec
+from dit_grid.experiments.spec.measurement import EvalSetting
+from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.store import Store
 
 SETTING = {"metrics": ["fid"], "reference": "adm", "samples": 50, "steps": 10, "guidance": 1.5}

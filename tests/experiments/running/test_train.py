@@ -14,7 +14,8 @@ from dit_grid.experiments.data.digits import digits
 from dit_grid.experiments.evaluation import evaluation
 from dit_grid.experiments.evaluation.evaluation import Evaluation
 from dit_grid.experiments.running.training_run import train
-from dit_grid.experiments.spec.run import EvalSetting, RunSpec
+from dit_grid.experiments.spec.measurement import EvalSetting
+from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.store import StorageError, Store, StorePaths, SupersededError
 from dit_grid.experiments.store.check import check
 from dit_grid.experiments.store.partials import partials_of

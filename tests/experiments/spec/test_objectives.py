@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from dit_grid.experiments.spec import RunSpec, SpecError, load_spec
+from dit_grid.experiments.spec.measurement import EvalSetting
 from dit_grid.experiments.spec.objective import DiffusionSpec
-from dit_grid.experiments.spec.run import EvalSetting
 from dit_grid.orchestrator.planning.plan import evaluation_macs, plan
 
 TREE = Path(__file__).parents[3]

@@ -26,7 +26,7 @@ from dit_grid.experiments.networks.inception_weights import tensor_shapes as inc
 from dit_grid.experiments.networks.weight_files import file_sha256
 from dit_grid.experiments.running import later_evaluation
 from dit_grid.experiments.spec import load_spec
-from dit_grid.experiments.spec.run import EvalSetting
+from dit_grid.experiments.spec.measurement import EvalSetting
 from dit_grid.experiments.store import Store
 from dit_grid.experiments.store.files import open_files
 from dit_grid.experiments.store.partials import partials_of
