@@ -10,7 +10,7 @@ from dit_grid.orchestrator.compiling.generations import GIB, topology_of
 from dit_grid.orchestrator.compiling.verdicts import Compiled, RefusedError, judge, layout_of, with_evaluation
 
 PARTS = (2, 4, 8)
-"""Ways to divide a batch that are tried; the first that fits is told."""
+"""Parts of a batch that are tried, which makes other runs: where nothing else fits, and the first that fits is told."""
 
 
 def complaint(run: RunSpec, verdict: Compiled, versions: dict[str, str], tried: Callable[[], None]) -> str:

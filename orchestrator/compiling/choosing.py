@@ -10,11 +10,9 @@ from typing import Any
 from dit_grid.experiments.spec.execution import ResourceSpec
 from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.spec.slices import SIZES
+from dit_grid.orchestrator.compiling.alternatives import PARTS
 from dit_grid.orchestrator.compiling.generations import topology_of
 from dit_grid.orchestrator.compiling.verdicts import Compiled, RefusedError, judge, with_evaluation
-
-PARTS = (2, 4, 8)
-"""Ways to divide a batch, which makes other runs: tried only where nothing else fits."""
 
 
 @dataclass(frozen=True)
