@@ -1,9 +1,12 @@
-"""What would fit where a run does not, each way tried by the compiler: layout, recomputation, parts, the next slice."""
+"""What would fit where a run does not, each way tried by the compiler: layout, recomputation, parts, the next slice.
+
+A batch of fewer images than a slice has devices goes with a `tensor` axis, by which neighbours compute each image.
+"""
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from dit_grid.experiments.spec.execution import SAMPLE_BATCH
+from dit_grid.experiments.spec.execution import SAMPLE_BATCH, MeshSpec
 from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.spec.slices import SIZES
 from dit_grid.orchestrator.compiling.generations import GIB, topology_of
@@ -15,12 +18,21 @@ PARTS = (2, 4, 8)
 
 def complaint(run: RunSpec, verdict: Compiled, versions: dict[str, str], tried: Callable[[], None]) -> str:
     """Return in one line that the run does not fit, and all that the compiler says would."""
-    fitting = [f"{said} ({_size(found)})" for said, found in _fitting(run, versions, tried)]
-    ways = "; what fits, by the compiler: " + "; ".join(fitting) if fitting else "; nothing that was tried fits"
     return (
         f"{run.model.name} ({run.id}) does not fit {verdict.slice}: with {layout_of(run)} a core needs "
-        f"{verdict.hbm_needed_bytes / GIB:.2f} GiB and may use {verdict.hbm_granted_bytes / GIB:.2f}{ways}"
+        f"{verdict.hbm_needed_bytes / GIB:.2f} GiB and may use {verdict.hbm_granted_bytes / GIB:.2f}"
+        f"{_ways_said(run, versions, tried)}"
     )
+
+
+def refusal(run: RunSpec, why: RefusedError, versions: dict[str, str], tried: Callable[[], None]) -> str:
+    """Return in one line why the run cannot lie on its slice at all, and what the compiler says would do."""
+    return f"{why}{_ways_said(run, versions, tried)}"
+
+
+def _ways_said(run: RunSpec, versions: dict[str, str], tried: Callable[[], None]) -> str:
+    fitting = [f"{said} ({_size(found)})" for said, found in _fitting(run, versions, tried)]
+    return "; what fits, by the compiler: " + "; ".join(fitting) if fitting else "; nothing that was tried fits"
 
 
 def evaluation_complaint(run: RunSpec, verdict: Compiled, versions: dict[str, str], tried: Callable[[], None]) -> str:
@@ -69,7 +81,11 @@ def _fitting(run: RunSpec, versions: dict[str, str], tried: Callable[[], None]) 
 def _ways(run: RunSpec) -> Iterator[Iterator[tuple[str, RunSpec]]]:
     """Yield kinds of change, each a series of which the first that fits is enough."""
     execution = run.execution
-    others = [layout for layout in ("host", "fsdp") if layout != execution.layout]
+    if not divides(run, str(execution.resources.slice)):
+        yield _computed_together(run)
+        yield _on_larger(run)
+        return
+    others = [layout for layout in ("host", "fsdp") if layout != execution.layout or execution.mesh]
     for layout in others:
         yield iter([(f"execution.sharding: {layout}", _executed(run, sharding=layout, mesh=None))])
     if execution.remat != "block":
@@ -78,6 +94,39 @@ def _ways(run: RunSpec) -> Iterator[Iterator[tuple[str, RunSpec]]]:
         yield iter([(f"execution: {{remat: block, sharding: {others[0]}}}", both)])
     yield _in_parts(run)
     yield _on_larger(run)
+
+
+def divides(run: RunSpec, slice_name: str) -> bool:
+    """Return whether every device of the slice has as many images of a part of the run's batch."""
+    return run.train.batch // run.train.accumulate % topology_of(slice_name).devices == 0
+
+
+def narrow_meshes(run: RunSpec, slice_name: str) -> list[MeshSpec]:
+    """Return the meshes in which neighbours on a host compute each image, so that a small batch divides.
+
+    The fewest neighbours first, as many as divide the network's heads; the host's devices share a copy of the state.
+    """
+    topology, images = topology_of(slice_name), run.train.batch // run.train.accumulate
+    host = topology.devices // topology.hosts
+    return [
+        MeshSpec(fsdp=host // together, tensor=together)
+        for together in range(2, host + 1)
+        if host % together == 0
+        and run.network.heads % together == 0
+        and images % (topology.devices // together) == 0
+    ]
+
+
+def _computed_together(run: RunSpec) -> Iterator[tuple[str, RunSpec]]:
+    for remat in dict.fromkeys((run.execution.remat, "block")):
+        also = f"remat: {remat}, " * (remat != run.execution.remat)
+        for mesh in narrow_meshes(run, str(run.execution.resources.slice)):
+            said = f"execution: {{{also}mesh: {_mesh_said(mesh)}}}"
+            yield said, _executed(run, remat=remat, sharding="auto", mesh=mesh)
+
+
+def _mesh_said(mesh: MeshSpec) -> str:
+    return f"{{fsdp: {mesh.fsdp}, tensor: {mesh.tensor}}}"
 
 
 def _in_parts(run: RunSpec) -> Iterator[tuple[str, RunSpec]]:
@@ -91,9 +140,13 @@ def _in_parts(run: RunSpec) -> Iterator[tuple[str, RunSpec]]:
 def _on_larger(run: RunSpec) -> Iterator[tuple[str, RunSpec]]:
     generation, size = str(run.execution.resources.slice).split("-")
     for larger in (f"{generation}-{one}" for one in SIZES[generation] if one > int(size)):
-        if run.train.batch // run.train.accumulate % topology_of(larger).devices == 0:
-            resources = run.execution.resources.model_copy(update={"slice": larger})
-            yield f"resources: {{slice: {larger}}}", _executed(run, resources=resources)
+        there = {"resources": run.execution.resources.model_copy(update={"slice": larger})}
+        if divides(run, larger):
+            yield f"resources: {{slice: {larger}}}", _executed(run, **there)
+            continue
+        for mesh in narrow_meshes(run, larger):
+            said = f"execution: {{resources: {{slice: {larger}}}, mesh: {_mesh_said(mesh)}}}"
+            yield said, _executed(run, **there, sharding="auto", mesh=mesh)
 
 
 def _executed(run: RunSpec, **changes: Any) -> RunSpec:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dit_grid.experiments.spec.execution import ResourceSpec
+from dit_grid.experiments.spec.execution import MeshSpec, ResourceSpec
 from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.spec.slices import SIZES
-from dit_grid.orchestrator.compiling.alternatives import PARTS
+from dit_grid.orchestrator.compiling.alternatives import PARTS, divides, narrow_meshes
 from dit_grid.orchestrator.compiling.generations import topology_of
 from dit_grid.orchestrator.compiling.verdicts import Compiled, RefusedError, judge, with_evaluation
 
@@ -75,12 +75,12 @@ class Chooser:
     def _ways(self, runs: Sequence[RunSpec], slice_name: str, own: str) -> Iterator[Way | None]:
         """Yield layouts without recomputation; with it where none of them fits, and in parts where that does not on the
         spec's own slice."""
-        layouts = ("host", "replicated") if topology_of(slice_name).hosts == 1 else ("host", "fsdp", "replicated")
         batches = [("none", 1), ("block", 1), *(("block", parts) for parts in PARTS)]
         for remat, parts in batches:
             resources = ResourceSpec(slice=slice_name)
             found = [
-                self._way(tuple(changed(run, resources, layout, remat, parts) for run in runs)) for layout in layouts
+                self._way(tuple(changed(run, resources, layout, remat, parts) for run in runs))
+                for layout in _layouts(runs, slice_name)
             ]
             yield from found
             if any(found):
@@ -113,10 +113,20 @@ class Chooser:
         return Way(way.runs, tuple(found), way.seconds, way.cost) if all(f.evaluation_fits for f in found) else None
 
 
-def changed(run: RunSpec, resources: ResourceSpec, layout: str, remat: str, accumulate: int = 1) -> RunSpec:
+def _layouts(runs: Sequence[RunSpec], slice_name: str) -> Sequence[str | MeshSpec]:
+    """Return the layouts that are tried on a slice; where a batch has fewer images than it has devices, meshes in which
+    neighbours compute each image."""
+    narrow = [run for run in runs if not divides(run, slice_name)]
+    if narrow:
+        return narrow_meshes(narrow[0], slice_name)
+    return ("host", "replicated") if topology_of(slice_name).hosts == 1 else ("host", "fsdp", "replicated")
+
+
+def changed(run: RunSpec, resources: ResourceSpec, layout: str | MeshSpec, remat: str, accumulate: int = 1) -> RunSpec:
     """Return the run on the slice in the layout, its batch in so many times as many parts."""
     train = run.train.model_copy(update={"accumulate": run.train.accumulate * accumulate})
-    update: dict[str, Any] = {"resources": resources, "sharding": layout, "mesh": None, "remat": remat}
+    mesh, sharding = (layout, "auto") if isinstance(layout, MeshSpec) else (None, layout)
+    update: dict[str, Any] = {"resources": resources, "sharding": sharding, "mesh": mesh, "remat": remat}
     return run.model_copy(update={"train": train, "execution": run.execution.model_copy(update=update)})
 
 
@@ -128,7 +138,8 @@ def overrides_of(choices: Sequence[Choice]) -> dict[str, Any]:
 def _settings(asked: RunSpec, run: RunSpec) -> dict[str, Any]:
     execution = run.execution
     said: dict[str, Any] = {"resources": {"slice": execution.resources.slice}, "sharding": execution.sharding}
-    said |= {"remat": execution.remat} | ({"mesh": None} if asked.execution.mesh else {})
+    mesh = execution.mesh and execution.mesh.model_dump(exclude_none=True)
+    said |= {"remat": execution.remat} | ({"mesh": mesh} if mesh or asked.execution.mesh else {})
     parts = run.train.accumulate
     return {"execution": said} | ({"train": {"accumulate": parts}} if parts != asked.train.accumulate else {})
 

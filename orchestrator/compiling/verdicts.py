@@ -123,19 +123,21 @@ def with_evaluation(
     return replace(step, programs=programs, inline_bytes=most, evaluation_fits=fits)
 
 
-def judge_all(runs: Iterable[RunSpec], done: Callable[[], None]) -> tuple[dict[str, Compiled], list[str]]:
-    """Return run id -> verdict for every run on a slice, and in one line each the runs that can have none.
+def judge_all(
+    runs: Iterable[RunSpec], done: Callable[[], None]
+) -> tuple[dict[str, Compiled], dict[str, RefusedError]]:
+    """Return run id -> verdict for every run on a slice, and run id -> why of those that can have none.
 
     `done` is called once for each of `programs_of`.
     """
-    versions, found, refused = check_compiler(), dict[str, Compiled](), list[str]()
+    versions, found, refused = check_compiler(), dict[str, Compiled](), dict[str, RefusedError]()
     for run in on_slices(runs):
         try:
             step = judge(run, versions)
             done()
             found[run.id] = with_evaluation(run, step, versions, done)
         except RefusedError as error:
-            refused.append(str(error))
+            refused[run.id] = error
     return found, refused
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import click
 
 from dit_grid.experiments.spec import AnyRun, ExperimentSpec, RunSpec
-from dit_grid.orchestrator.compiling.alternatives import complaint, evaluation_complaint
+from dit_grid.orchestrator.compiling.alternatives import complaint, evaluation_complaint, refusal
 from dit_grid.orchestrator.compiling.compiler import CompilerError, check_compiler, is_installed
 from dit_grid.orchestrator.compiling.generations import GIB
-from dit_grid.orchestrator.compiling.verdicts import Compiled, judge_all, on_slices, programs_of
+from dit_grid.orchestrator.compiling.verdicts import Compiled, RefusedError, judge_all, on_slices, programs_of
 from dit_grid.orchestrator.screen.notices import progress
 from dit_grid.orchestrator.screen.rows import print_rows
 
@@ -28,16 +28,19 @@ def compile_runs(runs: Sequence[RunSpec]) -> tuple[dict[str, Compiled], list[str
     """
     versions = check_compiler()
     with progress("programs compiled", programs_of(runs)) as counter:
-        found, mistakes = judge_all(runs, lambda: counter.add(1))
-    for run in runs:
-        one = found.get(run.id)
-        if one is None or (one.fits and one.evaluation_fits):
-            continue
-        click.echo(f"{run.model.name} does not fit; trying what would", err=True)
-        said = evaluation_complaint if one.fits else complaint
-        with progress("ways tried", 6) as counter:
-            mistakes.append(said(run, one, versions, counter.one_more))
-    return found, mistakes
+        found, refused = judge_all(runs, lambda: counter.add(1))
+    return found, [_mistake(run, found.get(run.id), refused.get(run.id), versions) for run in on_slices(runs)
+                   if run.id in refused or not (found[run.id].fits and found[run.id].evaluation_fits)]  # fmt: skip
+
+
+def _mistake(run: RunSpec, one: Compiled | None, why: RefusedError | None, versions: dict[str, str]) -> str:
+    """Return in one line why the run cannot run as it is, and what would do; says that it is looking for that."""
+    click.echo(f"{run.model.name} does not fit; trying what would", err=True)
+    with progress("ways tried", 6) as counter:
+        if why is not None:
+            return refusal(run, why, versions, counter.one_more)
+        assert one is not None
+        return (evaluation_complaint if one.fits else complaint)(run, one, versions, counter.one_more)
 
 
 def check_slices(runs: Sequence[AnyRun], status: int) -> None:

@@ -53,7 +53,7 @@ def spec(tmp_path, monkeypatch):
     ways = {said: changed for series in alternatives._ways(run) for said, changed in series}
     for said, gib in NEEDED_GIB.items():
         keep(ways.pop(said), gib)
-    assert ways == {}
+    assert all("tensor" in said for said in ways)  # of slices after the first that fits
     return path
 
 
@@ -92,3 +92,40 @@ def test_the_table_shows_need_grant_and_bound(spec, capsys, monkeypatch):
     assert " host " in shown_row
     assert " 8.5  15.48  0.5491 " in shown_row
     assert shown_row.rstrip().endswith("memory")
+
+
+def test_a_batch_smaller_than_the_slice_is_told_the_tensor_axis_that_fits(spec, capsys, monkeypatch):
+    """XL has 16 heads, a v3 host 8 cores: 64 images on 128 cores go with 2 to an image, or with 4 or 8."""
+    spec.write_text(spec.read_text().replace("batch: 256", "batch: 64").replace("sharding: replicated, ", ""))
+    run = load_spec(spec).networks[0]
+    said = {"kind": child.REFUSED, "message": "a batch of 64 images does not divide among 128 devices"}
+    kept.keep(kept.key(update_of(run, "v3-128"), VERSIONS), said)
+    ways = [dict(series) for series in alternatives._ways(run)]
+    together = "execution: {mesh: {fsdp: 4, tensor: 2}}"
+    assert next(iter(ways[0])) == together
+    assert ways[0][together].execution.mesh.tensor == 2
+    keep(ways[0].pop(together), 16.0)
+    keep(ways[0].pop("execution: {mesh: {fsdp: 2, tensor: 4}}"), 9.0)
+    keep(ways[1]["execution: {resources: {slice: v3-256}, mesh: {fsdp: 2, tensor: 4}}"], 8.0)
+    assert planned(spec, monkeypatch) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith(f"XL/2 ({run.id}) on v3-128: a batch of 64 images does not divide among 128 devices; what fit")
+    assert line.endswith(
+        "what fits, by the compiler: execution: {mesh: {fsdp: 2, tensor: 4}} (9.00 GiB, 100 ms estimated); execution: "
+        "{resources: {slice: v3-256}, mesh: {fsdp: 2, tensor: 4}} (8.00 GiB, 100 ms estimated)"
+    )
+
+
+def test_a_larger_slice_than_the_batch_has_images_is_tried_with_a_tensor_axis(spec):
+    run = load_spec(spec).networks[0]
+    larger = [said for said, _ in alternatives._on_larger(run)]
+    assert larger[0] == "resources: {slice: v3-256}"
+    assert larger[1] == "execution: {resources: {slice: v3-512}, mesh: {fsdp: 4, tensor: 2}}"
+    assert "execution: {resources: {slice: v3-2048}, mesh: {fsdp: 1, tensor: 8}}" in larger
+
+
+def test_neighbours_to_an_image_divide_heads_and_a_host(spec):
+    spec.write_text(spec.read_text().replace("size: XL", "size: S"))  # 6 heads
+    run = load_spec(spec).networks[0]
+    assert [(mesh.fsdp, mesh.tensor) for mesh in alternatives.narrow_meshes(run, "v3-512")] == [(4, 2)]
+    assert alternatives.narrow_meshes(run, "v3-1024") == []

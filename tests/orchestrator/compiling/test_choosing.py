@@ -135,3 +135,12 @@ def test_overrides_are_added_where_a_spec_has_none_and_at_its_end():
     assert with_overrides('overrides: {"*": {seed: 2}}\nname: x\n', {"S/8": {"seed": 1}}) == (
         "overrides:\n  '*': {seed: 2}\n  S/8: {seed: 1}\nname: x\n"
     )
+
+
+def test_a_batch_smaller_than_the_slice_is_chosen_a_tensor_axis(spec, tmp_path, monkeypatch):
+    """64 images on 128 cores: XL/8 goes with two or more cores to an image, and is written so."""
+    spec.write_text(spec.read_text().replace("batch: 256", "batch: 64"))
+    output = tmp_path / "narrow.yaml"
+    assert ended(monkeypatch, spec, "--compile", "--choose", "--slowdown", "1", "-o", output) == 0
+    mesh = load_spec(output).networks[1].execution.mesh
+    assert (load_spec(output).networks[1].execution.resources.slice, mesh.fsdp, mesh.tensor) == ("v3-128", 4, 2)
