@@ -82,14 +82,18 @@ class Mirror:
         """Whether some tracker has not taken what it should have."""
         return any(place.behind for place in self._places)
 
-    def poll(self) -> None:
-        """Mirror what is new since the last poll; the first mirrors everything that the trackers do not have."""
+    def poll(self, last: bool = False) -> None:
+        """Mirror what is new since the last poll; the first mirrors everything that the trackers do not have.
+
+        The last asks a tracker that failed once more, however short ago that was.
+        """
         update = self._watch.poll()
         rows = _by_run(update)
         moved = {run for run, state in update.states.items() if self._states.get(run) != state}
         self._states = update.states
         self._learn(rows.keys() | moved)
         for place in self._places:
+            place.asked_again = 0.0 if last else place.asked_again
             self._poll(place, rows, moved)
 
     def summary(self) -> list[str]:
@@ -138,7 +142,8 @@ class Mirror:
         place.held.pop(run_id, None)
 
     def _mirror(self, place: _Place, run: TrackedRun, rows: list[Points], state: RunState | None) -> None:
-        cursor = place.at.get(run.run_id) or Cursor.read(place.cursors / f"{run.run_id}.json")
+        file = place.cursors / f"{run.key}.json"  # buckets of one name share a folder here
+        cursor = place.at.get(run.run_id) or Cursor.read(file)
         place.at[run.run_id] = cursor
         new = [row for row in rows if not cursor.covers(row)]
         ends = self._new_ends(run.run_id, cursor, state)
@@ -162,7 +167,7 @@ class Mirror:
             place.tracker.end(run, outcome)
             place.held.pop(run.run_id)
             cursor.ended = f"{state.attempt} {outcome}"
-        cursor.write(place.cursors / f"{run.run_id}.json")
+        cursor.write(file)
 
     def _missing(self, place: _Place, run_id: str, rows: list[Points]) -> list[Points]:
         """What of the rows the place does not have; of what it has, it is noted where the numbers differ."""
@@ -225,4 +230,4 @@ def _tracked(row: Mapping[str, Any], store_key: str) -> TrackedRun:
     config = {name: row[name] for name in RUNS.schema.names if row[name] not in (None, "")}
     with contextlib.suppress(ValueError):
         config["spec"] = json.loads(config.get("spec", ""))
-    return TrackedRun(row["run_id"], f"{row['run_id']}-{store_key}", row["experiment"] or "runs", config)
+    return TrackedRun(row["run_id"], store_key, row["experiment"] or "runs", config)

@@ -19,6 +19,7 @@ class TrackingError(StoreError):
     """Mirroring cannot begin, or a tracker does not take what it is given; the message is one line."""
 
 
+_NO_NAME = re.compile(r"[^\w.-]+")
 _USER = re.compile(r"(?<=://)[^/\s]*@")
 
 
@@ -29,12 +30,22 @@ def without_secrets(text: str) -> str:
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """What a tracker is told of a run: `config` is nested plain values; `key` is the run's name among all stores'."""
+    """What a tracker is told of a run: `config` is nested plain values; `store` a few letters that name its store."""
 
     run_id: str
-    key: str
+    store: str
     experiment: str
     config: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """The run's name among all stores'."""
+        return f"{self.run_id}-{self.store}"
+
+    @property
+    def folder(self) -> str:
+        """Where files of the run go below a folder that many stores may share: grouped by experiment and store."""
+        return f"{_NO_NAME.sub('-', self.experiment)}-{self.store}/{self.run_id}"
 
 
 @dataclass(frozen=True)
