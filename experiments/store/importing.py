@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dit_grid.experiments.store.encoding import checked_row
+from dit_grid.experiments.store.checked_rows import checked_row
 from dit_grid.experiments.store.errors import RunConflictError, StoreError
 from dit_grid.experiments.store.log_files import LogFile, Row, read_log_file
 from dit_grid.experiments.store.paths import checked_id
