@@ -32,6 +32,7 @@ from dit_grid.orchestrator.backends.ray.placement import (
 )
 from dit_grid.orchestrator.backends.ray.watch import ClusterWatch
 from dit_grid.orchestrator.backends.run_log import RunLog
+from dit_grid.orchestrator.backends.variables import environment
 from dit_grid.orchestrator.backends.worker import (
     LOST,
     Facts,
@@ -39,7 +40,6 @@ from dit_grid.orchestrator.backends.worker import (
     RankStatus,
     Worker,
     compilation_cache,
-    environment,
     shared_programs,
 )
 from dit_grid.orchestrator.core.events import (
