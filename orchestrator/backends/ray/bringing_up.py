@@ -17,13 +17,8 @@ from dit_grid.orchestrator.backends.ray.placement import (
     shape_on_pool,
     shape_on_slice,
 )
-from dit_grid.orchestrator.backends.worker import (
-    Place,
-    Worker,
-    compilation_cache,
-    environment,
-    shared_programs,
-)
+from dit_grid.orchestrator.backends.variables import environment
+from dit_grid.orchestrator.backends.worker import Place, Worker, compilation_cache, shared_programs
 from dit_grid.orchestrator.core.events import Gang
 
 START_S = 300.0
