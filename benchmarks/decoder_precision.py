@@ -1,6 +1,6 @@
 """What fewer passes of bfloat16 cost the VAE's decoder in pixels and in FID, emulated on this machine's cores.
 
-    uv run python benchmarks/decoder_precision.py                          16 x 16 latents, 64 images, a quarter of an hour
+    uv run python benchmarks/decoder_precision.py                          16 x 16 latents, 64 images, 10 minutes
     uv run python benchmarks/decoder_precision.py --side 8 --images 32     three minutes
     uv run python benchmarks/decoder_precision.py --decoder FILE --inception FILE     with trained weights
 
@@ -64,12 +64,12 @@ def main() -> None:
     whole = [unit * exact(draw) for draw in draws]
     reference, known, other = (statistics(described, images) for images in whole)
     distance = frechet(known, reference)
-    print(f"jax {jax.__version__}; {asked.images} images of {8 * asked.side} pixels, "
-          f"{'trained' if asked.decoder else 'random'} decoder, {'trained' if asked.inception else 'random'} Inception")  # fmt: skip
-    print(f"float32 to its reference {distance:.4g}; with other latents that changes by "
+    kinds = ["trained" if given else "random" for given in (asked.decoder, asked.inception)]
+    print(f"jax {jax.__version__}; {asked.images} images of {8 * asked.side} pixels, {kinds[0]} decoder, {kinds[1]} "
+          f"Inception\nfloat32 to its reference {distance:.4g}; with other latents that changes by "
           f"{abs(frechet(other, reference) - distance):.2g}")  # fmt: skip
-    print("| passes | rms, max difference, grey levels | 8-bit values that are another | distance to float32's images | "
-          "change of the distance to the reference |\n|---|---|---|---|---|")  # fmt: skip
+    print("| passes | rms, max difference, grey levels | 8-bit values that are another | distance to float32's images "
+          "| change of the distance to the reference |\n|---|---|---|---|---|")  # fmt: skip
     for name, pairs in PASSES.items():
         images = unit * decoder(network, asked.side, pairs)(draws[1])
         levels, found = LEVELS * np.abs(images - whole[1]), statistics(described, images)

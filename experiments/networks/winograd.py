@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from dit_grid.experiments.networks.local_devices import platform
 
+EXACT = "highest"
 POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)
 OUTPUTS, TAPS = 4, 3
 ENOUGH_CHANNELS, ENOUGH_PIXELS = 64, 4096
@@ -27,7 +28,7 @@ measured."""
 
 
 def conv_3x3(
-    x_NHWC: jax.Array, kernel_HWCD: jax.Array, padding: int = 1, precision: PrecisionLike = "highest"
+    x_NHWC: jax.Array, kernel_HWCD: jax.Array, padding: int = 1, precision: PrecisionLike = EXACT
 ) -> jax.Array:
     """The convolution at stride 1, `padding` zeros at each edge: (N, H, W, C) and (3, 3, C, D) to (N, H', W', D).
 
@@ -81,7 +82,7 @@ def _combined(weights: NDArray[np.float64], arrays: list[jax.Array]) -> jax.Arra
 
 
 def _conv(
-    x_NHWC: jax.Array, kernel_HWCD: jax.Array, padding: tuple[tuple[int, int], ...], precision: PrecisionLike = "highest"
+    x_NHWC: jax.Array, kernel_HWCD: jax.Array, padding: tuple[tuple[int, int], ...], precision: PrecisionLike = EXACT
 ) -> jax.Array:
     layout = ("NHWC", "HWIO", "NHWC")
     return jax.lax.conv_general_dilated(
