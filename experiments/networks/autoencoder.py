@@ -15,7 +15,14 @@ import numpy as np
 from flax import nnx
 
 from dit_grid.experiments.data.latent_shards import LATENT_SCALE
-from dit_grid.experiments.networks.local_devices import as_shapes, copied, rows_sharding, spread, whole_sharding
+from dit_grid.experiments.networks.local_devices import (
+    as_shapes,
+    copied,
+    platform,
+    rows_sharding,
+    spread,
+    whole_sharding,
+)
 from dit_grid.experiments.networks.winograd import conv_3x3
 
 NORM_EPSILON = 1e-6
@@ -225,9 +232,9 @@ class Attention(nnx.Module):
     def __call__(self, x_NHWC: jax.Array) -> jax.Array:
         N, H, W, C = x_NHWC.shape
         x_NTC = self.group_norm(x_NHWC).reshape(N, H * W, C)
-        scores_NTS = jnp.einsum("ntc,nsc->nts", self.to_q(x_NTC), self.to_k(x_NTC), precision="highest")
+        scores_NTS = jnp.einsum("ntc,nsc->nts", self.to_q(x_NTC), self.to_k(x_NTC), precision=self.to_q.precision)
         weights_NTS = jax.nn.softmax(scores_NTS / C**0.5, axis=-1)
-        values_NTC = jnp.einsum("nts,nsc->ntc", weights_NTS, self.to_v(x_NTC), precision="highest")
+        values_NTC = jnp.einsum("nts,nsc->ntc", weights_NTS, self.to_v(x_NTC), precision=self.to_v.precision)
         return x_NHWC + self.to_out[0](values_NTC).reshape(N, H, W, C)
 
 
@@ -236,14 +243,14 @@ class Conv3x3(nnx.Conv):
 
     def __call__(self, inputs: jax.Array, *_: Any) -> jax.Array:
         assert self.bias is not None, "_conv makes it with a bias"
-        return conv_3x3(inputs, self.kernel[...]) + self.bias[...]
+        return conv_3x3(inputs, self.kernel[...], precision=self.precision) + self.bias[...]
 
 
 class Downsample(nnx.Module):
     """A strided convolution that pads one row and column at the bottom and right alone."""
 
     def __init__(self, width: int, rngs: nnx.Rngs) -> None:
-        self.conv = nnx.Conv(width, width, (3, 3), strides=(2, 2), padding="VALID", precision="highest", rngs=rngs)
+        self.conv = nnx.Conv(width, width, (3, 3), strides=(2, 2), padding="VALID", precision=precision(), rngs=rngs)
 
     def __call__(self, x_NHWC: jax.Array) -> jax.Array:
         return self.conv(jnp.pad(x_NHWC, ((0, 0), (0, 1), (0, 1), (0, 0))))
@@ -267,7 +274,7 @@ class Upsample(nnx.Module):
         kernels = [_merged(_merged(self.conv.kernel[...], row, axis=0), column, axis=1) for row, column in corners]
         all_NHWC = jax.lax.conv_general_dilated(
             x_NHWC, jnp.concatenate(kernels, axis=-1), (1, 1), ((1, 1), (1, 1)),
-            dimension_numbers=("NHWC", "HWIO", "NHWC"), precision="highest",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"), precision=self.conv.precision,
         )  # fmt: skip
         own = jnp.split(all_NHWC, len(corners), axis=-1)
         windows = [part[:, r : r + H, c : c + W] for part, (r, c) in zip(own, corners, strict=True)]
@@ -281,17 +288,26 @@ def _merged(kernel: jax.Array, side: int, axis: int) -> jax.Array:
     return jnp.concatenate([first, middle + last] if side == 0 else [first + middle, last], axis)
 
 
+def precision() -> str:
+    """Return how exactly the network multiplies on what it is made for: in float32, on TPUs by three bfloat16 passes.
+
+    Three move pixels by 0.001 of a grey level and FID by far less than other samples do, where six take twice as long
+    to compile and to run (`benchmarks/decoder_precision.py`). On GPUs the word would mean TensorFloat-32, of 10 bits.
+    """
+    return "high" if platform() == "tpu" else "highest"
+
+
 def _resnets(before: int, after: int, count: int, groups: int, rngs: nnx.Rngs) -> nnx.List:
     return nnx.List(ResnetBlock(before if i == 0 else after, after, groups, rngs) for i in range(count))
 
 
 def _conv(before: int, after: int, side: int, rngs: nnx.Rngs) -> nnx.Conv:
     kind = Conv3x3 if side == 3 else nnx.Conv
-    return kind(before, after, (side, side), padding="SAME", precision="highest", rngs=rngs)
+    return kind(before, after, (side, side), padding="SAME", precision=precision(), rngs=rngs)
 
 
 def _linear(width: int, rngs: nnx.Rngs) -> nnx.Linear:
-    return nnx.Linear(width, width, precision="highest", rngs=rngs)
+    return nnx.Linear(width, width, precision=precision(), rngs=rngs)
 
 
 def _norm(width: int, groups: int, rngs: nnx.Rngs) -> nnx.GroupNorm:

@@ -14,10 +14,12 @@ from functools import reduce
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.lax import PrecisionLike
 from numpy.typing import NDArray
 
 from dit_grid.experiments.networks.local_devices import platform
 
+EXACT = "highest"
 POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)
 OUTPUTS, TAPS = 4, 3
 ENOUGH_CHANNELS, ENOUGH_PIXELS = 64, 4096
@@ -25,16 +27,18 @@ ENOUGH_CHANNELS, ENOUGH_PIXELS = 64, 4096
 measured."""
 
 
-def conv_3x3(x_NHWC: jax.Array, kernel_HWCD: jax.Array, padding: int = 1) -> jax.Array:
+def conv_3x3(
+    x_NHWC: jax.Array, kernel_HWCD: jax.Array, padding: int = 1, precision: PrecisionLike = EXACT
+) -> jax.Array:
     """The convolution at stride 1, `padding` zeros at each edge: (N, H, W, C) and (3, 3, C, D) to (N, H', W', D).
 
-    Minimal filtering where it is quicker, on CPUs and large inputs; else the backend's own.
+    Minimal filtering where it is quicker, on CPUs and large inputs; else the backend's own, in the precision.
     """
     N, H, W, C = x_NHWC.shape
     pays = C >= ENOUGH_CHANNELS and N * H * W >= ENOUGH_PIXELS
     if pays and platform() == "cpu":
         return filtered(x_NHWC, kernel_HWCD, padding)
-    return _conv(x_NHWC, kernel_HWCD, ((padding, padding), (padding, padding)))
+    return _conv(x_NHWC, kernel_HWCD, ((padding, padding), (padding, padding)), precision)
 
 
 def filtered(x_NHWC: jax.Array, kernel_HWCD: jax.Array, padding: int = 1) -> jax.Array:
@@ -77,8 +81,10 @@ def _combined(weights: NDArray[np.float64], arrays: list[jax.Array]) -> jax.Arra
     return reduce(jnp.add, [float(w) * array for w, array in zip(weights, arrays, strict=True) if w])
 
 
-def _conv(x_NHWC: jax.Array, kernel_HWCD: jax.Array, padding: tuple[tuple[int, int], ...]) -> jax.Array:
+def _conv(
+    x_NHWC: jax.Array, kernel_HWCD: jax.Array, padding: tuple[tuple[int, int], ...], precision: PrecisionLike = EXACT
+) -> jax.Array:
     layout = ("NHWC", "HWIO", "NHWC")
     return jax.lax.conv_general_dilated(
-        x_NHWC, kernel_HWCD, (1, 1), padding, dimension_numbers=layout, precision="highest"
+        x_NHWC, kernel_HWCD, (1, 1), padding, dimension_numbers=layout, precision=precision
     )

@@ -10,7 +10,8 @@ from dit_grid.experiments.spec.execution import SAMPLE_BATCH, MeshSpec
 from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.spec.slices import SIZES
 from dit_grid.orchestrator.compiling.generations import GIB, topology_of
-from dit_grid.orchestrator.compiling.verdicts import Compiled, RefusedError, judge, layout_of, with_evaluation
+from dit_grid.orchestrator.compiling.layouts import divides, layout_of, narrow_meshes
+from dit_grid.orchestrator.compiling.verdicts import Compiled, RefusedError, judge, with_evaluation
 
 PARTS = (2, 4, 8)
 """Parts of a batch that are tried, which makes other runs: where nothing else fits, and the first that fits is told."""
@@ -94,27 +95,6 @@ def _ways(run: RunSpec) -> Iterator[Iterator[tuple[str, RunSpec]]]:
         yield iter([(f"execution: {{remat: block, sharding: {others[0]}}}", both)])
     yield _in_parts(run)
     yield _on_larger(run)
-
-
-def divides(run: RunSpec, slice_name: str) -> bool:
-    """Return whether every device of the slice has as many images of a part of the run's batch."""
-    return run.train.batch // run.train.accumulate % topology_of(slice_name).devices == 0
-
-
-def narrow_meshes(run: RunSpec, slice_name: str) -> list[MeshSpec]:
-    """Return the meshes in which neighbours on a host compute each image, so that a small batch divides.
-
-    The fewest neighbours first, as many as divide the network's heads; the host's devices share a copy of the state.
-    """
-    topology, images = topology_of(slice_name), run.train.batch // run.train.accumulate
-    host = topology.devices // topology.hosts
-    return [
-        MeshSpec(fsdp=host // together, tensor=together)
-        for together in range(2, host + 1)
-        if host % together == 0
-        and run.network.heads % together == 0
-        and images % (topology.devices // together) == 0
-    ]
 
 
 def _computed_together(run: RunSpec) -> Iterator[tuple[str, RunSpec]]:

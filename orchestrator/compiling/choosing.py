@@ -10,8 +10,9 @@ from typing import Any
 from dit_grid.experiments.spec.execution import MeshSpec, ResourceSpec
 from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.spec.slices import SIZES
-from dit_grid.orchestrator.compiling.alternatives import PARTS, divides, narrow_meshes
+from dit_grid.orchestrator.compiling.alternatives import PARTS
 from dit_grid.orchestrator.compiling.generations import topology_of
+from dit_grid.orchestrator.compiling.layouts import divides, narrow_meshes
 from dit_grid.orchestrator.compiling.verdicts import Compiled, RefusedError, judge, with_evaluation
 
 

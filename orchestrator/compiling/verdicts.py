@@ -13,6 +13,7 @@ from dit_grid.orchestrator.compiling import child, kept
 from dit_grid.orchestrator.compiling.compiler import ask, check_compiler
 from dit_grid.orchestrator.compiling.generations import generation_of
 from dit_grid.orchestrator.compiling.inline import held_inline
+from dit_grid.orchestrator.compiling.layouts import layout_of
 from dit_grid.orchestrator.compiling.questions import COMPILED_STEPS, SAMPLE, Question, evaluation_of, update_of
 
 COMPUTE, MEMORY, INTERCONNECT = "compute", "memory", "interconnect"
@@ -123,9 +124,7 @@ def with_evaluation(
     return replace(step, programs=programs, inline_bytes=most, evaluation_fits=fits)
 
 
-def judge_all(
-    runs: Iterable[RunSpec], done: Callable[[], None]
-) -> tuple[dict[str, Compiled], dict[str, RefusedError]]:
+def judge_all(runs: Iterable[RunSpec], done: Callable[[], None]) -> tuple[dict[str, Compiled], dict[str, RefusedError]]:
     """Return run id -> verdict for every run on a slice, and run id -> why of those that can have none.
 
     `done` is called once for each of `programs_of`.
@@ -149,17 +148,6 @@ def on_slices(runs: Iterable[RunSpec]) -> list[RunSpec]:
 def programs_of(runs: Iterable[RunSpec]) -> int:
     """Return how many programs the runs have on slices, counted by run."""
     return sum(1 + len(evaluation_of(run)) for run in on_slices(runs))
-
-
-def layout_of(run: RunSpec) -> str:
-    """Return how the run's state lies on devices, and what it recomputes, as a spec writes it."""
-    execution = run.execution
-    mesh = execution.mesh
-    layout: str = execution.layout
-    if mesh is not None:
-        layout = f"mesh {mesh.data or 'all'} x {mesh.fsdp}" + (f" x {mesh.tensor} tensor" if mesh.tensor else "")
-    parts = [layout] + [f"remat {execution.remat}"] * (execution.remat != "none")
-    return ", ".join(parts + [f"accumulate {run.train.accumulate}"] * (run.train.accumulate > 1))
 
 
 def answered(question: Question, run: RunSpec, versions: dict[str, str]) -> dict[str, Any]:

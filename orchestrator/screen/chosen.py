@@ -13,8 +13,9 @@ from dit_grid.experiments.spec.slices import chips_and_cores
 from dit_grid.orchestrator.compiling.choosing import Choice, Chooser, Way, overrides_of
 from dit_grid.orchestrator.compiling.compiler import check_compiler
 from dit_grid.orchestrator.compiling.generations import GIB
+from dit_grid.orchestrator.compiling.layouts import layout_of
 from dit_grid.orchestrator.compiling.overridden import as_yaml, with_overrides
-from dit_grid.orchestrator.compiling.verdicts import layout_of, on_slices
+from dit_grid.orchestrator.compiling.verdicts import on_slices
 from dit_grid.orchestrator.screen.notices import progress
 from dit_grid.orchestrator.screen.rows import print_rows
 from dit_grid.orchestrator.screen.tables import print_json

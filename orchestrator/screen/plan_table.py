@@ -3,6 +3,7 @@
 What each run costs is `planning`; how a table fits a terminal is `rows`.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -159,6 +160,8 @@ def _plan_totals(spec: "ExperimentSpec", rows: "list[PlanRow]") -> list[str]:
     ]
     if unknown := sum(row.train_gmacs is None for row in rows):
         lines.append(f"of {counted(unknown, 'run')} the compute is not known; say it in the spec's `cost:`")
+    if sources := Counter(row.speed_from for row in rows if row.speed_from):
+        lines.append("it/s from: " + "; ".join(f"{name} ({counted(n, 'run')})" for name, n in sources.items()))
     if all(row.hours is not None for row in rows):
         hours = sum(row.hours or 0 for row in rows)
         train_hours, eval_hours = sum(row.train_hours or 0 for row in rows), sum(row.eval_hours or 0 for row in rows)

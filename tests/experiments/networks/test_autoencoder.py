@@ -4,6 +4,7 @@ import collections
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +13,16 @@ import pytest
 from flax import nnx
 from safetensors.numpy import save_file
 
-from dit_grid.experiments.networks.autoencoder import LatentGaussian, VAEConfig, compiled_decode, compiled_encode
+from dit_grid.experiments.networks.autoencoder import (
+    AutoencoderKL,
+    LatentGaussian,
+    VAEConfig,
+    compiled_decode,
+    compiled_encode,
+)
 from dit_grid.experiments.networks.autoencoder_config import VAEWeightsError, read_config
 from dit_grid.experiments.networks.autoencoder_weights import config_of, load_vae, tensor_shapes, vae_of
+from dit_grid.experiments.networks.local_devices import compiled_for
 from dit_grid.experiments.networks.weight_places import read_weights
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -192,3 +200,27 @@ def test_latents_are_drawn_with_the_stated_mean_and_spread():
     drawn = gaussian.sample(jax.random.key(0))
     assert float(drawn.mean()) == pytest.approx(3.0, abs=0.05)  # four standard errors
     assert float(drawn.std()) == pytest.approx(0.5, abs=0.04)
+
+
+def products(jaxpr):
+    """The precisions of all products of a traced program."""
+    for equation in jaxpr.eqns:
+        inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
+        if inner is not None:
+            yield from products(inner.jaxpr)
+        elif equation.primitive.name in ("conv_general_dilated", "dot_general"):
+            yield from equation.params["precision"]
+
+
+@pytest.mark.parametrize(("platform", "precision"), [("tpu", "HIGH"), ("gpu", "HIGHEST"), ("cpu", "HIGHEST")])
+def test_products_are_of_float32_but_on_tpus(platform, precision):
+    """Three passes there, as benchmarks/decoder_precision.py allows; one, the default, nowhere."""
+    with compiled_for([SimpleNamespace(platform=platform)]):
+        vae = nnx.eval_shape(lambda: AutoencoderKL(TINY, nnx.Rngs(0)))
+        graph, state = nnx.split(vae)
+        for program, shape in (("decode", (1, 4, 4, 4)), ("encode", (1, 32, 32, 3))):
+            image = jax.ShapeDtypeStruct(shape, jnp.float32)
+            found = jax.make_jaxpr(
+                lambda s, x, name=program: getattr(nnx.merge(graph, s), name)(x), return_shape=False
+            )(state, image)
+            assert {one.name for one in products(found.jaxpr)} == {precision}

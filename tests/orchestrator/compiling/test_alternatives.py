@@ -7,6 +7,7 @@ import pytest
 from dit_grid.experiments.spec import load_spec
 from dit_grid.orchestrator.commands import cli
 from dit_grid.orchestrator.compiling import alternatives, child, kept, verdicts
+from dit_grid.orchestrator.compiling.layouts import narrow_meshes
 from dit_grid.orchestrator.compiling.questions import update_of
 from dit_grid.orchestrator.screen import compiled as shown
 
@@ -109,7 +110,9 @@ def test_a_batch_smaller_than_the_slice_is_told_the_tensor_axis_that_fits(spec, 
     keep(ways[1]["execution: {resources: {slice: v3-256}, mesh: {fsdp: 2, tensor: 4}}"], 8.0)
     assert planned(spec, monkeypatch) == 2
     line = capsys.readouterr().err.splitlines()[-1]
-    assert line.startswith(f"XL/2 ({run.id}) on v3-128: a batch of 64 images does not divide among 128 devices; what fit")
+    assert line.startswith(
+        f"XL/2 ({run.id}) on v3-128: a batch of 64 images does not divide among 128 devices; what fit"
+    )
     assert line.endswith(
         "what fits, by the compiler: execution: {mesh: {fsdp: 2, tensor: 4}} (9.00 GiB, 100 ms estimated); execution: "
         "{resources: {slice: v3-256}, mesh: {fsdp: 2, tensor: 4}} (8.00 GiB, 100 ms estimated)"
@@ -127,5 +130,5 @@ def test_a_larger_slice_than_the_batch_has_images_is_tried_with_a_tensor_axis(sp
 def test_neighbours_to_an_image_divide_heads_and_a_host(spec):
     spec.write_text(spec.read_text().replace("size: XL", "size: S"))  # 6 heads
     run = load_spec(spec).networks[0]
-    assert [(mesh.fsdp, mesh.tensor) for mesh in alternatives.narrow_meshes(run, "v3-512")] == [(4, 2)]
-    assert alternatives.narrow_meshes(run, "v3-1024") == []
+    assert [(mesh.fsdp, mesh.tensor) for mesh in narrow_meshes(run, "v3-512")] == [(4, 2)]
+    assert narrow_meshes(run, "v3-1024") == []

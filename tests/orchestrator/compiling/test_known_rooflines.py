@@ -1,0 +1,82 @@
+"""What the package ships of the TPU compiler's figures: which runs have them, and what a plan makes of them."""
+
+from pathlib import Path
+
+import pytest
+
+from dit_grid.experiments.spec import PriceSpec, load_spec
+from dit_grid.model import accounting
+from dit_grid.orchestrator.compiling.generations import generation_of, topology_of
+from dit_grid.orchestrator.compiling.known_rooflines import known_roofline, shipped
+from dit_grid.orchestrator.planning.plan import plan
+
+GRID = Path(__file__).parents[3] / "experiments" / "grid.yaml"
+
+
+@pytest.fixture(scope="module")
+def spec():
+    return load_spec(GRID, ["blocks", "512", "long"])
+
+
+def planned(spec, run, **price):
+    """The plan's row of one run at a price."""
+    return plan(spec.model_copy(update={"plan": PriceSpec(**price), "runs": (run,)}))[0]
+
+
+def named(spec, name):
+    return next(run for run in spec.networks if run.model.name == name)
+
+
+def executed(run, **changes):
+    return run.model_copy(update={"execution": run.execution.model_copy(update=changes)})
+
+
+def test_every_run_of_the_shipped_grid_has_its_own_speed(spec):
+    rows = plan(spec)
+    assert {row.speed_from for row in rows} == {f"roofline 74%, libtpu {shipped().libtpu}"}
+    assert rows[11].model == "XL/2"
+    assert rows[11].steps_per_s == pytest.approx(0.74 / 0.0491, rel=0.01)  # docs/performance.md, by the TPU compiler
+    assert len({row.steps_per_s for row in rows}) == len({run.network for run in spec.networks})
+
+
+def test_no_row_is_faster_than_its_arithmetic_at_peak(spec):
+    for run in spec.networks:
+        slice_name = run.execution.resources.slice
+        peak = generation_of(slice_name).flops_per_s * topology_of(slice_name).devices / 2  # two cores a chip of v3
+        flops = accounting.FLOPS_PER_MAC * accounting.training_macs(run.network, run.train.batch, 1)
+        seconds, _ = known_roofline(run)
+        assert seconds >= flops / peak
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda run: executed(run, resources=run.execution.resources.model_copy(update={"slice": "v3-64"})),
+        lambda run: executed(run, remat="block"),
+        lambda run: executed(run, sharding="replicated"),
+        lambda run: executed(run, resources=run.execution.resources.model_copy(update={"slice": None, "cpus": 1})),
+        lambda run: run.model_copy(update={"train": run.train.model_copy(update={"batch": 512})}),
+        lambda run: run.model_copy(update={"train": run.train.model_copy(update={"dtype": "bfloat16"})}),
+        lambda run: run.model_copy(update={"train": run.train.model_copy(update={"accumulate": 2})}),
+        lambda run: run.model_copy(update={"model": run.model.model_copy(update={"image_size": 64})}),
+    ],
+)
+def test_another_program_has_no_roofline_and_goes_by_the_spec(spec, changed):
+    run = changed(named(spec, "S/8"))
+    assert known_roofline(run) is None
+    assert planned(spec, run, efficiency=0.5).steps_per_s is None
+
+
+def test_a_run_that_differs_by_what_costs_no_time_has_the_same(spec):
+    run = named(spec, "S/8")
+    renamed = run.model.model_copy(update={"size": "Small"})
+    train = run.train.model_copy(update={"steps": 7, "class_dropout": 0.2})
+    assert known_roofline(run.model_copy(update={"seed": 5, "train": train, "model": renamed})) == known_roofline(run)
+
+
+def test_an_mfu_that_the_spec_states_wins_over_what_nobody_asked_for(spec):
+    run = named(spec, "S/8")
+    seconds, _ = known_roofline(run)
+    assert planned(spec, run, mfu=0.1).speed_from == "MFU 10.0%"
+    assert planned(spec, run, mfu=0.1, efficiency=0.5).steps_per_s == pytest.approx(0.5 / seconds)
+    assert planned(spec, run).steps_per_s == pytest.approx(0.74 / seconds)
