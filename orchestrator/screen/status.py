@@ -175,6 +175,12 @@ def driver_line(store: Store) -> str:
     return "no launch is running"
 
 
+def spent_line(store: Store) -> str:
+    """Return what the newest launch was billed and its runs held, by its own last word; empty where it said nothing."""
+    said = newest_note(store.files).get("spent")
+    return said if isinstance(said, str) else ""
+
+
 def _as_asked(status: RunStatus, what: str | None) -> RunStatus:
     """A run that somebody cancelled or paused is that, unless it is done or still on its way to a checkpoint."""
     if what is None or status.state in ("done", "running"):
