@@ -85,7 +85,8 @@ def mix(
         if len(t) >= FEWEST:
             part = Rows(seen.z[cheaper], seen.place[cheaper], seen.levels[cheaper])
             first = Rows(asked.z[:1], asked.place[:1], asked.levels[:1])
-            scores[form.name] -= posterior(form, (t - centre)[cheaper], part, first, prior, sd).log_evidence
+            of_part = posterior(form, (t - centre)[cheaper], part, first, prior, sd, fits[form.name].theta)
+            scores[form.name] -= of_part.log_evidence
     top = max(scores.values())
     raw = {name: float(np.exp(score - top)) for name, score in scores.items()}
     return Mixture({name: w / sum(raw.values()) for name, w in raw.items()}, fits, centre, back)
