@@ -49,7 +49,9 @@ def main() -> None:
     for name, task, train, test in tasks:
         began = time.process_time()
         blind = test.drop(columns=task["y"])
-        found[name] = forecast_table(train, blind, task["y"], task["x"], task["group"], without=(SAME_SOURCE.get(name, name),))
+        found[name] = forecast_table(
+            train, blind, task["y"], task["x"], task["group"], without=(SAME_SOURCE.get(name, name),)
+        )
         rows.append(score(name, task, train, test, found[name]) | {"cpu_s": time.process_time() - began})
     table = pd.DataFrame(rows)
     print(table.to_string(index=False, float_format="{:.4f}".format))
