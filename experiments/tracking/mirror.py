@@ -19,14 +19,11 @@ from dit_grid.experiments.store.points import Points, eval_points, train_points
 from dit_grid.experiments.store.records import RUNS
 from dit_grid.experiments.tracking.cursor import Cursor, is_measurement
 from dit_grid.experiments.tracking.one_at_a_time import locked
-from dit_grid.experiments.tracking.tracker import AttemptEnd, Held, TrackedRun, Tracker, without_secrets
+from dit_grid.experiments.tracking.tracker import AttemptEnd, Held, TrackedRun, Tracker, in_one_line
 from dit_grid.model.plurals import counted, was
 
 RETRY_S = 15.0
 """After how long a tracker that failed is asked again."""
-
-SAID = 200
-"""Letters of another program's error that are shown; some are a page long."""
 
 OF_THE_MACHINE = ("train/steps_per_s", "train/mfu", "train/data_wait_s")
 """Numbers that come out otherwise whenever a step is made again, and mean nothing by that."""
@@ -131,9 +128,7 @@ class Mirror:
                 self._failed(place, run_id, error)
 
     def _failed(self, place: _Place, run_id: str, error: Exception) -> None:
-        said = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
-        said = without_secrets(said)
-        said = said if len(said) <= SAID else f"{said[:SAID]}…"
+        said = in_one_line(error)
         if said != place.trouble:
             self._say(f"{place.label}: {said}; tried again every {RETRY_S:.0f} s")
         place.trouble, place.asked_again = said, time.monotonic() + RETRY_S

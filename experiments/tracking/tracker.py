@@ -6,6 +6,7 @@ The three that there are: `wandb_tracker`, `mlflow_tracker`, `tensorboard_tracke
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from socket import gaierror
 from typing import Any, Protocol
 
 from dit_grid.experiments.store import StoreError
@@ -20,12 +21,26 @@ class TrackingError(StoreError):
 
 
 _NO_NAME = re.compile(r"[^\w.-]+")
+SAID = 200
+"""Letters of another program's error that are shown; some are a page long."""
+
 _USER = re.compile(r"(?<=://)[^/\s]*@")
 
 
 def without_secrets(text: str) -> str:
     """The text with the user and password left out of every address in it."""
     return _USER.sub("***@", text)
+
+
+def in_one_line(error: Exception) -> str:
+    """What an error of another program says: its class and first line, or of a server that is gone only why."""
+    deepest: BaseException = error
+    while inner := deepest.__cause__ or deepest.__context__:
+        deepest = inner
+    if isinstance(deepest, ConnectionError | TimeoutError | gaierror):
+        return f"no answer ({deepest.strerror or deepest})"
+    said = without_secrets(f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}")
+    return said if len(said) <= SAID else f"{said[:SAID]}…"
 
 
 @dataclass(frozen=True)
