@@ -1,13 +1,14 @@
-"""How the commands that look at a grid grow with its runs: seconds at 10 to 10,000 runs, and the exponent of the growth.
+"""How the commands that look at a grid grow with its runs: seconds at 10 to 10,000 runs, and the exponent.
 
     uv run python benchmarks/growth.py                          20 minutes on idle cores, most of it at 10,000 runs
     uv run python benchmarks/growth.py --runs 10 100 1000 --clock processor --commands status report
     uv run python benchmarks/growth.py --folder growing         keeps the stores, and takes them again the next time
 
-Every run of a store is done (`finished_10000.finished` makes it: twelve models by many seeds). A command is a process as
-its user starts it, interpreter included; a cell is the median of three. Prints a Markdown table for docs/performance.md.
-`slope` is that of log seconds over log runs through the last two decades; `beyond start` the same through the last two
-sizes of what goes beyond the smallest grid, which tells a square from a line where the start still hides it.
+Every run of a store is done (`finished_10000.finished` makes it: twelve models by many seeds). A command is a process,
+as its user starts it, interpreter included; a cell is the median of three. Prints a Markdown table for
+docs/performance.md. `slope` is that of log seconds over log runs through the last two decades; `beyond start` the same
+through the last two sizes of what goes beyond the smallest grid, which tells a square from a line where the start still
+hides it.
 """
 
 import argparse
