@@ -9,7 +9,7 @@ from typing import Any, Self
 
 
 @dataclass(frozen=True)
-class MeasuredSteps:
+class MeasuredSteps(Collection[int]):
     """Every `every` updates, and always at the `last`; as a set and in order."""
 
     every: int
@@ -36,7 +36,10 @@ class MeasuredSteps:
     def __len__(self) -> int:
         return -(-self.last // self.every)
 
-    def __contains__(self, step: int) -> bool:
+    def __contains__(self, step: object) -> bool:
+        return isinstance(step, int) and self._is_due(step)
+
+    def _is_due(self, step: int) -> bool:
         return step == self.last or (0 < step < self.last and step % self.every == 0)
 
     def __iter__(self) -> Iterator[int]:

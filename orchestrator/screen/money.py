@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from dit_grid.experiments.spec import ExperimentSpec
 from dit_grid.orchestrator.planning.plan import PlanRow
-from dit_grid.orchestrator.screen.rows import short
+from dit_grid.orchestrator.screen.cells import short
 from dit_grid.orchestrator.simulation.bill import Bill
 from dit_grid.orchestrator.simulation.reservation import said
 
