@@ -82,7 +82,7 @@ def wall_time(spec: ExperimentSpec, rows: Sequence[PlanRow], done: Mapping[str, 
 
 
 def _lines(runs: Iterable[tuple[int, float]]) -> dict[int, deque[tuple[int, float]]]:
-    """Cores -> (place, hours) of the runs that need so many, of runs as (cores, hours): ten thousand wait in few lines."""
+    """Cores -> (place, hours) of the runs that need so many, of runs as (cores, hours): thousands wait in few lines."""
     lines: dict[int, deque[tuple[int, float]]] = {}
     for place, (need, hours) in enumerate(runs):
         lines.setdefault(need, deque()).append((place, hours))
