@@ -13,8 +13,8 @@ from dit_grid.orchestrator import core
 from dit_grid.orchestrator.advice.until import adviser
 from dit_grid.orchestrator.advice.watch import Watch
 from dit_grid.orchestrator.backends.contract import Backend
+from dit_grid.orchestrator.control.inbox import Inbox
 from dit_grid.orchestrator.control.lease import Lease, newest_number
-from dit_grid.orchestrator.control.requests import Inbox
 from dit_grid.orchestrator.driving.loop import drive
 from dit_grid.orchestrator.planning.account import account, tariff
 from dit_grid.orchestrator.planning.work import unfinished

@@ -8,7 +8,7 @@ from typing import Any
 
 from dit_grid.experiments.spec import ExperimentSpec
 from dit_grid.orchestrator.planning.plan import PlanRow
-from dit_grid.orchestrator.screen.rows import short
+from dit_grid.orchestrator.screen.cells import short
 from dit_grid.orchestrator.simulation.bill import Bill
 from dit_grid.orchestrator.simulation.reservation import said
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from dit_grid.model.plurals import counted
 from dit_grid.orchestrator.planning.gpu_memory import estimate_lines, estimates
+from dit_grid.orchestrator.screen.cells import short
 from dit_grid.orchestrator.screen.money import bill_record, money_lines, price_record, term_lines
-from dit_grid.orchestrator.screen.rows import print_rows, short, span, time_unit
+from dit_grid.orchestrator.screen.rows import print_rows, span, time_unit
 from dit_grid.orchestrator.screen.tables import print_json, print_text
 
 if TYPE_CHECKING:
