@@ -3,11 +3,12 @@
     python benchmarks/forecast_suite.py FOLDER                     each task scored with priors that do not know it
     python benchmarks/forecast_suite.py FOLDER --priors            the rows of analysis/tables/public_fits.csv
     python benchmarks/forecast_suite.py FOLDER --figure docs/forecast.png
+    python benchmarks/forecast_suite.py benchmarks/forecast_tables.csv     tables that nothing here was fitted to
 
 FOLDER holds a folder a task: train.csv, test.csv with the truth, and task.json with y, x and group. The laws beside: a
 power law in the compute-like column (a level per group, or by itself per curve where the folder's name begins with
 "curves"), the same with a floor, and Hoffmann et al.'s where there are params and tokens. Errors below what a rerun
-moves by count as it.
+moves by count as it. A file has a row a measurement: task, its source, y, whether it is asked, and predictors by name.
 """
 
 import argparse
@@ -26,6 +27,9 @@ from dit_grid.analysis.tables.priors import kind_of, prior_of, public_fits
 
 RERUN = {"fid": 0.02, "edm2": 0.02, "curves": 0.005}
 RERUN_LOSS = 0.002
+SAME_SOURCE = {"fid-repa-longer": "fid-repa-steps", "curves-vision": "curves-language"}
+"""Tables of the file that come from where one of the priors' tables does, and so are scored without it."""
+
 MOST_COUNTED = 20
 """Rows of one task that count at most towards the coverage of all."""
 
@@ -37,7 +41,7 @@ def main() -> None:
     parser.add_argument("--priors", action="store_true")
     parser.add_argument("--figure", type=Path)
     asked = parser.parse_args()
-    tasks = [read(file.parent) for file in sorted(asked.folder.glob("*/task.json"))]
+    tasks = tasks_of(asked.folder)
     if asked.priors:
         print(pd.DataFrame([fitted(*task) for task in tasks]).to_csv(index=False, float_format="%.4g"), end="")
         return
@@ -45,13 +49,29 @@ def main() -> None:
     for name, task, train, test in tasks:
         began = time.process_time()
         blind = test.drop(columns=task["y"])
-        found[name] = forecast_table(train, blind, task["y"], task["x"], task["group"], without=(name,))
+        found[name] = forecast_table(
+            train, blind, task["y"], task["x"], task["group"], without=(SAME_SOURCE.get(name, name),)
+        )
         rows.append(score(name, task, train, test, found[name]) | {"cpu_s": time.process_time() - began})
     table = pd.DataFrame(rows)
     print(table.to_string(index=False, float_format="{:.4f}".format))
     print(summary(table))
     if asked.figure:
         draw(tasks, found, asked.figure)
+
+
+def tasks_of(where: Path) -> list[tuple[str, dict, pd.DataFrame, pd.DataFrame]]:
+    """Every task of a folder of tasks, or of a file that has a row a measurement."""
+    if where.is_dir():
+        return [read(file.parent) for file in sorted(where.glob("*/task.json"))]
+    found = []
+    for name, rows in pd.read_csv(where).groupby("task", sort=False):
+        y = str(rows["y"].iloc[0])
+        used = rows.drop(columns=["task", "source", "y"]).dropna(axis=1, how="all").rename(columns={"value": y})
+        task = {"y": y, "x": [column for column in used if column not in ("asked", "group", y)]}
+        parts = [used[used["asked"] == which].drop(columns="asked").reset_index(drop=True) for which in (0, 1)]
+        found.append((str(name), task | {"group": "group" if "group" in used else None}, *parts))
+    return found
 
 
 def read(folder: Path) -> tuple[str, dict, pd.DataFrame, pd.DataFrame]:
@@ -111,7 +131,7 @@ def beside(law, name: str, task: dict, train: pd.DataFrame, test: pd.DataFrame) 
 def power(train: pd.DataFrame, test: pd.DataFrame, y: str, x: list[str], group: str | None) -> np.ndarray:
     """A power law of the first predictor, a group at a time, at the test rows."""
     names = sorted(set(train[group])) if group else [None]
-    column = next(c for c in ("flops", "compute", "gflops", "examples", "params") if c in x)
+    column = next(c for c in ("flops", "compute", "gflops", "examples", "params", "steps") if c in x)
 
     def design(frame: pd.DataFrame) -> np.ndarray:
         level = frame[group].to_numpy()[:, None] == np.array(names) if group else np.ones((len(frame), 1))

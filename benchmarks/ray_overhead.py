@@ -21,7 +21,8 @@ import ray
 from dit_grid.experiments.spec import load_spec
 from dit_grid.experiments.store import Store
 from dit_grid.orchestrator.backends.ray import RayBackend, gang
-from dit_grid.orchestrator.backends.worker import Worker, compilation_cache, environment
+from dit_grid.orchestrator.backends.variables import environment
+from dit_grid.orchestrator.backends.worker import Worker, compilation_cache
 from dit_grid.orchestrator.driving.loop import drive
 from dit_grid.orchestrator.planning.work import record_runs
 

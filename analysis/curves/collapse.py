@@ -98,8 +98,10 @@ def departure(own: np.ndarray, peers: np.ndarray) -> Found | None:
     rows = peers[reach >= shared, first : first + shared]
     off = residuals(own[first : first + shared], rows.mean(0))
     scatter, dof = _scatter(rows)
-    limit = limit_of(dof)
     sigmas = off / scatter
+    if not np.any(np.abs(sigmas) > LEAST_LIMIT):
+        return None  # whatever the limit: SciPy, which knows it, takes longer to import than a status may take
+    limit = limit_of(dof)
     beyond = np.flatnonzero(np.abs(sigmas) > limit)
     if not len(beyond):
         return None

@@ -9,6 +9,7 @@ import json
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,7 @@ def _recipe(run: Mapping[str, Any]) -> Hashable:
     return json.dumps(kept, sort_keys=True), run["steps"], *(run.get(fact) for fact in FACTS)
 
 
+@cache
 def _is_left_out(name: str) -> bool:
     return any(f".{name}.".startswith(f".{part}.") or name.endswith(f".{part}") for part in NOT_SHARED)
 

@@ -30,20 +30,18 @@ def figures_folder(where: str) -> str:
     return str(Path(AT_HOME).expanduser() / name) if "://" in where else f"{where}/figures"
 
 
-def write_figures(where: str, out: str | Path | None = None, headline_only: bool = False) -> list[Path]:
+def write_figures(where: str | Results, out: str | Path | None = None, headline_only: bool = False) -> list[Path]:
     """The files written to `out`: PNG, SVG and data as CSV of every figure that the store at `where` can give.
 
-    By default `out` is `figures_folder(where)`.
+    `where` may be what `load` read of it. By default `out` is `figures_folder(where)`.
 
     `index.html` shows them all, in the paper's order, and says of each missing one what it needs. Figures of an earlier
     call that cannot be drawn now are left as they are. With `headline_only` it draws the law, the way there and the
     samples, which a launch ends with, because all of them take ten seconds.
     """
-    results = load(where)
-    folder, found = (
-        Path(out or figures_folder(where)),
-        list(drawn(results, load_samples(where, results), HEADLINE if headline_only else None)),
-    )
+    results = where if isinstance(where, Results) else load(where)
+    folder = Path(out or figures_folder(results.where))
+    found = list(drawn(results, load_samples(results.where, results), HEADLINE if headline_only else None))
     written = [path for entry, chart in found if isinstance(chart, Chart) for path in save(chart, folder, entry.name)]
     if not written:
         return []

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from dit_grid.analysis.tables.axes import axes_of
+from dit_grid.analysis.tables.logarithms import scale_of
 from dit_grid.analysis.tables.mixture import Mixture, mix
-from dit_grid.analysis.tables.priors import kind_of, prior_of
+from dit_grid.analysis.tables.priors import kind_of, prior_of, with_floor_of
 from dit_grid.analysis.tables.scales import mixed_units
 from dit_grid.analysis.tables.table import Tables, checked
 
@@ -89,9 +90,11 @@ def forecast_table(
         part = _thinned(part, wanted, tables.x, notes)
         axes = axes_of(part, wanted, tables.x)
         levels = [group_levels(frame, part, tables.group if name == "" else None) for frame in (part, wanted)]
-        t = np.log(part[y].to_numpy())
+        scale = scale_of(y, part[y].to_numpy())
+        t = scale.to(part[y].to_numpy())
         spread = group_spread(t, axes.named["compute"][0], levels[0])
-        mixtures[name] = mix(t, axes, prior, levels[0], levels[1], spread)
+        known = with_floor_of(prior, y, float(part[y].iloc[int(np.argmax(axes.named["compute"][0]))]))
+        mixtures[name] = mix(t, axes, known, levels[0], levels[1], spread, scale.back)
         predicted[:, asked_rows] = mixtures[name].quantiles(QUANTILES)
         c, new = axes.named["compute"]
         decades[asked_rows] = np.maximum(0, np.maximum(new - c.max(), c.min() - new)) / np.log(10)

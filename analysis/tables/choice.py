@@ -14,7 +14,7 @@ import pandas as pd
 from dit_grid.analysis.tables.any_table import group_levels, group_spread
 from dit_grid.analysis.tables.axes import axes_of
 from dit_grid.analysis.tables.moments import joint
-from dit_grid.analysis.tables.priors import kind_of, prior_of
+from dit_grid.analysis.tables.priors import kind_of, prior_of, with_floor_of
 from dit_grid.analysis.tables.table import TableError, Tables, checked
 
 WORTH = 0.005
@@ -72,7 +72,9 @@ def _bought(
     both = [group_levels(frame, tables.seen, tables.group) for frame in (tables.seen, tables.asked)]
     t = np.log(tables.seen[tables.y].to_numpy())
     sd = group_spread(t, axes.named["compute"][0], both[0])
-    found = joint(t, axes, prior_of(kind_of(tables.y), without), both[0], both[1], sd)
+    dearest = float(np.exp(t[np.argmax(axes.named["compute"][0])]))
+    prior = with_floor_of(prior_of(kind_of(tables.y), without), tables.y, dearest)
+    found = joint(t, axes, prior, both[0], both[1], sd)
     return _greedy(found.covariance, found.noise, targets, costs, budget), found.covariance, found.noise
 
 

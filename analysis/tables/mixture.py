@@ -4,7 +4,7 @@ A form's weight is the probability, under it, of the dearer rows given the cheap
 all rows to that on the cheaper ones. So a form that fits the bulk and misses the end loses, and no form is chosen.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -41,11 +41,15 @@ class Parts(NamedTuple):
 
 @dataclass(frozen=True)
 class Mixture:
-    """What each form says (`posteriors`), with what weight, and ln y of the dearest row, about which they are."""
+    """What each form says (`posteriors`), with what weight, and ln y of the dearest row, about which they are.
+
+    `back` takes what they say to y: `exp`, but of a metric whose logarithm is what falls (`logarithms`).
+    """
 
     weights: Mapping[str, float]
     posteriors: Mapping[str, Posterior]
     centre: float
+    back: Callable[[np.ndarray], np.ndarray] = np.exp
 
     def parts(self) -> "Parts":
         """The components that matter, weights adding up to 1."""
@@ -59,12 +63,13 @@ class Mixture:
     def quantiles(self, probabilities: tuple[float, ...]) -> np.ndarray:
         """Quantiles of y of one new run, (probabilities, rows asked)."""
         parts = self.parts()
-        return np.exp([quantile(parts.weight, parts.mean, parts.sd, p) for p in probabilities])
+        return self.back(np.array([quantile(parts.weight, parts.mean, parts.sd, p) for p in probabilities]))
 
 
 def mix(
-    t: np.ndarray, axes: Axes, prior: Prior, seen_levels: np.ndarray, asked_levels: np.ndarray, group_sd: float
-) -> Mixture:
+    t: np.ndarray, axes: Axes, prior: Prior, seen_levels: np.ndarray, asked_levels: np.ndarray, group_sd: float,
+    back: Callable[[np.ndarray], np.ndarray] = np.exp,
+) -> Mixture:  # fmt: skip
     """The mixture given ln y `t`; `*_levels` (rows, 1 + groups) is a column of ones and one of each group's rows."""
     compute = axes.named["compute"][0]
     centre = float(t[np.argmax(compute)])
@@ -80,10 +85,11 @@ def mix(
         if len(t) >= FEWEST:
             part = Rows(seen.z[cheaper], seen.place[cheaper], seen.levels[cheaper])
             first = Rows(asked.z[:1], asked.place[:1], asked.levels[:1])
-            scores[form.name] -= posterior(form, (t - centre)[cheaper], part, first, prior, sd).log_evidence
+            of_part = posterior(form, (t - centre)[cheaper], part, first, prior, sd, fits[form.name].theta)
+            scores[form.name] -= of_part.log_evidence
     top = max(scores.values())
     raw = {name: float(np.exp(score - top)) for name, score in scores.items()}
-    return Mixture({name: w / sum(raw.values()) for name, w in raw.items()}, fits, centre)
+    return Mixture({name: w / sum(raw.values()) for name, w in raw.items()}, fits, centre, back)
 
 
 def forms_for(axes: Axes, prior: Prior) -> list[tuple[Form, tuple[np.ndarray, np.ndarray]]]:

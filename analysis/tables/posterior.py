@@ -18,6 +18,9 @@ STEPS = 30
 LENGTH = 3.0
 """Length of the misfit's kernel in nats, 1.3 decades: 2 and 5 predicted held-back parts of the public tables worse."""
 
+SETTLED = 1e-4
+"""Change of twice the negative log posterior by a step, little damped, from which on a component is where it ends."""
+
 JITTER = 1e-9
 
 
@@ -51,16 +54,25 @@ class Posterior:
         return float(np.logaddexp.reduce(self.log_weight))
 
 
-def posterior(form: Form, t: np.ndarray, seen: Rows, asked: Rows, prior: Prior, level_sd: np.ndarray) -> Posterior:
-    """The posterior of `form` given ln y `t`, whose levels have prior sd `level_sd` about 0, and its predictions."""
+def posterior(
+    form: Form, t: np.ndarray, seen: Rows, asked: Rows, prior: Prior, level_sd: np.ndarray,
+    start: np.ndarray | None = None,
+) -> Posterior:  # fmt: skip
+    """The posterior of `form` given ln y `t`, whose levels have prior sd `level_sd` about 0, and its predictions.
+
+    `start` has modes to look from, a component each, as `theta` of another part of the same table: only time hangs on
+    it. Without them the first misfit's are sought from the prior's mean, and each other's from those before.
+    """
     floor, noise = (a.ravel() for a in np.meshgrid(prior.floors, prior.noises, indexing="ij"))
     log_prior = (prior.log_floor[:, None] + prior.log_noise[None]).ravel()
-    parts = []
-    for ratio, log_ratio in zip(prior.ratios, prior.log_ratio, strict=True):
-        parts.append(_given_ratio(form, t, seen, asked, floor, noise, ratio, level_sd))
+    parts: list[tuple[np.ndarray, ...]] = []
+    count = len(prior.ratios)
+    near = [None] * count if start is None else np.split(start, count)
+    for place, (ratio, log_ratio) in enumerate(zip(prior.ratios, prior.log_ratio, strict=True)):
+        begin = parts[-1][1] if start is None and parts else near[place]
+        parts.append(_given_ratio(form, t, seen, asked, floor, noise, ratio, level_sd, begin))
         parts[-1][0][:] += log_prior + log_ratio
     joined = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
-    count = len(prior.ratios)
     misfit = np.repeat(prior.ratios, len(floor)) * np.tile(noise, count)
     return Posterior(joined[0], np.tile(floor, count), np.tile(noise, count), misfit, *joined[1:])
 
@@ -74,7 +86,7 @@ def kernel(a: Rows, b: Rows) -> np.ndarray:
 
 def _given_ratio(
     form: Form, t: np.ndarray, seen: Rows, asked: Rows, floor: np.ndarray, noise: np.ndarray, ratio: float,
-    level_sd: np.ndarray,
+    level_sd: np.ndarray, start: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     """Log weight without the grid's prior, modes, means and sds, for one ratio of misfit to noise."""
     n = len(t)
@@ -83,7 +95,7 @@ def _given_ratio(
     prior_mean = np.tile(np.concatenate([np.zeros(len(level_sd)), form.mean]), (len(floor), 1))
     prior_mean[:, len(level_sd) : len(level_sd) + form.exponents] += RISE * floor[:, None]
     precision = 1 / np.concatenate([level_sd, form.sd]) ** 2
-    theta, cost, hessian = _modes(form, t, seen, floor, noise, whiten, prior_mean, precision)
+    theta, cost, hessian = _modes(form, t, seen, floor, noise, whiten, prior_mean, precision, start)
     log_like = -0.5 * cost - n * np.log(noise) - np.log(np.diag(root)).sum() - 0.5 * n * np.log(2 * np.pi)
     log_volume = 0.5 * np.log(precision).sum() - 0.5 * np.linalg.slogdet(hessian)[1]
     mean, slopes = curve(form, theta, asked, floor)
@@ -99,32 +111,35 @@ def _given_ratio(
 
 def _modes(
     form: Form, t: np.ndarray, seen: Rows, floor: np.ndarray, noise: np.ndarray, whiten: np.ndarray,
-    prior_mean: np.ndarray, precision: np.ndarray,
+    prior_mean: np.ndarray, precision: np.ndarray, start: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     """Most probable parameters, twice their negative log posterior, and the Gauss-Newton Hessian, a component each."""
-    trial = prior_mean
+    trial = prior_mean if start is None else start
     best, cost, damp = trial.copy(), np.full(len(floor), np.inf), np.full(len(floor), 1e-2)
     hessian = np.tile(np.diag(precision), (len(floor), 1, 1))
     gradient = np.zeros_like(trial)
-    diagonal = np.eye(len(precision))
+    diagonal, left = np.eye(len(precision)), np.arange(len(floor))
     for _ in range(STEPS):
-        value, by = curve(form, trial, seen, floor)
-        r = ((t - value) @ whiten.T) / noise[:, None]
-        off = trial - prior_mean
+        value, by = curve(form, trial, seen, floor[left])
+        r = ((t - value) @ whiten.T) / noise[left, None]
+        off = trial - prior_mean[left]
         found = (r**2).sum(-1) + (off**2 * precision).sum(-1)
-        better = np.isfinite(found) & (found < cost)
-        gain = np.where(better, np.minimum(cost, 1e300) - found, 0.0)
-        wj = whitened(whiten, by) / noise[:, None, None]
+        gain = np.where(np.isfinite(found), np.minimum(cost[left], 1e300) - found, -np.inf)
+        better = gain > 0
+        at = left[better]
+        wj = whitened(whiten, by[better]) / noise[at, None, None]
         turned = np.swapaxes(wj, 1, 2)
-        hessian[better] = (turned @ wj + np.diag(precision))[better]
-        gradient[better] = ((turned @ r[..., None])[..., 0] - off * precision)[better]
-        best[better], cost[better] = trial[better], found[better]
-        damp = np.where(better, damp * 0.2, damp * 10)
-        if np.all((better & (gain < 1e-4)) | (damp > 1e4)):
+        hessian[at] = turned @ wj + np.diag(precision)
+        gradient[at] = (turned @ r[better][..., None])[..., 0] - off[better] * precision
+        best[at], cost[at] = trial[better], found[better]
+        there = (np.abs(gain) < SETTLED) & (damp[left] < 1)
+        damp[left] *= np.where(better, 0.2, 10)
+        left = left[~there & (damp[left] < 1e4)]
+        if not len(left):
             break
-        scaled = np.diagonal(hessian, axis1=1, axis2=2)[:, :, None] * diagonal
-        step = np.linalg.solve(hessian + damp[:, None, None] * scaled, gradient[..., None])[..., 0]
-        trial = best + np.clip(step, -2, 2)
+        scaled = np.diagonal(hessian[left], axis1=1, axis2=2)[:, :, None] * diagonal
+        step = np.linalg.solve(hessian[left] + damp[left, None, None] * scaled, gradient[left][..., None])[..., 0]
+        trial = best[left] + np.clip(step, -2, 2)
     return best, cost, hessian
 
 

@@ -4,12 +4,13 @@ The numbers come from `public_fits.csv`, a row a table; leaving tables out by na
 all of their source. What the rows cannot say (they are few) is held by weak anchors, stated here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtr
 
 DISTANCE, LOSS = "distance", "loss"
 _DISTANCE_NAMES = ("fid", "fd", "kid", "fdd", "sfid", "kd", "cmmd", "frechet")
@@ -42,6 +43,14 @@ _RATIO_CHANCE = np.array([0.3, 0.25, 0.2, 0.15, 0.1])
 NOISE_SPREAD = {DISTANCE: 0.8, LOSS: 1.0}
 
 
+FID_FLOOR, FID_FLOOR_SPREAD = 1.4, 0.35
+"""Where FID ends, and the spread of ln of it: 50,000 images of ImageNet's validation set have 1.7 and the best models
+1.1 to 1.6, whatever their family, so a FID near it has little left to fall."""
+
+KNOWN_FLOOR = 0.5
+"""How much of FID's floor is that; the rest is a floor of the table's own, as of a model trained longer and longer."""
+
+
 @dataclass(frozen=True)
 class Prior:
     """Grids of floor share, relative noise and ratio of misfit to noise with ln of their chances; ln a's mean, sd."""
@@ -58,9 +67,12 @@ class Prior:
 
 def kind_of(y: str) -> str:
     """Whether a metric of this name is a distance between sets of images, or a loss or error."""
-    words = y.lower().replace("-", "_").split("_")
-    near = any(word.startswith(_DISTANCE_NAMES) for word in words)
+    near = any(word.startswith(_DISTANCE_NAMES) for word in _words(y))
     return DISTANCE if near else LOSS
+
+
+def _words(y: str) -> list[str]:
+    return y.lower().replace("-", "_").split("_")
 
 
 @lru_cache
@@ -84,6 +96,17 @@ def prior_of(kind: str, without: tuple[str, ...] = ()) -> Prior:
         kind, (float(centre), float(np.sqrt(off / (n + w)))), FLOORS, np.log(floors), noises,
         log_noise - np.logaddexp.reduce(log_noise), RATIOS, np.log(_RATIO_CHANCE),
     )  # fmt: skip
+
+
+def with_floor_of(prior: Prior, y: str, dearest: float) -> Prior:
+    """The prior with what is known of the floor of a metric of this name, whose dearest measured value is `dearest`."""
+    if not _words(y)[0].startswith("fid"):
+        return prior
+    edges = np.concatenate([[1e-3], (FLOORS[2:] + FLOORS[1:-1]) / 2, [0.985]])
+    below = ndtr(np.log(edges * dearest / FID_FLOOR) / FID_FLOOR_SPREAD)
+    known = np.concatenate([[0], np.maximum(np.diff(below), 1e-12)])
+    floors = KNOWN_FLOOR * known / known.sum() + (1 - KNOWN_FLOOR) * np.exp(prior.log_floor)
+    return replace(prior, log_floor=np.log(floors))
 
 
 @lru_cache

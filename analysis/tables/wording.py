@@ -48,7 +48,7 @@ def explained(found: TableForecast) -> list[str]:
 def floors(mixture: Mixture, place: int) -> list[str]:
     """The band over floors for one asked row: chance and prediction of no floor, and of floors by their size."""
     weight, _, floor, mean, _ = mixture.parts()
-    dearest = np.exp(mixture.centre)
+    dearest = mixture.back(np.array(mixture.centre))
     bands = [
         ("none", FLOORS[0], 0.001),
         ("up to half", 0.001, 0.501),
@@ -60,14 +60,20 @@ def floors(mixture: Mixture, place: int) -> list[str]:
         inside = (floor >= low) & (floor < high)
         share = weight[inside].sum()
         if share >= SPOKE:
-            value = np.exp(weight[inside] @ mean[inside, place] / share)
+            value = mixture.back(weight[inside] @ mean[inside, place] / share)
             of = (
                 ""
                 if name == "none"
-                else f" ({dearest * floor[inside].min():.3g} to {dearest * floor[inside].max():.3g})"
+                else f" ({_floor(mixture, floor[inside].min())} to {_floor(mixture, floor[inside].max())})"
             )
             words.append(f"{name}{of} {100 * share:.0f} %, then {value:.4g}")
-    return [f"  Floor, as a share of the dearest row's {dearest:.4g}, for the farthest row: {'; '.join(words)}."]
+    what = f"{dearest:.4g}" if mixture.back is np.exp else f"loss, ln {dearest:.4g}"
+    return [f"  Floor, as a share of the dearest row's {what}, for the farthest row: {'; '.join(words)}."]
+
+
+def _floor(mixture: Mixture, share: float) -> str:
+    """A floor of this share of what falls at the dearest row, as a value of the metric."""
+    return f"{mixture.back(mixture.centre + np.log(share)):.3g}"
 
 
 def changes(mixture: Mixture, place: int) -> str:

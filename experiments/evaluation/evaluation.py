@@ -4,19 +4,18 @@ Every row carries each setting that can change its value. Same weights, same set
 """
 
 import io
-from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property, lru_cache, partial
+from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
 
 from dit_grid.experiments.data.conditions import conditions, null_condition
 from dit_grid.experiments.data.dataset import DataError, Dataset
 from dit_grid.experiments.data.latent_shards import LATENT_SCALE
 from dit_grid.experiments.data.latents import LatentFolder
+from dit_grid.experiments.evaluation.heldout_loss import DRAWS, heldout_losses
 from dit_grid.experiments.evaluation.partial_state import Accumulated, PartialEvaluation, Row, State
 from dit_grid.experiments.evaluation.sample_labels import names_of, sample_labels
 from dit_grid.experiments.evaluation.sample_scoring import ImageEvaluation, image_metrics
@@ -30,22 +29,15 @@ from dit_grid.experiments.spec.measurement import EvalSetting
 from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.store.provenance import protocol
 from dit_grid.experiments.training.context import code_sha256
-from dit_grid.experiments.training.kept_programs import KEPT
 from dit_grid.experiments.training.update import Program, TrainState, condition_shape, quick_compile
 from dit_grid.model import sample_chunks
 from dit_grid.model.samplers import lower_chunk
-
-HELDOUT_DRAWS = 8
-"""Timesteps and noises a held-out image is measured at; with 297 images the standard error is about 1 % of the loss."""
 
 SHEET_SAMPLES = 20
 """Samples kept as pictures of each evaluation; the same noise and labels for every model."""
 
 PARTS = ("sampling", "decoding", "features", "statistics")
 """What an evaluation's time is reported by."""
-
-CHUNK = SAMPLE_BATCH
-"""Samples drawn at a time on each device where `execution.sample_batch` says nothing; values do not depend on it."""
 
 
 class Evaluation:
@@ -54,7 +46,6 @@ class Evaluation:
     def __init__(self, run: RunSpec, program: Program, dataset: Dataset) -> None:
         self.run, self.program, self.dataset = run, program, dataset
         self._diffusions = {s.steps: program.diffusion.respace(s.steps) for s in run.evaluate.settings if s.draws}
-        self._loss = _loss_program(program)
         self.sheet: np.ndarray | None = None
         """The first samples (n, H, W, C) of the latest evaluation, decoded if they were latents, in [-1, 1]."""
         self._sheet_of: EvalSetting | None = None
@@ -170,14 +161,14 @@ class Evaluation:
         watch = Stopwatch()
         images, labels = (array[: setting.samples] for array in self.dataset.heldout())
         condition = conditions(self.run, self.dataset, labels)
-        losses = self._loss(params, images, condition, jax.random.key(setting.seed))
-        value = float(np.mean(np.asarray(losses), dtype=np.float64))
+        losses = heldout_losses(self.program, params, images, condition, setting.seed)
+        value = float(np.mean(losses, dtype=np.float64))
         yield self._row(step, setting, HELDOUT_LOSS, value, _spent(watch), {
             "samples": len(images),
             "sampler": "",
             "reference": f"{self.dataset.name}-heldout",
             "reference_sha256": self.dataset.fingerprint,
-            "features": f"{HELDOUT_DRAWS} timesteps an image",
+            "features": f"{DRAWS} timesteps an image",
         })  # fmt: skip
 
     def _row(
@@ -223,7 +214,7 @@ def _drawing(program: Program, setting: EvalSetting) -> dict[str, Any]:
     run, mesh = program.run, program.mesh
     even = -(-setting.samples // mesh.size) * mesh.size
     return {
-        "chunk": min((run.execution.sample_batch or CHUNK) * mesh.size, even),
+        "chunk": min((run.execution.sample_batch or SAMPLE_BATCH) * mesh.size, even),
         "mesh": mesh if mesh.size > 1 else None,
         "null_label": null_condition(run),
         **setting.options,
@@ -278,23 +269,3 @@ def _own_metrics(setting: EvalSetting) -> list[str]:
 
 def _spent(watch: Stopwatch) -> dict[str, float]:
     return {"seconds": watch.total, **{f"{part}_s": watch.seconds[part] for part in PARTS if part in watch.seconds}}
-
-
-@lru_cache(maxsize=KEPT)
-def _loss_program(program: Program) -> Callable[..., jax.Array]:
-    whole = NamedSharding(program.mesh, PartitionSpec())
-    return jax.jit(partial(_heldout_losses, program), out_shardings=whole, compiler_options=quick_compile())
-
-
-def _heldout_losses(program: Program, params: Any, images: jax.Array, condition: Any, key: jax.Array) -> jax.Array:
-    """Training losses (draws, N) at times spread evenly over the process, the same for every model."""
-    network, count, process = program.network(params), len(images), program.diffusion
-
-    def draw(_: None, d: jax.Array) -> tuple[None, jax.Array]:
-        places = jnp.arange(count) * HELDOUT_DRAWS + d
-        t = process.even_times(places, count * HELDOUT_DRAWS)
-        noise = jax.random.normal(jax.random.fold_in(key, d), images.shape)
-        terms = process.training_losses(lambda x, t: network(x, t, condition), images, t, noise)
-        return None, terms["loss"]
-
-    return jax.lax.scan(draw, None, jnp.arange(HELDOUT_DRAWS))[1]

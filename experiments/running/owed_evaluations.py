@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import PositiveInt
 
 from dit_grid.experiments.metrics.names import HELDOUT_LOSS, IMAGES
+from dit_grid.experiments.running.measured_steps import MeasuredSteps
 from dit_grid.experiments.spec.any_run import AnyRun, run_from
 from dit_grid.experiments.spec.execution import ResourceSpec
 from dit_grid.experiments.spec.measurement import EvalSetting
@@ -100,8 +101,8 @@ def settings_due(run: AnyRun, step: int) -> list[EvalSetting]:
 
 def evaluation_steps(run: AnyRun) -> list[int]:
     """The steps at which the run is measured, in order."""
-    steps = {*range(run.evaluate.every, run.train.steps, run.evaluate.every), run.train.steps}
-    return [step for step in sorted(steps) if settings_due(run, step)]
+    whens = [setting.when for setting in run.evaluate.settings]
+    return list(MeasuredSteps.of(run.evaluate.every, run.train.steps, whens) or ())
 
 
 def lacking(store: Store, runs: Iterable[AnyRun]) -> dict[str, list[int]]:

@@ -17,7 +17,8 @@ Cap = Annotated[float, Field(gt=0, le=1e15)]
 class BudgetSpec(Record):
     """Caps; nothing is capped by default. `slices` held at once (a run on cores or GPUs counts as one), hours, money.
 
-    Dollars need a price in `plan`. Runs are stopped at a checkpoint before a cap is reached, never after.
+    Hours and money are those that are billed while launches go on. Dollars need a price in `plan`. Runs are stopped at
+    a checkpoint before a cap is reached, never after.
     """
 
     slices: PositiveInt | None = None
@@ -26,6 +27,8 @@ class BudgetSpec(Record):
     """[hours] Of slices in all; runs stop at a checkpoint before."""
     usd: Cap | None = None
     """[USD] In all; needs a price in `plan`."""
+    of: Literal["billed", "held"] = "billed"
+    """What hours and dollars are of: all slices while they are there (`plan.capacity`), or those that runs hold."""
 
 
 class ClusterSpec(Record):

@@ -4,6 +4,7 @@ Every note is one line for the user. What is wrong is `validate`'s and `expand`'
 """
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 
 from dit_grid.experiments.spec.run import EmaSpec, RunSpec
 from dit_grid.experiments.spec.source import Located
@@ -27,6 +28,7 @@ def initial_share(ema: EmaSpec, steps: int) -> float:
     return float(share * ema.decay ** max(steps - _RAMP, 0))
 
 
+@cache
 def average_note(ema: EmaSpec, steps: int) -> str:
     """What is to be said of an average over so many updates, or nothing; its memory is 1 / (1 - decay) updates."""
     share = initial_share(ema, steps)

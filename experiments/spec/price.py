@@ -38,6 +38,8 @@ class PriceRow(Record):
     """[USD/h] Of the whole slice, a GPU or a core."""
     usd_per_chip_hour: Price | None = None
     """[USD/h] Of a chip, for every slice type of a generation."""
+    from_chips: PositiveInt = later(1)
+    """[chips] Only of slices of so many or more: one host of v2 or v3 has prices of its own, by region."""
     billing: Billing = "on-demand"
     """What is paid for: capacity that stays, or that may be taken away."""
     region: str | None = None
@@ -63,9 +65,10 @@ class PriceRow(Record):
         """Return what one of `kind` (a slice type, gpu, cpu) costs an hour; None where the row is of something else."""
         if self.of not in (kind, kind.split("-")[0]):
             return None
-        if self.usd_per_hour is not None:
-            return self.usd_per_hour
-        return (self.usd_per_chip_hour or 0.0) * (1 if kind in SINGLE else chips_and_cores(kind)[0])
+        chips = 1 if kind in SINGLE else chips_and_cores(kind)[0]
+        if chips < self.from_chips:
+            return None
+        return (self.usd_per_chip_hour or 0.0) * chips if self.usd_per_hour is None else self.usd_per_hour
 
 
 class PriceSpec(Record):

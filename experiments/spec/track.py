@@ -16,6 +16,15 @@ SECRET_WORDS = ("password", "passwd", "pwd", "secret", "token", "key")
 """What the name of a URI's parameter holds that carries a secret."""
 
 
+def holds_secret(uri: str) -> str:
+    """What is wrong with a URI that has a user, password or key in it, and the way out; empty of any other."""
+    asked = {name.lower() for name, _ in parse_qsl(urlsplit(uri).query, keep_blank_values=True)}
+    if "@" in urlsplit(uri).netloc or any(word in name for name in asked for word in SECRET_WORDS):
+        return ("holds a user or password; leave them out and set MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN")  # fmt: skip
+    return ""
+
+
 class TrackSpec(Record):
     """A tracker that gets every row once: its name, or a mapping with `to` and where."""
 
@@ -39,10 +48,8 @@ class TrackSpec(Record):
     def _holds_no_secret(cls, uri: str | None) -> str | None:
         if uri is None:
             return uri
-        asked = {name.lower() for name, _ in parse_qsl(urlsplit(uri).query, keep_blank_values=True)}
-        if "@" in urlsplit(uri).netloc or any(word in name for name in asked for word in SECRET_WORDS):
-            raise ValueError("holds a user or password; leave them out and set MLFLOW_TRACKING_USERNAME and "
-                             "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN")  # fmt: skip
+        if mistake := holds_secret(uri):
+            raise ValueError(mistake)
         return uri
 
     @model_validator(mode="after")

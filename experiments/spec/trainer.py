@@ -24,9 +24,6 @@ FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([A-Za-z_][\w.]*)\}")
 """`{name}` stands for a value, `{{` and `}}` for braces."""
 
-PLACES = ("python", "gpus", "cpus", "slice", "seed", "steps", "log_every", "checkpoint_every", "rank", "world")
-"""What a command may name beside config.X; `rank` and `world` are those of the hosts of a gang."""
-
 _EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
 
@@ -174,6 +171,7 @@ class TrainerRun(Record):
         own: dict[str, Any] = {
             "seed": self.seed, "steps": self.train.steps, "log_every": self.train.log_every,
             "checkpoint_every": self.execution.checkpoint_every, "python": "", "rank": 0, "world": 1,
+            "address": "127.0.0.1", "port": 29500,
         }  # fmt: skip
         own |= {kind: value for kind in ("gpus", "cpus", "slice") if (value := getattr(resources, kind)) is not None}
         return own | flat(self.config, "config")

@@ -1,13 +1,11 @@
-"""Rows to the bytes of one Parquet file and back, checked both ways against the tables of `records`.
+"""Rows to the bytes of one Parquet file and back, checked on their way back against the tables of `records`.
 
-Where the bytes are kept, and which rows count, is not known here.
+On their way there `checked_rows` does. Where the bytes are kept, and which rows count, is not known here.
 """
 
 import contextlib
-import difflib
-import functools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,72 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dit_grid.experiments.store.errors import DamagedFileError, NewerVersionError, StoreError
-from dit_grid.experiments.store.records import SCHEMA_VERSION, TABLES, Table
+from dit_grid.experiments.store.records import SCHEMA_VERSION, Table
 
 _COVERS = b"dit_grid.covers"
 _ROW_GROUP = 4096
 _TABLE, _VERSION = b"dit_grid.table", b"dit_grid.schema_version"
-
-
-def checked_row(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row with plain Python values, fit for `table_of`: numbers of numpy or jax become int or float.
-
-    Raises StoreError that names the column and the value for an unknown column, a missing key or a wrong type.
-    """
-    kinds = _kinds(table.name)
-    checked = {}
-    for name, value in row.items():
-        kind = kinds.get(name)
-        if kind is None:
-            raise StoreError(_unknown_column(table, name))
-        plain = type(value) is kind and (
-            kind is float
-            or (isinstance(value, str) and value.isascii())
-            or (isinstance(value, int) and abs(value) < 2**62)
-        )
-        checked[name] = value if plain or value is None else _converted(table, name, value)
-    for name in table.key:
-        if checked.get(name) is None:
-            raise StoreError(f"{table.name} row {checked}: {name!r} is missing, it is part of the key")
-    return checked
-
-
-@functools.cache
-def _kinds(table: str) -> dict[str, type]:
-    """The Python type that each column takes."""
-    kinds = {pa.float64(): float, pa.int64(): int, pa.string(): str}
-    return {field.name: kinds[field.type] for field in TABLES[table].schema}
-
-
-def _unknown_column(table: Table, name: str) -> str:
-    close = difflib.get_close_matches(str(name), table.schema.names, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"allowed: {', '.join(table.schema.names)}"
-    return f"{table.name} row: no column {name!r}; {hint}"
-
-
-def _converted(table: Table, name: str, value: Any) -> Any:
-    """The value as its column's type; nothing is rounded, cut or parsed on the way."""
-    kind = _kinds(table.name)[name]
-    plain = value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
-    if isinstance(plain, int) and not isinstance(plain, bool) and kind is float and abs(plain) < 2**1000:
-        return float(plain)
-    fits = isinstance(plain, kind) and not isinstance(plain, bool)
-    if fits and kind is int:
-        fits = -(2**63) <= plain < 2**63
-    if fits and kind is str:
-        fits = plain.isascii() or plain == plain.encode(errors="ignore").decode()
-    if not fits:
-        raise StoreError(
-            f"{table.name} row: column {name!r} takes {table.schema.field(name).type}, "
-            f"got {repr(value)[:200]} ({type(value).__name__})"
-        )
-    return plain
-
-
-def table_of(table: Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Checked rows as an Arrow table with the schema of `table`; columns that a row leaves out are null."""
-    columns = [pa.array([row.get(field.name) for row in rows], type=field.type) for field in table.schema]
-    return pa.Table.from_arrays(columns, schema=table.schema)
 
 
 def encode(rows: pa.Table, covers: Mapping[int, int] | None = None) -> bytes:

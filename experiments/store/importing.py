@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dit_grid.experiments.store.encoding import checked_row
+from dit_grid.experiments.store.checked_rows import checked_row
 from dit_grid.experiments.store.errors import RunConflictError, StoreError
 from dit_grid.experiments.store.log_files import LogFile, Row, read_log_file
 from dit_grid.experiments.store.paths import checked_id
@@ -38,7 +38,7 @@ class ImportedLog:
     `notes` are lines for a person: what was taken from the paper, what is unknown and what that costs.
     """
 
-    log: Path
+    log: Path | str
     said: dict[str, Row]
     facts: dict[str, Row]
     rows: dict[str, list[tuple[Table, Row]]]
@@ -104,8 +104,8 @@ def write_log(store: Store, parsed: ImportedLog) -> list[str]:
     return list(runs)
 
 
-def _provenance(log: Path, run_id: str) -> str:
-    return json.dumps({"imported_from": log.name, "run_id": run_id})
+def _provenance(log: Path | str, run_id: str) -> str:
+    return json.dumps({"imported_from": Path(log).name, "run_id": run_id})
 
 
 def _check_conflicts(store: Store, runs: Mapping[str, Row]) -> None:

@@ -23,7 +23,7 @@ SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 class LogFile:
     """A log as read: the columns of its header, or all that any JSON row has, and (line, row) without empty fields."""
 
-    path: Path
+    path: Path | str
     columns: tuple[str, ...]
     rows: tuple[tuple[int, Row], ...]
 

@@ -14,7 +14,8 @@ from typing import Any, Self
 import pyarrow as pa
 
 from dit_grid.experiments.store.attempts import Attempt, AttemptRecord, Fences, RunState
-from dit_grid.experiments.store.encoding import checked_row, decode, encode, table_of
+from dit_grid.experiments.store.checked_rows import checked_row, table_of
+from dit_grid.experiments.store.encoding import decode, encode
 from dit_grid.experiments.store.errors import NewerVersionError, NotAStoreError, RunConflictError, StoreError
 from dit_grid.experiments.store.files import Files, open_files
 from dit_grid.experiments.store.latest import latest_rows

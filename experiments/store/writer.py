@@ -9,12 +9,15 @@ newest checkpoint exists, and what is past it will be made again by the next att
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+import pyarrow as pa
+
 from dit_grid.experiments.store.attempts import Attempt
-from dit_grid.experiments.store.encoding import checked_row, encode, table_of
+from dit_grid.experiments.store.checked_rows import checked_row, table_of, table_of_columns
+from dit_grid.experiments.store.encoding import encode
 from dit_grid.experiments.store.errors import StoreError, SupersededError
 from dit_grid.experiments.store.files import Files
 from dit_grid.experiments.store.paths import Segment, StorePaths
@@ -35,22 +38,34 @@ class _SegmentBuffer:
         self._files, self._table = files, table
         self._owner, self._attempt = owner, attempt
         self._sequence: int | None = None
+        self._parts: list[pa.Table] = []
         self._rows: list[Row] = []
         self._unconfirmed: bytes | None = None
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._rows) + sum(map(len, self._parts))
 
     def add(self, row: Row) -> None:
         self._rows.append(row)
 
+    def add_many(self, rows: pa.Table) -> None:
+        self._close_rows()
+        self._parts.append(rows)
+
     def flush(self) -> None:
-        while self._unconfirmed or self._rows:
+        while self._unconfirmed or len(self):
             if self._unconfirmed is None:
-                self._unconfirmed = encode(table_of(self._table, self._rows))
-                self._rows = []
+                self._close_rows()
+                self._unconfirmed = encode(pa.concat_tables(self._parts).combine_chunks())
+                self._parts = []
             self._commit(self._unconfirmed)
             self._unconfirmed = None
+
+    def _close_rows(self) -> None:
+        """What came row by row, as a part before what comes next."""
+        if self._rows:
+            self._parts.append(table_of(self._table, self._rows))
+            self._rows = []
 
     def _commit(self, data: bytes) -> None:
         if self._sequence is None:
@@ -115,6 +130,12 @@ class RowWriter(_Flushing):
     def train(self, row: Row) -> None:
         """Add a row of `records.TRAIN`: `step` and any of its other columns."""
         self._add(TRAIN, self._train, row)
+
+    def train_many(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Add rows of `records.TRAIN` by their columns, lists of one length: `step` and any of its other columns."""
+        stamp = {"wall_unix_s": self._clock(), "run_id": self._attempt.run_id, "attempt": self._attempt.number}
+        self._train.add_many(table_of_columns(TRAIN, columns, stamp))
+        self._added()
 
     def eval(self, row: Row) -> None:
         """Add a row of `records.EVALS`: `step`, `metric`, `protocol` and any of its other columns."""

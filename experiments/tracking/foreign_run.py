@@ -22,7 +22,7 @@ class ForeignRun:
     `rows` are by step: numbers under the names that they were logged under.
     """
 
-    source: Path
+    source: Path | str
     key: str
     name: str
     config: dict[str, Any] = field(default_factory=dict)

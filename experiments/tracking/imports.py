@@ -24,6 +24,7 @@ from dit_grid.experiments.tracking.mlflow_folders import (
     read_mlflow_folder,
     run_files,
 )
+from dit_grid.experiments.tracking.mlflow_server import is_server, read_mlflow_server
 from dit_grid.experiments.tracking.tensorboard_events import EVENT_FILES, read_tensorboard
 from dit_grid.experiments.tracking.wandb_files import read_wandb, wandb_logs
 
@@ -52,18 +53,18 @@ NOT_MEASURED = re.compile(r"system/.*|epoch|train/epoch|trainer/.*|step|global_s
 """Numbers that are no measurement: the machine's, and counters."""
 
 
-def is_tracked(path: Path) -> bool:
-    """Whether a tracker may have written what is at the path: a folder, or a database of MLflow."""
-    return path.is_dir() or is_mlflow_database(path)
+def is_tracked(where: Path | str) -> bool:
+    """Whether a tracker may have written what is there: a folder, a database of MLflow, or its server's address."""
+    return is_server(str(where)) or Path(where).is_dir() or is_mlflow_database(Path(where))
 
 
-def read_tracked(path: Path, mapping: Mapping[str, Any] | None = None) -> ImportedLog:
-    """All runs at the path, checked; nothing is written. Raises NotATrackerError or StoreError, in one line."""
-    runs = [run for run in _read(path) if run.rows]
+def read_tracked(where: Path | str, mapping: Mapping[str, Any] | None = None) -> ImportedLog:
+    """All runs at a path or server, checked; nothing is written. Raises NotATrackerError or StoreError, in one line."""
+    runs = [run for run in _read(where) if run.rows]
     if not runs:
-        raise NotATrackerError(f"{path}: its runs hold no number")
+        raise NotATrackerError(f"{where}: its runs hold no number")
     named = _named(runs)
-    log = LogFile(path, tuple(_columns(named)), tuple(_rows(named)))
+    log = LogFile(where, tuple(_columns(named)), tuple(_rows(named)))
     outcomes = {run_id: run.outcome for run_id, run in named.items()}
     parsed = parsed_log(_Tracked(log.path, log.columns, log.rows), _laid(_obvious(log.columns, named), mapping))
     return replace(parsed, outcomes=outcomes, notes=(*_left_out(log.columns), *parsed.notes))
@@ -77,7 +78,10 @@ class _Tracked(LogFile):
         return True
 
 
-def _read(path: Path) -> list[ForeignRun]:
+def _read(where: Path | str) -> list[ForeignRun]:
+    if is_server(str(where)):
+        return read_mlflow_server(str(where))
+    path = Path(where)
     if path.is_file():
         return read_mlflow_database(path)
     if wandb_logs(path):

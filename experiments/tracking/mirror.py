@@ -19,14 +19,11 @@ from dit_grid.experiments.store.points import Points, eval_points, train_points
 from dit_grid.experiments.store.records import RUNS
 from dit_grid.experiments.tracking.cursor import Cursor, is_measurement
 from dit_grid.experiments.tracking.one_at_a_time import locked
-from dit_grid.experiments.tracking.tracker import AttemptEnd, Held, TrackedRun, Tracker, without_secrets
+from dit_grid.experiments.tracking.tracker import AttemptEnd, Held, TrackedRun, Tracker, in_one_line
 from dit_grid.model.plurals import counted, was
 
 RETRY_S = 15.0
 """After how long a tracker that failed is asked again."""
-
-SAID = 200
-"""Letters of another program's error that are shown; some are a page long."""
 
 OF_THE_MACHINE = ("train/steps_per_s", "train/mfu", "train/data_wait_s")
 """Numbers that come out otherwise whenever a step is made again, and mean nothing by that."""
@@ -82,14 +79,18 @@ class Mirror:
         """Whether some tracker has not taken what it should have."""
         return any(place.behind for place in self._places)
 
-    def poll(self) -> None:
-        """Mirror what is new since the last poll; the first mirrors everything that the trackers do not have."""
+    def poll(self, last: bool = False) -> None:
+        """Mirror what is new since the last poll; the first mirrors everything that the trackers do not have.
+
+        The last asks a tracker that failed once more, however short ago that was.
+        """
         update = self._watch.poll()
         rows = _by_run(update)
         moved = {run for run, state in update.states.items() if self._states.get(run) != state}
         self._states = update.states
         self._learn(rows.keys() | moved)
         for place in self._places:
+            place.asked_again = 0.0 if last else place.asked_again
             self._poll(place, rows, moved)
 
     def summary(self) -> list[str]:
@@ -127,9 +128,7 @@ class Mirror:
                 self._failed(place, run_id, error)
 
     def _failed(self, place: _Place, run_id: str, error: Exception) -> None:
-        said = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
-        said = without_secrets(said)
-        said = said if len(said) <= SAID else f"{said[:SAID]}…"
+        said = in_one_line(error)
         if said != place.trouble:
             self._say(f"{place.label}: {said}; tried again every {RETRY_S:.0f} s")
         place.trouble, place.asked_again = said, time.monotonic() + RETRY_S
@@ -138,7 +137,8 @@ class Mirror:
         place.held.pop(run_id, None)
 
     def _mirror(self, place: _Place, run: TrackedRun, rows: list[Points], state: RunState | None) -> None:
-        cursor = place.at.get(run.run_id) or Cursor.read(place.cursors / f"{run.run_id}.json")
+        file = place.cursors / f"{run.key}.json"  # buckets of one name share a folder here
+        cursor = place.at.get(run.run_id) or Cursor.read(file)
         place.at[run.run_id] = cursor
         new = [row for row in rows if not cursor.covers(row)]
         ends = self._new_ends(run.run_id, cursor, state)
@@ -162,7 +162,7 @@ class Mirror:
             place.tracker.end(run, outcome)
             place.held.pop(run.run_id)
             cursor.ended = f"{state.attempt} {outcome}"
-        cursor.write(place.cursors / f"{run.run_id}.json")
+        cursor.write(file)
 
     def _missing(self, place: _Place, run_id: str, rows: list[Points]) -> list[Points]:
         """What of the rows the place does not have; of what it has, it is noted where the numbers differ."""
@@ -225,4 +225,4 @@ def _tracked(row: Mapping[str, Any], store_key: str) -> TrackedRun:
     config = {name: row[name] for name in RUNS.schema.names if row[name] not in (None, "")}
     with contextlib.suppress(ValueError):
         config["spec"] = json.loads(config.get("spec", ""))
-    return TrackedRun(row["run_id"], f"{row['run_id']}-{store_key}", row["experiment"] or "runs", config)
+    return TrackedRun(row["run_id"], store_key, row["experiment"] or "runs", config)

@@ -1,6 +1,6 @@
 """Runs of MLflow as its two local stores hold them, a folder `mlruns` or an SQLite file; reading needs no mlflow.
 
-What a tracking server holds is asked of the server, with its own export.
+What a tracking server holds is asked of it, by `mlflow_server`.
 """
 
 import sqlite3
@@ -12,15 +12,10 @@ from typing import Any
 import yaml
 
 from dit_grid.experiments.tracking.foreign_run import ForeignRun, NotATrackerError
-
-OUTCOMES = {"FINISHED": "done", "FAILED": "failed", "KILLED": "cancelled"}
-"""Of MLflow's states; RUNNING and SCHEDULED say nothing of an end."""
+from dit_grid.experiments.tracking.mlflow_client import OUTCOMES, as_logged
 
 _STATES = {3: "FINISHED", 4: "FAILED", 5: "KILLED"}
 """The folder has MLflow's protocol numbers for them."""
-
-LARGEST = 1.7976931348623157e308
-"""What MLflow's databases keep of infinity."""
 
 
 def read_mlflow_folder(folder: Path) -> list[ForeignRun]:
@@ -88,12 +83,8 @@ def _database_runs(file: Path, base: sqlite3.Connection) -> Iterator[ForeignRun]
         run = ForeignRun(file, key, name or key, config, OUTCOMES.get(status, "interrupted"))
         rows = "select key, value, is_nan, step, timestamp from metrics where run_uuid = ? order by timestamp"
         for metric, value, is_nan, step, time_ms in base.execute(rows, (key,)):
-            run.add(step, metric, float("nan") if is_nan else _infinite(value), time_ms / 1000)
+            run.add(step, metric, float("nan") if is_nan else as_logged(value), time_ms / 1000)
         yield run
-
-
-def _infinite(value: float) -> float:
-    return value if abs(value) < LARGEST else value * 2
 
 
 def _opened(file: Path) -> sqlite3.Connection:

@@ -3,14 +3,13 @@
 Ours are found again by a tag. A number's time is the store's, so that sending it twice to a database is one row.
 """
 
-import logging
-import os
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dit_grid.experiments.store.points import Points
 from dit_grid.experiments.tracking.foreign_run import flat
+from dit_grid.experiments.tracking.mlflow_client import as_logged, mlflow_client
 from dit_grid.experiments.tracking.tracker import AttemptEnd, Held, TrackedRun
 
 KEY = "dit_grid.run"
@@ -18,9 +17,6 @@ KEY = "dit_grid.run"
 
 STATES = {"done": "FINISHED", "failed": "FAILED", "cancelled": "KILLED"}
 """Ours in MLflow's words; a run that can go on is SCHEDULED."""
-
-PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
-"""By itself MLflow asks a server that is gone for minutes; here the mirror asks again, and others wait meanwhile."""
 
 _METRICS, _PARAMS, _LONGEST = 1000, 100, 500
 """A request's most numbers and settings, and characters of a setting that every server takes."""
@@ -32,13 +28,7 @@ class MlflowTracker:
     """Runs of one experiment at a tracking URI."""
 
     def __init__(self, uri: str, experiment: str) -> None:
-        from mlflow import MlflowClient
-
-        for name, value in PATIENCE.items():
-            os.environ.setdefault(name, value)
-        for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.WARNING)  # a new database is made in dozens of lines
-        self._client, self._name = MlflowClient(tracking_uri=uri), experiment
+        self._client, self._name = mlflow_client(uri), experiment
         self._experiment: str | None = None
         self._ids: dict[str, str] = {}
 
@@ -68,7 +58,7 @@ class MlflowTracker:
         """The history of every metric."""
         key = self._ids[run.key]
         return {
-            name: {point.step: point.value for point in self._client.get_metric_history(key, name)}
+            name: {point.step: as_logged(point.value) for point in self._client.get_metric_history(key, name)}
             for name in self._client.get_run(key).data.metrics
         }
 

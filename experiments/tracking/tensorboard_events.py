@@ -36,13 +36,13 @@ def _run(root: Path, home: Path) -> ForeignRun:
             if isinstance(value, float):
                 run.add(step, tag, value, wall)
             elif tag.split("/")[0] == CONFIG_TAG:
-                run.config |= _config(value)
+                run.config |= read_config(value)
             elif tag.split("/")[0] == STATE_TAG:
                 run.outcome = value.split()[0] if value.split() else run.outcome
     return run
 
 
-def _config(text: str) -> dict[str, Any]:
+def read_config(text: str) -> dict[str, Any]:
     """A config that the mirror wrote; anything else under that tag is somebody's text."""
     try:
         found = json.loads(text.strip())

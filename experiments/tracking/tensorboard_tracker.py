@@ -1,6 +1,6 @@
-"""TensorBoard as a tracker: a folder of event files for each run, written by tensorboardX.
+"""TensorBoard as a tracker: a folder of event files for each run, below one for its store, written by tensorboardX.
 
-Each mirror has a file of its own, which TensorBoard joins. Numbers are float32 there, as TensorBoard's scalars are.
+Each session has a file of its own, which TensorBoard joins. Numbers are float32 there, as TensorBoard's scalars are.
 tensorboardX's `SummaryWriter` is passed by: its `flush` does not wait for what was added, and its files of one second
 have one name.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dit_grid.experiments.store.points import Points
-from dit_grid.experiments.tracking.tensorboard_events import CONFIG_TAG, EVENT_FILES, STATE_TAG, events
+from dit_grid.experiments.tracking.tensorboard_events import CONFIG_TAG, EVENT_FILES, STATE_TAG, events, read_config
 from dit_grid.experiments.tracking.tracker import AttemptEnd, Held, TrackedRun
 
 _FORBIDDEN = re.compile(r"[^-/\w.]")
@@ -29,6 +29,7 @@ class TensorboardTracker:
         self._folder = folder
         self._writers: dict[str, Any] = {}
         self._said: dict[str, set[tuple[str, int, str]]] = {}
+        self._homes: dict[str, Path] = {}
 
     def named(self, name: str) -> str:
         """The name without the characters that TensorBoard refuses."""
@@ -38,7 +39,8 @@ class TensorboardTracker:
         """Open a new file of the run, and say its settings in the first."""
         from tensorboardX.event_file_writer import EventsWriter
 
-        home = self._folder / run.run_id
+        self._close(run)
+        home = self._homes[run.key] = self._home(run)
         self._said[run.key] = {
             (tag.split("/")[0], step, value)
             for file in home.glob(EVENT_FILES)
@@ -52,7 +54,7 @@ class TensorboardTracker:
     def held(self, run: TrackedRun) -> Held:
         """What the run's event files hold."""
         held: Held = {}
-        for file in (self._folder / run.run_id).glob(EVENT_FILES):
+        for file in self._homes[run.key].glob(EVENT_FILES):
             for step, _, tag, value in events(file):
                 if isinstance(value, float):
                     held.setdefault(tag, {})[step] = value
@@ -73,13 +75,29 @@ class TensorboardTracker:
 
     def end(self, run: TrackedRun, outcome: str) -> None:
         """Close the file."""
-        self._writers.pop(run.key).close()
+        self._close(run)
 
     def close(self) -> None:
         """Close all files."""
         for writer in self._writers.values():
             writer.close()
         self._writers.clear()
+
+    def _home(self, run: TrackedRun) -> Path:
+        """The run's folder; of an older mirror, which told no stores apart, where it is."""
+        old = self._folder / run.run_id
+        made = run.config.get("created_unix_s")
+        said = (
+            read_config(value).get("created_unix_s")
+            for file in old.glob(EVENT_FILES)
+            for _, _, tag, value in events(file)
+            if isinstance(value, str) and tag.split("/")[0] == CONFIG_TAG
+        )
+        return old if made is not None and made in said else self._folder / run.folder
+
+    def _close(self, run: TrackedRun) -> None:
+        if writer := self._writers.pop(run.key, None):
+            writer.close()
 
     def _say(self, run: TrackedRun, tag: str, step: int, said: str) -> None:
         from tensorboardX.summary import text

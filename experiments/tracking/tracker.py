@@ -6,6 +6,7 @@ The three that there are: `wandb_tracker`, `mlflow_tracker`, `tensorboard_tracke
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from socket import gaierror
 from typing import Any, Protocol
 
 from dit_grid.experiments.store import StoreError
@@ -19,6 +20,10 @@ class TrackingError(StoreError):
     """Mirroring cannot begin, or a tracker does not take what it is given; the message is one line."""
 
 
+_NO_NAME = re.compile(r"[^\w.-]+")
+SAID = 200
+"""Letters of another program's error that are shown; some are a page long."""
+
 _USER = re.compile(r"(?<=://)[^/\s]*@")
 
 
@@ -27,14 +32,35 @@ def without_secrets(text: str) -> str:
     return _USER.sub("***@", text)
 
 
+def in_one_line(error: Exception) -> str:
+    """What an error of another program says: its class and first line, or of a server that is gone only why."""
+    deepest: BaseException = error
+    while inner := deepest.__cause__ or deepest.__context__:
+        deepest = inner
+    if isinstance(deepest, ConnectionError | TimeoutError | gaierror):
+        return f"no answer ({deepest.strerror or deepest})"
+    said = without_secrets(f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}")
+    return said if len(said) <= SAID else f"{said[:SAID]}…"
+
+
 @dataclass(frozen=True)
 class TrackedRun:
-    """What a tracker is told of a run: `config` is nested plain values; `key` is the run's name among all stores'."""
+    """What a tracker is told of a run: `config` is nested plain values; `store` a few letters that name its store."""
 
     run_id: str
-    key: str
+    store: str
     experiment: str
     config: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """The run's name among all stores'."""
+        return f"{self.run_id}-{self.store}"
+
+    @property
+    def folder(self) -> str:
+        """Where files of the run go below a folder that many stores may share: grouped by experiment and store."""
+        return f"{_NO_NAME.sub('-', self.experiment)}-{self.store}/{self.run_id}"
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Steps are a number of each row, `step`, because measurements come after later tr
 go back; `_step` counts the rows. Each session of a run has a log of its own, as W&B's resuming leaves it.
 """
 
+import contextlib
 import netrc
 import os
 import time
@@ -41,6 +42,7 @@ class WandbTracker:
         """Open a session of the run; its rows are counted on from those of earlier sessions."""
         import wandb
 
+        self._leave(run.key)  # a session that failed; what it was sent counts once it is written
         counted = [n for log in self._logs(run) for n in new_sequences(log)[0]]
         self._next[run.key] = max(counted, default=-1) + 1
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -82,10 +84,15 @@ class WandbTracker:
 
     def close(self) -> None:
         """Leave open sessions without a word of an end."""
-        for opened in self._runs.values():
-            opened.mark_preempting()
-            opened.finish(exit_code=1)
-        self._runs.clear()
+        for key in list(self._runs):
+            self._leave(key)
+
+    def _leave(self, key: str) -> None:
+        """Finish the session if there is one, as one that a later goes on with."""
+        if opened := self._runs.pop(key, None):
+            with contextlib.suppress(Exception):  # of one that has failed no more can be had
+                opened.mark_preempting()
+                opened.finish(exit_code=1)
 
     def _logs(self, run: TrackedRun) -> list[Path]:
         return [log for log in wandb_logs(self._folder) if log.stem == f"run-{run.key}"]

@@ -77,7 +77,7 @@ def _executed(
     stopping, hopeless = False, 0.0
     with Line(_greeting(run, attempt), recorder.take) as line:
         variables = environment(context, line.address)
-        with Program(command(run, context.rank, context.world), run.folder, variables) as program:
+        with Program(command(run, context), run.folder, variables) as program:
             while (code := program.wait()) is None:
                 if not stopping and context.stop_requested():
                     stopping = True

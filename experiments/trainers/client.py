@@ -54,6 +54,8 @@ class Run:
     def _forget(self) -> None:
         self._facts: dict[str, Any] = {}
         self._lines: list[str] = []
+        self._names: tuple[str, ...] = ()
+        self._rows: list[tuple[float, ...]] = []
         self._received = b""
         self._answers: list[Any] = []
         self._columns: frozenset[str] = frozenset()
@@ -120,7 +122,7 @@ class Run:
             if self._terminated and not self._stop:
                 self._stop = True
                 if self.rank == 0:
-                    self._add({"do": "stopping"}, 0.0)
+                    self._add({"do": "stopping"})
             return self._stop
 
     def log(self, step: int, **values: Any) -> None:
@@ -134,17 +136,17 @@ class Run:
                 return
             if type(step) is not int or not self._logged < step <= self._steps:
                 step = self._checked(step, self._logged + 1, "log")
-            for name, value in values.items():
-                if name not in self._columns:
-                    known = ", ".join(sorted(self._columns))
-                    raise self._error(f"log of step {step}: no column {name!r}; it takes {known}, and a metric of your "
-                                      f"own goes to evaluate")  # fmt: skip
-                if type(value) is not float or value - value != 0.0:
-                    values[name] = self._number("log", step, name, value)
             if "steps_per_s" not in values and self._last >= 0 and step > self._last and now > self._since:
                 values["steps_per_s"] = (step - self._last) / (now - self._since)
+            if (names := tuple(values)) != self._names:
+                self._begin_rows(step, names)
+            for name, value in values.items():
+                if type(value) is not float or value - value != 0.0:
+                    values[name] = self._number("log", step, name, value)
             self._logged, self._last, self._since = step, step, now
-            self._add({"do": "log", "step": step, **values}, now)
+            self._rows.append((step, *values.values()))
+            if len(self._rows) + len(self._lines) >= LINES or now - self._sent > WAIT_S:
+                self._send()
 
     def evaluate(self, step: int, **values: Any) -> None:
         """Write what was measured after `step` updates: metrics by any name, and how (`samples`, `seed`, …)."""
@@ -156,14 +158,14 @@ class Run:
             if not values:
                 raise self._error(f"evaluate of step {step}: no metric; give e.g. fid=12.3")
             metrics = {name: self._number("evaluate", step, name, value) for name, value in values.items()}
-            self._add({"do": "evaluate", "step": step, "metrics": metrics, "settings": settings}, 0.0)
+            self._add({"do": "evaluate", "step": step, "metrics": metrics, "settings": settings})
             self._restart_clock(step)
 
     def evaluating(self, step: int) -> None:
         """Say that an evaluation begins, which may take long: no new step is expected meanwhile."""
         with self._lock:
             if not self._quiet():
-                self._add({"do": "activity", "step": int(step), "activity": "evaluating"}, 0.0)
+                self._add({"do": "activity", "step": int(step), "activity": "evaluating"})
 
     def checkpoint_folder(self, step: int) -> Path:
         """The folder for the checkpoint after `step` updates: a new one to fill, or the one to go on from."""
@@ -225,7 +227,7 @@ class Run:
 
     def _tell_failure(self, kind: str, message: str) -> None:
         if self.rank == 0:
-            self._add({"do": "fail", "class": kind, "message": message}, 0.0)
+            self._add({"do": "fail", "class": kind, "message": message})
 
     def _fact(self, name: str) -> Any:
         with self._lock:
@@ -259,16 +261,34 @@ class Run:
             with contextlib.suppress(RunError):
                 self._send()
 
-    def _add(self, message: dict[str, Any], now: float) -> None:
-        """Put a message on its way; with a time, in company."""
+    def _begin_rows(self, step: int, names: tuple[str, ...]) -> None:
+        """From now on rows are of these columns, which a message says once for many of them."""
+        for name in names:
+            if name not in self._columns:
+                known = ", ".join(sorted(self._columns))
+                raise self._error(f"log of step {step}: no column {name!r}; it takes {known}, and a metric of your "
+                                  f"own goes to evaluate")  # fmt: skip
+        self._close_rows()
+        self._names = names
+
+    def _close_rows(self) -> None:
+        """Make a message of the rows that wait, a list a column."""
+        if self._rows:
+            columns = dict(zip(("step", *self._names), zip(*self._rows)))  # noqa: B905 - Python 3.9 has no strict
+            self._lines.append(json.dumps({"do": "log", **columns}, allow_nan=False))
+            self._rows = []
+
+    def _add(self, message: dict[str, Any]) -> None:
+        """Send a message, after the rows that wait."""
+        self._close_rows()
         try:
             self._lines.append(json.dumps(message, allow_nan=False))
         except (TypeError, ValueError) as error:
             raise self._error(f"{message['do']} of step {message['step']}: {error}") from None
-        if not now or len(self._lines) >= LINES or now - self._sent > WAIT_S:
-            self._send()
+        self._send()
 
     def _send(self) -> None:
+        self._close_rows()
         if not self._lines or self._socket is None:
             return
         data = ("\n".join(self._lines) + "\n").encode()
@@ -280,7 +300,7 @@ class Run:
         self._receive()
 
     def _ask(self, message: dict[str, Any]) -> Any:
-        self._add(message, 0.0)
+        self._add(message)
         return self._answer()["answer"]
 
     def _answer(self) -> Any:

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, TextIO
+from typing import IO, Any, TextIO
 
 from dit_grid.experiments.spec.trainer import TrainerRun
 from dit_grid.experiments.trainers import call, launcher
@@ -22,22 +22,43 @@ KEPT = 1 << 16
 
 LOOK_S = 0.1
 
+ALONE = "127.0.0.1:29500"
+"""Where the ranks of one host meet, as torch.distributed has it."""
 
-def command(run: TrainerRun, rank: int = 0, world: int = 1) -> list[str]:
-    """Return the command line, placeholders filled; a function is called by this Python."""
+
+def command(run: TrainerRun, context: Context | None = None) -> list[str]:
+    """Return the command line on this host of the gang, placeholders filled; a function is called by this Python."""
     if run.trainer.function is not None:
         return [sys.executable, "-m", call.__name__, run.trainer.function]
-    return [run.filled(part, python=sys.executable, rank=rank, world=world) for part in run.trainer.command or ()]
+    known: dict[str, Any] = {"python": sys.executable}
+    if context is not None:
+        address, port = _meeting_place(context)
+        known |= {"rank": context.rank, "world": context.world, "address": address, "port": port}
+        resources = run.execution.resources
+        if resources.slice is None:
+            known[resources.kind + "s"] = resources.count // context.world
+    return [run.filled(part, **known) for part in run.trainer.command or ()]
 
 
-def environment(context: Context, address: str) -> dict[str, str]:
-    """Return this process's environment with where the run is, and the gang's as torch.distributed reads it."""
-    host, _, port = (context.coordinator or "127.0.0.1:29500").rpartition(":")
-    own = {
-        ADDRESS: address, "RANK": str(context.rank), "WORLD_SIZE": str(context.world), "LOCAL_RANK": "0",
-        "MASTER_ADDR": host, "MASTER_PORT": port, "PYTHONUNBUFFERED": "1",
-    }  # fmt: skip
-    return {**os.environ, **own}
+def environment(context: Context, line: str) -> dict[str, str]:
+    """Return this process's environment with where the run is (`line`), and the gang's as torch.distributed reads it.
+
+    torchrun takes what its command line leaves out from variables that begin with PET_ (torch 2.13); with those of the
+    hosts the same command serves one host and many. One host alone is left to its own default, which finds a free port.
+    """
+    address, port = _meeting_place(context)
+    place = {"RANK": context.rank, "WORLD_SIZE": context.world, "MASTER_ADDR": address, "MASTER_PORT": port}
+    own = {ADDRESS: line, "LOCAL_RANK": "0", "PYTHONUNBUFFERED": "1"} | place
+    if context.world > 1:
+        torchrun = {"NNODES": context.world, "NODE_RANK": context.rank, "MASTER_ADDR": address, "MASTER_PORT": port}
+        own |= {f"PET_{name}": value for name, value in torchrun.items()}
+    return {**os.environ, **{name: str(value) for name, value in own.items()}}
+
+
+def _meeting_place(context: Context) -> tuple[str, str]:
+    """Where rank 0 of the gang listens for the others: host and port."""
+    host, _, port = (context.coordinator or ALONE).rpartition(":")
+    return host, port
 
 
 class Program:

@@ -5,6 +5,7 @@ How words arrive is `protocol`.
 """
 
 import math
+import operator
 import threading
 import time
 from collections.abc import Mapping
@@ -22,6 +23,8 @@ from dit_grid.model import accounting
 
 COLUMNS = tuple(column.name for column in TRAIN.columns if column.name not in (*TRAIN.key, "attempt", "wall_unix_s"))
 """What `log` takes."""
+
+LOGGED = frozenset({"step", *COLUMNS})
 
 MEASURED_BY = tuple(name for name in SETTINGS if name not in ("metric", "code_sha256"))
 """What `evaluate` takes beside metrics: how they were measured."""
@@ -93,9 +96,11 @@ class Recorder:
     def _take(self, message: Mapping[str, Any]) -> Any:
         match message.get("do"):
             case "log":
-                row = dict(message)
-                del row["do"]
-                self._log(row)
+                row = {name: value for name, value in message.items() if name != "do"}
+                if isinstance(row.get("step"), list):
+                    self._log_many(row)
+                else:
+                    self._log(row)
             case "evaluate":
                 self._evaluate(message)
             case "folder":
@@ -114,24 +119,51 @@ class Recorder:
 
     def _log(self, row: dict[str, Any]) -> None:
         step = self._step(row, self.logged + 1)
+        if unknown := row.keys() - LOGGED:
+            known = f"{', '.join(COLUMNS)}, and a metric of your own goes to evaluate"
+            raise RefusedError(f"log of step {step}: no column {min(unknown)!r}; it takes {known}")
         for name, value in row.items():
-            if type(value) is not float or value - value != 0.0:
-                self._check(name, value, step)
+            if name != "step" and (type(value) is not float or value - value != 0.0):
+                _finite("log", step, name, value)
         if self._macs and self.context.peak_flops_per_s and row.get("steps_per_s"):
-            rate = self._macs * row["steps_per_s"]
-            row["mfu"] = accounting.model_flops_utilization(rate, self.context.peak_flops_per_s)
+            row["mfu"] = self._utilization(row["steps_per_s"])
         self.writer.train(row)
-        self.logged, self.reached, self.newest = step, max(step, self.reached), row
+        self._note(row)
+
+    def _log_many(self, columns: dict[str, Any]) -> None:
+        """Rows by their columns, as the client sends them; it is row by row that what is wrong with one is found."""
+        if any(not isinstance(column, list) or len(column) != len(columns["step"]) for column in columns.values()):
+            raise RefusedError("log: step is a list, so every column must be one, of the same length")
+        if not self._are_sound(columns):
+            for row in zip(*columns.values(), strict=True):
+                self._log(dict(zip(columns, row, strict=True)))
+        elif columns["step"]:
+            if self._macs and self.context.peak_flops_per_s and all(columns.get("steps_per_s", [0])):
+                columns["mfu"] = list(map(self._utilization, columns["steps_per_s"]))
+            self.writer.train_many(columns)
+            self._note({name: column[-1] for name, column in columns.items()})
+
+    def _are_sound(self, columns: Mapping[str, list[Any]]) -> bool:
+        """Whether nothing is wrong with any of these rows, told of all at once."""
+        values = {name: column for name, column in columns.items() if name != "step"}
+        steps = columns["step"]
+        grow = set(map(type, steps)) <= {int} and all(map(operator.lt, [self.logged, *steps], steps))
+        return (
+            grow
+            and steps[-1:] <= [self.run.train.steps]
+            and values.keys() <= LOGGED
+            and all(set(map(type, column)) <= {float} and all(map(math.isfinite, column)) for column in values.values())
+        )
+
+    def _utilization(self, steps_per_s: float) -> float:
+        return accounting.model_flops_utilization(self._macs * steps_per_s, self.context.peak_flops_per_s or 0.0)
+
+    def _note(self, row: dict[str, Any]) -> None:
+        """Keep the newest row, and tell of it unless something was told just now."""
+        self.logged, self.newest = row["step"], row
+        self.reached = max(self.logged, self.reached)
         if time.monotonic() - self._reported > REPORT_EVERY_S:
             self.report("training")
-
-    def _check(self, name: str, value: Any, step: int) -> None:
-        if name == "step":
-            return
-        if name not in COLUMNS:
-            known = f"{', '.join(COLUMNS)}, and a metric of your own goes to evaluate"
-            raise RefusedError(f"log of step {step}: no column {name!r}; it takes {known}")
-        _finite("log", step, name, value)
 
     def _evaluate(self, message: Mapping[str, Any]) -> None:
         step = self._step(message, self.attempt.resume_step)

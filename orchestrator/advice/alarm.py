@@ -39,14 +39,14 @@ def losses_of(train: "pa.Table") -> Mapping[str, tuple[np.ndarray, np.ndarray]]:
     """Return run id -> steps and losses, of a table sorted by run and step; an unknown loss is NaN."""
     if not len(train):
         return {}
-    ids = np.asarray(train["run_id"].to_pylist())
+    ids = train["run_id"].dictionary_encode().combine_chunks()  # as a list of strings a million rows take half a second
+    places = ids.indices.to_numpy()
     steps = train["step"].to_numpy().astype(float)
     losses = train["loss"].to_numpy().astype(float)
-    names, first = np.unique(ids, return_index=True)
-    order = np.argsort(first)
-    starts = [*first[order].tolist(), len(ids)]
-    parts = zip(names[order], starts[:-1], starts[1:], strict=True)
-    return {str(name): (steps[low:high], losses[low:high]) for name, low, high in parts}
+    starts = [0, *(np.flatnonzero(np.diff(places)) + 1).tolist()]
+    names = ids.dictionary.to_pylist()
+    parts = zip(starts, [*starts[1:], len(places)], strict=True)
+    return {names[places[low]]: (steps[low:high], losses[low:high]) for low, high in parts}
 
 
 def detail_of(departure: Any) -> dict[str, Any]:

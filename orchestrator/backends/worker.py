@@ -78,27 +78,6 @@ class RankStatus:
     message: str = ""
 
 
-def environment(run: AnyRun, cache: str) -> dict[str, str]:
-    """Return the environment variables that a worker for this run starts with; `cache` is for compiled programs.
-
-    A run on CPU cores gets exactly its own: numerical libraries that each start a thread a core would fight, and the
-    order of a parallel sum would depend on the machine.
-    """
-    variables = {
-        "JAX_COMPILATION_CACHE_DIR": cache,
-        # What compiles in less than a second is not worth a file in a bucket.
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0" if run.execution.resources.kind == "cpu" else "1",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-        "TF_CPP_MIN_LOG_LEVEL": "2",
-    }
-    if run.execution.resources.kind == "cpu":
-        cores = run.execution.resources.count
-        threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(cores))
-        flags = "--xla_cpu_multi_thread_eigen=false" if cores == 1 else ""
-        variables |= {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, **threads}
-    return variables
-
-
 class Worker:
     """Executes one rank of one run at a time on a thread, so that it can be asked and told things meanwhile."""
 

@@ -11,26 +11,37 @@ from dit_grid.orchestrator.control.errors import RequestError
 
 OURS = "dit-grid"
 
+Clock = Literal["processor", "wall"]
+
 
 @dataclass(frozen=True)
 class Contest:
     """One piece of work that we and some peers do, under the name that `--only` takes.
 
-    `peers` maps each peer to the package that it needs. Processor seconds count what computes in its own process,
-    wall seconds what waits for disks or starts processes of its own.
+    `peers` maps each peer to the package that it needs. Processor seconds count what computes in its own process on one
+    core, wall seconds what waits for disks or starts processes of its own. A case with an @ is a network and its batch.
     """
 
     name: str
     work: str
     cases: tuple[str, ...]
     peers: dict[str, str]
-    clock: Literal["processor", "wall"]
+    clock: Clock
     rounds: int
 
     @property
     def module(self) -> str:
         """Where its ways of doing the work are: a `WAYS` of contestant -> maker(case, threads) -> work."""
         return f"dit_grid.orchestrator.bench.{self.name}"
+
+    @property
+    def has_networks(self) -> bool:
+        """Whether its cases are networks, and others may be asked for."""
+        return "@" in self.cases[0]
+
+    def clock_of(self, threads: int) -> Clock:
+        """The fair clock: several cores are to shorten the wait, and threads that spin use up their processor."""
+        return self.clock if threads == 1 else "wall"
 
     def installed(self) -> list[str]:
         """The peers that can be asked here."""
@@ -43,15 +54,15 @@ class Contest:
 
 TORCH = {"torch": "torch", "torch.compile": "torch"}
 CONTESTS = (
-    Contest("updates", "an update at batch 8, float32, AdamW and EMA", ("S/8", "S/4"),
+    Contest("updates", "an update in float32, AdamW and EMA", ("S/8@8", "S/4@8"),
             TORCH | {"its products alone": "numpy"}, "processor", 7),
-    Contest("forward", "a forward pass of 8 images", ("S/4",), {"diffusers": "diffusers"}, "processor", 7),
-    Contest("samples", "8 guided images by 50 DDPM steps", ("S/4",), TORCH, "processor", 3),
+    Contest("forward", "a forward pass", ("S/4@8",), {"diffusers": "diffusers"}, "processor", 7),
+    Contest("samples", "guided images by 25 DDPM steps", ("S/4@8",), TORCH, "processor", 3),
     Contest("logs", "1,000 rows of three numbers, on the disk",
             ("rows",), {"TensorBoard": "tensorboardX", "MLflow": "mlflow", "W&B": "wandb"}, "wall", 5),
     Contest("laws", "Chinchilla's law of 240 runs", ("law",), {"SciPy": "scipy"}, "processor", 1),
     Contest("grids", "six runs that do nothing, from the command to its end",
-            ("grid",), {"Ray Tune": "ray.tune"}, "wall", 3),
+            ("grid",), {"Ray Tune": "ray.tune"}, "wall", 2),
 )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from dit_grid.orchestrator.bench.contests import OURS
-from dit_grid.orchestrator.bench.networks import BATCH, CHANNELS, CLASSES, SIDE, config, shape
+from dit_grid.orchestrator.bench.networks import CHANNELS, CLASSES, SIDE, batch, config, shape
 
 
 def ours(case: str, threads: int) -> Callable[[], object]:
@@ -14,8 +14,9 @@ def ours(case: str, threads: int) -> Callable[[], object]:
 
     from dit_grid.model import DiT
 
-    x, t = jnp.ones((BATCH, SIDE, SIDE, CHANNELS)), jnp.arange(BATCH) * 100
-    model, labels = DiT(config(case), nnx.Rngs(0)), jnp.arange(BATCH)
+    images = batch(case)
+    x, t = jnp.ones((images, SIDE, SIDE, CHANNELS)), jnp.arange(images) * 100
+    model, labels = DiT(config(case), nnx.Rngs(0)), jnp.arange(images)
     forward = nnx.jit(lambda model, x, t, labels: model(x, t, labels))
     return lambda: jax.block_until_ready(forward(model, x, t, labels))
 
@@ -26,13 +27,13 @@ def diffusers(case: str, threads: int) -> Callable[[], object]:
     from diffusers import DiTTransformer2DModel
 
     torch.set_num_threads(threads)
-    of = shape(case)
+    of, images = shape(case), batch(case)
     model = DiTTransformer2DModel(
         num_attention_heads=of["heads"], attention_head_dim=of["width"] // of["heads"], num_layers=of["depth"],
         in_channels=CHANNELS, out_channels=2 * CHANNELS, sample_size=SIDE, patch_size=of["patch"],
         num_embeds_ada_norm=CLASSES, norm_type="ada_norm_zero", norm_elementwise_affine=False,
     ).eval()  # fmt: skip
-    x, t, labels = torch.ones(BATCH, CHANNELS, SIDE, SIDE), torch.arange(BATCH) * 100, torch.arange(BATCH)
+    x, t, labels = torch.ones(images, CHANNELS, SIDE, SIDE), torch.arange(images) * 100, torch.arange(images)
 
     def forward() -> object:
         with torch.no_grad():

@@ -30,7 +30,9 @@ def _line(one: Comparison) -> str:
     ]
     if one.ratio is not None:
         cells[1:] = [f"{one.peer_s:.3g}", f"{one.ratio:.2f} ×", f"{one.low:.2f}–{one.high:.2f}"]
-    return f"| {' | '.join([one.work, one.case, ours, *cells, f'{one.rounds}, {one.clock}'])} |"
+    return (
+        f"| {' | '.join([one.work, one.case.replace('@', ', batch '), ours, *cells, f'{one.rounds}, {one.clock}'])} |"
+    )
 
 
 def check_page(page: Path) -> None:

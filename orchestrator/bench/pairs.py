@@ -14,6 +14,7 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
+from dit_grid.orchestrator.backends.variables import on_cores
 from dit_grid.orchestrator.bench.contests import OURS, Contest
 
 
@@ -53,7 +54,7 @@ def compared(contest: Contest, case: str, threads: int, rounds: int | None) -> l
     """One comparison a peer that is installed, or ours alone where none is."""
     seconds, failed = _seconds(contest, case, threads, rounds or contest.rounds)
     ours = np.array(seconds.pop(OURS, []))
-    head = contest.name, contest.work, case, contest.clock, len(ours)
+    head = contest.name, contest.work, case, contest.clock_of(threads), len(ours)
     if OURS in failed:
         return [Comparison(*head, None, failed=f"{OURS}: {failed[OURS]}")]
     median = float(np.median(ours))
@@ -92,14 +93,18 @@ def _seconds(contest: Contest, case: str, threads: int, rounds: int) -> tuple[di
 
 @contextlib.contextmanager
 def _worker(contest: Contest, who: str, case: str, threads: int) -> Iterator[Worker]:
-    """A process that does the work once for every line it gets; what it writes is removed with it."""
+    """A process that does the work once for every line it gets; what it writes is removed with it.
+
+    Where we compute it starts as a run's process does, and peers as their users' do.
+    """
     command = [sys.executable, "-m", "dit_grid.orchestrator.bench.worker"]
-    command += [contest.module, who, case, str(threads), contest.clock]
+    clock, computes = contest.clock_of(threads), contest.clock == "processor"
+    command += [contest.module, who, case, str(threads), clock, "bound" if computes else "free"]
     with (
         tempfile.TemporaryFile("w+", errors="replace") as words,
         tempfile.TemporaryDirectory(prefix="dgb-", ignore_cleanup_errors=True) as folder,
     ):
-        env = {**os.environ, "TMPDIR": folder}
+        env = {**os.environ, "TMPDIR": folder} | (on_cores(threads) if computes and who == OURS else {})
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=words, text=True, env=env
         )

@@ -1,9 +1,9 @@
-"""Guided samples by the respaced DDPM chain: eight latents from noise, nothing decoded."""
+"""Guided samples by the respaced DDPM chain: latents from noise, nothing decoded."""
 
 from collections.abc import Callable
 
 from dit_grid.orchestrator.bench.contests import OURS
-from dit_grid.orchestrator.bench.networks import BATCH, GUIDANCE, SAMPLER_STEPS, config, torch_shape
+from dit_grid.orchestrator.bench.networks import GUIDANCE, SAMPLER_STEPS, batch, config, torch_shape
 
 
 def ours(case: str, threads: int) -> Callable[[], None]:
@@ -15,11 +15,11 @@ def ours(case: str, threads: int) -> Callable[[], None]:
     from dit_grid.model import Diffusion, DiT, Schedule, sample_chunks
 
     of, diffusion = config(case), Diffusion(Schedule.linear()).respace(SAMPLER_STEPS)
-    model, labels = DiT(of, nnx.Rngs(0)), np.arange(BATCH)
+    model, labels = DiT(of, nnx.Rngs(0)), np.arange(batch(case))
 
     def draw() -> None:
         key = jax.random.key(0)
-        list(sample_chunks(model, diffusion, labels, key, chunk=BATCH, guidance=GUIDANCE, null_label=of.classes))
+        list(sample_chunks(model, diffusion, labels, key, chunk=len(labels), guidance=GUIDANCE, null_label=of.classes))
 
     return draw
 
@@ -31,7 +31,9 @@ def _torch(compiled: bool) -> Callable[[str, int], Callable[[], object]]:
         from dit_grid.orchestrator.bench.torch_dit import sampler
 
         torch.set_num_threads(threads)
-        return sampler(**torch_shape(case), images=BATCH, steps=SAMPLER_STEPS, guidance=GUIDANCE, compiled=compiled)
+        return sampler(
+            **torch_shape(case), images=batch(case), steps=SAMPLER_STEPS, guidance=GUIDANCE, compiled=compiled
+        )
 
     return make
 

@@ -6,7 +6,7 @@ An update is noise, forward, backward, AdamW and the moving average. No data are
 from collections.abc import Callable
 
 from dit_grid.orchestrator.bench.contests import OURS
-from dit_grid.orchestrator.bench.networks import BATCH, CHANNELS, SIDE, config, run, torch_shape
+from dit_grid.orchestrator.bench.networks import CHANNELS, SIDE, batch, config, run, torch_shape
 
 
 def ours(case: str, threads: int) -> Callable[[], None]:
@@ -18,8 +18,8 @@ def ours(case: str, threads: int) -> Callable[[], None]:
 
     program = Program(run(case))
     state = program.init()
-    images = np.random.default_rng(0).standard_normal((1, BATCH, SIDE, SIDE, CHANNELS), np.float32)
-    labels = np.arange(BATCH, dtype=np.int32)[None]
+    images = np.random.default_rng(0).standard_normal((1, batch(case), SIDE, SIDE, CHANNELS), np.float32)
+    labels = np.arange(batch(case), dtype=np.int32)[None]
 
     def update() -> None:
         nonlocal state
@@ -36,7 +36,7 @@ def _torch(compiled: bool) -> Callable[[str, int], Callable[[], object]]:
         from dit_grid.orchestrator.bench.torch_dit import updates
 
         torch.set_num_threads(threads)
-        return updates(**torch_shape(case), batch=BATCH, compiled=compiled)
+        return updates(**torch_shape(case), batch=batch(case), compiled=compiled)
 
     return make
 
@@ -48,7 +48,7 @@ def products(case: str, threads: int) -> Callable[[], None]:
     from dit_grid.model import accounting
 
     left, right = (np.random.default_rng(0).standard_normal((1536, 1536), np.float32) for _ in range(2))
-    times = round(accounting.training_macs(config(case), BATCH, 1) / 1536**3)
+    times = round(accounting.training_macs(config(case), batch(case), 1) / 1536**3)
 
     def multiply() -> None:
         for _ in range(times):

@@ -1,7 +1,7 @@
 """The process of one contestant: it does its work once for every line on standard input, and answers with seconds.
 
-`python -m dit_grid.orchestrator.bench.worker MODULE WHO CASE THREADS CLOCK`. What libraries print goes to standard
-error, so that nothing but answers is on standard output.
+`python -m dit_grid.orchestrator.bench.worker MODULE WHO CASE THREADS CLOCK bound|free`. What libraries print goes to
+standard error, so that nothing but answers is on standard output.
 """
 
 import importlib
@@ -11,11 +11,11 @@ import time
 
 
 def main() -> None:
-    """Do the work once to warm up, and then again for each line; what computes is bound to the last cores."""
-    module, who, case, threads, clock = sys.argv[1:]
+    """Do the work once to warm up, and then again for each line; what is "bound" has the last cores and no others."""
+    module, who, case, threads, clock, place = sys.argv[1:]
     answers, sys.stdout = os.fdopen(os.dup(1), "w"), sys.stderr
     os.dup2(2, 1)
-    if clock == "processor":
+    if place == "bound":
         _bind(int(threads))
     work = importlib.import_module(module).WAYS[who](case, int(threads))
     now = time.process_time if clock == "processor" else time.perf_counter
@@ -31,8 +31,6 @@ def _bind(threads: int) -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
     os.environ |= {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
-    if threads == 1:
-        os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 
 if __name__ == "__main__":

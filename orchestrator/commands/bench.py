@@ -9,14 +9,25 @@ import click
 
 from dit_grid.orchestrator.commands.options import SOME_FAILED
 
+BATCH = 8
+"""Images of a network that is asked for without a batch."""
+
 if TYPE_CHECKING:
     from dit_grid.orchestrator.bench import Comparison, Contest
 
 
 @click.command()
 @click.option("--only", "names", multiple=True, metavar="NAME", help="This comparison alone; may be given again.")
-@click.option("--cases", metavar="A,B", help="Networks for updates, forward and samples, e.g. S/8,S/4,S/2,B/8,B/4.")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Cores, the last ones.")
+@click.option(
+    "--cases", metavar="A,B", help="Networks for updates, forward and samples, at batch 8 or another: S/8,B/4@32."
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Cores, the last ones; from 2 by wall time.",
+)
 @click.option("--rounds", type=click.IntRange(min=1), help="Pieces of work of each, in turn; default by comparison.")
 @click.option("--write", "page", metavar="PAGE", help="Put the table into this Markdown page, between its marks.")
 @click.option("--list", "is_list", is_flag=True, help="Say what there is to compare and which peers are here.")
@@ -29,8 +40,8 @@ def bench(
 
     \b
     uv sync --group peers && uv pip install torch      # any peer may be missing: it is left out and named
-    uv run --no-sync dit-grid bench                    # a quarter of an hour on two idle cores
-    uv run --no-sync dit-grid bench --only updates --cases S/2,B/4 --threads 2
+    uv run --no-sync dit-grid bench                    # ten minutes on two idle cores
+    uv run --no-sync dit-grid bench --only updates --cases S/2,S/4@32 --threads 2
 
     A ratio above 1 says that dit-grid is faster; beside it stands the middle half of the paired ratios.
     """
@@ -80,16 +91,19 @@ def _measured(asked: "list[tuple[Contest, str]]", threads: int, rounds: int | No
 
 
 def _cases(contest: "Contest", cases: str | None) -> tuple[str, ...]:
-    """The networks that were asked for, where a contest is one of networks; RequestError for one that is not."""
+    """The networks that were asked for with their batch; RequestError for one that is not one."""
     from dit_grid.model import SIZES
     from dit_grid.orchestrator.control.errors import RequestError
 
-    if cases is None or "/" not in contest.cases[0]:
+    if cases is None or not contest.has_networks:
         return contest.cases
-    asked, known = tuple(cases.split(",")), [f"{size}/{patch}" for size in SIZES for patch in (8, 4, 2)]
-    if unknown := [name for name in asked if name not in known]:
-        raise RequestError(f"--cases {unknown[0]}: no such network; there are {', '.join(known)}")
-    return asked
+    asked, known = [case.partition("@") for case in cases.split(",")], [f"{s}/{p}" for s in SIZES for p in (8, 4, 2)]
+    for name, at, batch in asked:
+        if name not in known:
+            raise RequestError(f"--cases {name}: no such network; there are {', '.join(known)}")
+        if at and not (batch.isdecimal() and int(batch)):
+            raise RequestError(f"--cases {name}@{batch}: no batch; give a whole number of images, e.g. {name}@{BATCH}")
+    return tuple(f"{name}@{int(batch or BATCH)}" for name, _, batch in asked)
 
 
 def _said(one: "Comparison") -> str:

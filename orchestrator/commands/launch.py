@@ -63,8 +63,8 @@ def launch(
     first, and none is started once the target is met. Launched again without it, the rest is run.
 
     Where the TPU compiler is installed (`plan --compile`), runs on slices that they do not fit are refused before
-    anything is reserved. On a cluster whose slices have a price in the spec, and no cluster.budget, it first says what
-    will be billed and asks; --yes goes on.
+    anything is reserved. On a cluster whose slices have a price in the spec it first says what will be billed; without
+    a cluster.budget it asks, and --yes goes on.
 
     Ctrl-C writes checkpoints and stops; the same command goes on from there.
     """
@@ -73,15 +73,18 @@ def launch(
     from dit_grid.orchestrator.advice.until import asked_until
     from dit_grid.orchestrator.commands.asked_spec import asked_spec
     from dit_grid.orchestrator.driving.who_drives import launch_here, launch_on_cluster
+    from dit_grid.orchestrator.planning.account import check_budget
     from dit_grid.orchestrator.planning.work import unfinished
     from dit_grid.orchestrator.screen.live_grid import display
     from dit_grid.orchestrator.screen.notices import plain_warnings
+    from dit_grid.orchestrator.screen.tables import print_text
 
     if backend and address:
         raise RequestError(f"--backend {backend} with --address {address}: an address is of Ray; leave one of them out")
     loaded = asked_spec(spec, groups)
     if store_path:
         loaded = loaded.model_copy(update={"store": store_path})
+    check_budget(loaded)
     asked = _trackers(loaded, trackers)
     loaded = asked_until(loaded, until, until_metric, when_met)
     todo = unfinished(loaded)
@@ -103,7 +106,7 @@ def launch(
         else:
             finish = launch_on_cluster(loaded, address, lambda: ask_whether_to_pay(loaded, runs, yes))
     if spent := _spent(finish, loaded):
-        click.echo(spent)
+        print_text(spent)
     found = print_results(loaded.store, figures=True)
     if finish.state is None or not finish.state.stopping:  # who interrupts wants the prompt back
         _print_closing(loaded, found)

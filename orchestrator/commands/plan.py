@@ -52,8 +52,9 @@ def plan(
 
     Hours come from measured speeds where a store or an earlier --calibrate has them, else from each program's roofline
     and plan.efficiency in the spec, else from plan.mfu. Rooflines of the shipped grid come with the package, those of
-    other runs with --compile. Billed is what plan.slices cost until all is
-    done, held what runs have them for; --terms and --json say what the time is made of.
+    other runs with --compile. Billed is what plan.slices cost until all is done, held what runs have them for; --terms
+    and --json say what the time is made of. In --json every run has its price, with date and source, and the bill of
+    the whole plan.
 
     What a launch would refuse is refused here; files on this disk that are not there yet are named below the table.
     With --compile a run that does not fit its slice is a mistake in the spec, and exits with status 2.
@@ -89,7 +90,7 @@ def plan(
     speeds, done = measured_speeds(loaded), steps_done(loaded)
     rows = planned(loaded, speeds, roofs)
     wall = None if compiling else wall_time(loaded, rows, done, cores_here())
-    billed = None if as_json else bill(loaded, speeds, roofs)
+    billed = bill(loaded, speeds, roofs)
     print_plan(loaded, rows, as_json, expectations(loaded), found, done, wall, billed, terms)
     if found is not None and not as_json:
         from dit_grid.orchestrator.screen.compiled import print_compiled

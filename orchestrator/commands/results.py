@@ -134,7 +134,7 @@ def print_results(where: str, figures: bool, out: str | None = None, table: bool
     if figures:
         from dit_grid.analysis import write_figures  # matplotlib; a finished launch answers sooner without
 
-        write_figures(where, folder, headline_only=table)
+        write_figures(found, folder, headline_only=table)
     if os.path.isdir(folder):
         more = "; `dit-grid analyze` draws all of them" if figures and table else ""
         click.echo(f"\nFigures of {where}: {folder}{more}")

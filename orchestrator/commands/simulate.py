@@ -57,6 +57,7 @@ def simulate(
 
     from dit_grid.orchestrator.commands.asked_spec import asked_spec
     from dit_grid.orchestrator.control.errors import RequestError
+    from dit_grid.orchestrator.planning.account import check_budget
     from dit_grid.orchestrator.planning.calibrate import measured_speeds
     from dit_grid.orchestrator.screen.campaigns import print_campaigns
     from dit_grid.orchestrator.screen.notices import progress
@@ -65,6 +66,7 @@ def simulate(
     from dit_grid.orchestrator.simulation.of_spec import campaign, slices_needed
 
     loaded = asked_spec(spec, groups)
+    check_budget(loaded)
     if capacity:
         loaded = loaded.model_copy(update={"plan": loaded.plan.model_copy(update={"capacity": capacity})})
     there = counts(slices)

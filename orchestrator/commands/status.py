@@ -24,8 +24,8 @@ def status(where: str | None, as_json: bool, watch: bool) -> None:
     from dit_grid.experiments.store import Store
     from dit_grid.orchestrator.advice.alarm import alarms
     from dit_grid.orchestrator.screen.notices import plain_warnings
-    from dit_grid.orchestrator.screen.status import driver_line, read_status, without_pandas
-    from dit_grid.orchestrator.screen.tables import print_status
+    from dit_grid.orchestrator.screen.status import driver_line, read_status, spent_line, without_pandas
+    from dit_grid.orchestrator.screen.tables import print_status, print_text
 
     without_pandas()
     store = Store.open(store_named(where))
@@ -39,6 +39,8 @@ def status(where: str | None, as_json: bool, watch: bool) -> None:
         print_status([replace(row, alarm=said.get(row.run_id, "")) for row in rows], as_json)
         if not as_json:
             click.echo(f"{store.paths.root}: {driver_line(store)}")
+            if spent := spent_line(store):
+                print_text(spent)
             if looked.silence:
                 click.echo(looked.silence)
         if not watch:

@@ -143,7 +143,7 @@ def import_command(log: str, where: str, mapping: str | None, as_json: bool) -> 
 
     \b
     dit-grid store import wandb results/other                W&B's folder, or one run's
-    dit-grid store import mlruns results/other               MLflow's folder, or its SQLite database
+    dit-grid store import mlruns results/other               MLflow's folder, SQLite database, or server (http://…)
     dit-grid store import runs results/other                 TensorBoard's event files
     dit-grid store import other.csv results/other --mapping mapping.yaml
 
@@ -154,7 +154,7 @@ def import_command(log: str, where: str, mapping: str | None, as_json: bool) -> 
     from dit_grid.experiments.store import Store
     from dit_grid.experiments.store.importing import write_log
 
-    parsed, place = _parsed(Path(log), _mapping(mapping) if mapping else None), store_named(where)
+    parsed, place = _parsed(log, _mapping(mapping) if mapping else None), store_named(where)
     runs = write_log(Store.create(place), parsed)
     if as_json:
         _print({"store": place, "log": log, "runs": runs, "notes": list(parsed.notes)})
@@ -164,18 +164,18 @@ def import_command(log: str, where: str, mapping: str | None, as_json: bool) -> 
     click.echo(f"{counted(len(runs), 'run')} imported into {place}: {', '.join(runs)}")
 
 
-def _parsed(log: Path, mapping: Any) -> Any:
-    """What the log, or a tracker's folder or database, holds, checked."""
+def _parsed(log: str, mapping: Any) -> Any:
+    """What the log, or a tracker's folder, database or server, holds, checked."""
     from dit_grid.experiments.store.importing import read_log
     from dit_grid.experiments.tracking import is_tracked, read_tracked
     from dit_grid.orchestrator.control.errors import RequestError
 
     if is_tracked(log):
         return read_tracked(log, mapping)
-    if mapping is None and log.is_file():
+    if mapping is None and Path(log).is_file():
         raise RequestError(f"{log}: a log needs --mapping FILE, which says what its columns are (docs/store.md); runs "
                            "of W&B, MLflow and TensorBoard need none: name their folder or database")  # fmt: skip
-    return read_log(log, mapping or {})
+    return read_log(Path(log), mapping or {})
 
 
 def _print(record: dict[str, Any]) -> None:

@@ -27,6 +27,8 @@ TRACKER = click.Choice(["wandb", "mlflow", "tensorboard"])
 LOOK_EVERY_S = 1.0
 LAST_WORDS_S = 120.0
 """How long a launch that has ended waits for its mirror; what is missing then, the same command brings later."""
+TERM_S = 5.0
+"""And then for one that was told to end: a tracker's package may wait in its own end for a server that is gone."""
 
 
 @click.command()
@@ -52,6 +54,7 @@ def track(
     of the tracker's name.
     """
     from dit_grid.experiments.spec.track import TrackSpec
+    from dit_grid.orchestrator.commands.where import name_of
 
     if beside is not None:
         asked = [TrackSpec.model_validate(one) for one in json.loads(beside)]
@@ -60,6 +63,7 @@ def track(
     else:
         store = store_named(where)
         asked = _asked(where, names, {"project": project, "folder": folder, "uri": uri})
+        asked = [_in_project(one, name_of(where)) for one in asked]
         failed = _mirror(store, asked, _nobody_drives(store), lambda: False)
     sys.exit(SOME_FAILED if failed else DONE)
 
@@ -110,7 +114,11 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
         child.wait(LAST_WORDS_S)
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
         child.terminate()
-        child.wait()
+        try:
+            child.wait(TERM_S)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            child.kill()
+            child.wait()
 
 
 class _Launch:
@@ -197,7 +205,7 @@ def _follow(mirror: "Mirror", is_over: Callable[[], bool]) -> None:
     """Poll until it is over, and once more, because rows may have come since the last look."""
     while True:
         last = is_over()
-        mirror.poll()
+        mirror.poll(last)
         if last:
             return
         time.sleep(LOOK_EVERY_S)

@@ -20,8 +20,13 @@ def store_of(where: str | None) -> str:
     if where is None:
         return _newest_store()
     if where.endswith((".yaml", ".yml")):
-        return _store_in(where)
+        return _named(where, "store")
     return where
+
+
+def name_of(where: str | None) -> str | None:
+    """Return the name that the spec at `where` has; None of anything else. Raises SpecError as `store_of` does."""
+    return _named(where, "name") if where and where.endswith((".yaml", ".yml")) else None
 
 
 def parted(words: Sequence[str], where: str | None = None) -> tuple[str | None, tuple[str, ...]]:
@@ -41,14 +46,14 @@ def _is_place(word: str) -> bool:
     return "://" in word or word.endswith((".yaml", ".yml")) or Path(word, "FORMAT.json").is_file()
 
 
-def _store_in(spec_file: str) -> str:
-    """Return the store that a spec names; its runs, of which there may be thousands, are not expanded for that."""
+def _named(spec_file: str, key: str) -> str:
+    """Return the spec's `store` or `name`; its runs, of which there may be thousands, are not expanded for that."""
     from dit_grid.experiments.spec.expand import load_spec
     from dit_grid.experiments.spec.source import read_yaml
 
     sections = read_yaml(Path(spec_file)).value
-    named = sections["store"].value if isinstance(sections, dict) and "store" in sections else None
-    return named if named and isinstance(named, str) else load_spec(spec_file).store  # which says what is wrong
+    named = sections[key].value if isinstance(sections, dict) and key in sections else None
+    return named if named and isinstance(named, str) else str(getattr(load_spec(spec_file), key))  # or what is wrong
 
 
 def figures_folder(store: str) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from dit_grid.model.lazy import on_first_use
 
 if TYPE_CHECKING:
+    from dit_grid.orchestrator.control.inbox import Inbox as Inbox
     from dit_grid.orchestrator.control.lease import Ended as Ended, Held as Held, Lease as Lease, Watcher as Watcher
-    from dit_grid.orchestrator.control.requests import Inbox as Inbox
     from dit_grid.orchestrator.control.signals import stop_signals as stop_signals
 
 __getattr__, __dir__ = on_first_use(__name__)

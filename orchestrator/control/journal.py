@@ -8,6 +8,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
+from immutables import Map
+
 from dit_grid.experiments.spec.cluster import ClusterSpec
 from dit_grid.experiments.store import Store
 from dit_grid.experiments.store.errors import DamagedFileError
@@ -22,6 +24,10 @@ BEGAN, RUN, SPENT, LEASE_LOST, BAD_CHECKPOINT = "Began", "Run", "Spent", "LeaseL
 LEFT_CURVE = "left-curve"
 """Rows that are neither: the launch's settings, a run as it was at the beginning, spending so far, a lost lease, a
 checkpoint that an attempt could not read, and a run whose training loss left the curve of its peers."""
+
+
+SUMS = ("slice_s", "usd", "billed_s", "billed_usd")
+"""What of a spending adds up over launches."""
 
 
 class Noticed(NamedTuple):
@@ -41,8 +47,9 @@ class Journal(Protocol):
 
 def open_with(journal: Journal, state: core.State) -> None:
     """Write how the launch began: its settings, what was spent before it, and every run."""
-    spent = dataclasses.asdict(state.spending)
-    journal.event(BEGAN, cluster=state.options.model_dump(mode="json"), spent=spent)
+    spent, tariff = dataclasses.asdict(state.spending), vars(state.tariff)
+    billed = tariff | {"usd_per_hour": dict(state.tariff.usd_per_hour)}
+    journal.event(BEGAN, cluster=state.options.model_dump(mode="json"), spent=spent, tariff=billed)
     for run in state.in_order():
         detail = dataclasses.asdict(run)
         journal.event(RUN, run_id=detail.pop("id"), run=detail)
@@ -57,7 +64,8 @@ def record(journal: Journal, event: Event, actions: Iterable[Action]) -> None:
 
 def record_spending(journal: Journal, spent: core.Spending, before: core.Spending) -> None:
     """Write what this launch has spent, without what earlier ones had."""
-    journal.event(SPENT, slice_s=spent.slice_s - before.slice_s, usd=spent.usd - before.usd)
+    said = {name: getattr(spent, name) - getattr(before, name) for name in SUMS}
+    journal.event(SPENT, **said)
 
 
 def spent_before(store: Store) -> core.Spending:
@@ -66,15 +74,20 @@ def spent_before(store: Store) -> core.Spending:
     for row in store.events().to_pylist():
         if row["kind"] == SPENT:
             last[row["journal"]] = _spending(row["journal"], row["detail"])
-    return core.Spending(sum(one["slice_s"] for one in last.values()), sum(one["usd"] for one in last.values()))
+    slice_s, usd, billed_s, billed_usd = (sum(one[name] for one in last.values()) for name in SUMS)
+    return core.Spending(slice_s, usd, billed_s=billed_s, billed_usd=billed_usd)
 
 
 def _spending(journal: str, detail: str) -> dict[str, float]:
-    """What a row says was spent. Raises DamagedFileError: no budget is spent twice over a row that nobody can read."""
+    """What a row says was spent. Raises DamagedFileError: no budget is spent twice over a row that nobody can read.
+
+    Rows from before bills were counted say what was held; that is the least that was billed.
+    """
     said = json_object(f"events of {journal}", detail)
-    if not all(is_number(said.get(name)) and said[name] >= 0 for name in ("slice_s", "usd")):
+    found: dict[str, Any] = {"billed_s": said.get("slice_s"), "billed_usd": said.get("usd")} | said
+    if not all(is_number(found.get(name)) and found[name] >= 0 for name in SUMS):
         raise DamagedFileError(f"events of {journal}: a row {SPENT} does not say what was spent: {detail[:80]}")
-    return said
+    return found
 
 
 def read(rows: Iterable[Mapping[str, Any]]) -> tuple[core.State, Iterator[tuple[Event, tuple[Action, ...]]]]:
@@ -87,8 +100,20 @@ def read(rows: Iterable[Mapping[str, Any]]) -> tuple[core.State, Iterator[tuple[
         raise ValueError("a journal begins with the settings of its launch")
     began = lines[0][2]
     runs = [_run(run_id, detail) for kind, run_id, detail in lines if kind == RUN]
-    state = core.initial(runs, ClusterSpec.model_validate(began["cluster"]), core.Spending(**began["spent"]))
+    state = core.initial(runs, *_settings(began))
     return state, _decided([line for line in lines if line[0] in EVENTS or line[0] in ACTIONS])
+
+
+def _settings(began: dict[str, Any]) -> tuple[ClusterSpec, core.Spending, core.Tariff]:
+    """The settings of a launch, what was spent before it, and what is billed; older journals capped what was held."""
+    cluster, billed = began["cluster"], began.get("tariff")
+    spent: dict[str, Any] = {
+        name: core.Rate(*value) if isinstance(value, list) else value for name, value in began["spent"].items()
+    }
+    if billed is None:
+        cluster = cluster | {"budget": cluster["budget"] | {"of": "held"}}
+    tariff = core.Tariff() if billed is None else core.Tariff(**billed | {"usd_per_hour": Map(billed["usd_per_hour"])})
+    return ClusterSpec.model_validate(cluster), core.Spending(**spent), tariff
 
 
 def replayed(rows: Iterable[Mapping[str, Any]]) -> core.State:

@@ -5,10 +5,11 @@ alone; `endings`: why a gang ended, and what is done about it; `placement`: whic
 """
 
 from dit_grid.orchestrator.core.advance import advance
-from dit_grid.orchestrator.core.budget import Spending
+from dit_grid.orchestrator.core.budget import Rate, Spending
 from dit_grid.orchestrator.core.endings import LOST, POLICIES, PREEMPTED
 from dit_grid.orchestrator.core.placement import why
 from dit_grid.orchestrator.core.state import FINAL, Attempt, GangPhase, Phase, Run, State, initial
+from dit_grid.orchestrator.core.tariff import Tariff
 
 __all__ = [
     "FINAL",
@@ -18,9 +19,11 @@ __all__ = [
     "Attempt",
     "GangPhase",
     "Phase",
+    "Rate",
     "Run",
     "Spending",
     "State",
+    "Tariff",
     "advance",
     "initial",
     "why",

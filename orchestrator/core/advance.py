@@ -76,6 +76,7 @@ def _take(draft: Draft, event: Event) -> None:
 def _cluster_seen(draft: Draft, event: ClusterSeen) -> None:
     """Take the cluster as it is, and tell every gang whose slice is not what it was."""
     draft.ledger = draft.ledger.seen(event)
+    draft.count_slices()
     draft.place_again = True
     for name, gang in sorted(draft.ledger.held.items()):
         item = draft.ledger.slices.get(name)
@@ -165,7 +166,7 @@ def _ring(draft: Draft) -> None:
             draft.ledger = draft.ledger.reconsidered(name, draft.now)
             draft.place_again = True
         elif not draft.spending.exhausted:
-            draft.spending = replace(draft.spending, exhausted=True)
+            draft.spending, draft.place_again = replace(draft.spending, exhausted=True), True
             _stop_all(draft, "budget")
 
 
@@ -179,4 +180,6 @@ def _watch_budget(draft: Draft) -> None:
         due = draft.spending.exhausted_at(options.budget, options.stop_grace_s + options.kill_again_s)
     draft.alarm(BUDGET, "", due)
     if due is not None and due <= draft.now:
-        _ring(draft)  # gangs that were taken over may already cost more than is left
+        _ring(draft)  # what is there already may cost more than is left
+        if draft.place_again:
+            place(draft)

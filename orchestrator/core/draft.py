@@ -9,6 +9,7 @@ from dataclasses import replace
 from immutables import Map
 
 from dit_grid.experiments.spec.cluster import ClusterSpec
+from dit_grid.orchestrator.core.budget import Rate
 from dit_grid.orchestrator.core.events import Action, CheckpointAndStop, Gang, Kill, Start
 from dit_grid.orchestrator.core.state import (
     FINAL,
@@ -45,7 +46,7 @@ class Draft:
         state = State(
             before.options, self.runs, before.order, before.place_of, self.ready, self.timers, self.due, self.ledger,
             self.spending, self.strays, self.now, self.unfinished, self.active, self.stopping, self.blocked,
-            self.enough, before.evaluations,
+            self.enough, before.evaluations, before.tariff, before.spent_before,
         )  # fmt: skip
         return state, tuple(self.actions)
 
@@ -93,14 +94,30 @@ class Draft:
 
     def hold(self, attempt: Attempt, run: Run) -> None:
         """Enter in the books that the gang holds what its run needs."""
+        kept_s = self._kept_s(attempt.slice)
         self.ledger = self.ledger.take(attempt.slice, run.kind, run.count, attempt.gang)
-        self.spending = self.spending.holding(1, run.usd_per_hour)
+        self.spending = self.spending.holding(1, run.usd_per_hour, self.by_gang(attempt.slice), kept_s)
 
     def release(self, slice_name: str | None, kind: str, count: int, usd_per_hour: float) -> None:
         """Enter in the books that a gang is gone."""
         self.ledger = self.ledger.give_back(slice_name, kind, count, self.now)
-        self.spending = self.spending.holding(-1, usd_per_hour)
+        self.spending = self.spending.holding(-1, usd_per_hour, self.by_gang(slice_name))
         self.place_again = True
+
+    def count_slices(self) -> None:
+        """Bill from now on for the slices that stay, as many as the ledger has ever seen together."""
+        self.spending = replace(self.spending, stay=Rate(*self.before.tariff.of_slices(self.ledger.most)))
+
+    def by_gang(self, slice_name: str | None) -> bool:
+        """Return whether what a gang holds is billed for as long as it does, and not for as long as it is there."""
+        return slice_name is None or not self.before.tariff.stays
+
+    def _kept_s(self, slice_name: str | None) -> float:
+        """Seconds that the slice is billed for beside the gang that takes it now."""
+        if slice_name is None:
+            return 0.0
+        since = self.ledger.given_back.get(slice_name)
+        return self.before.tariff.kept_s(None if since is None else self.now - since)
 
     def ask_to_stop(self, run: Run, why: str) -> None:
         """Ask the run's gang to checkpoint and end; one that has nothing to save yet is killed."""

@@ -299,7 +299,7 @@ def _turn_away(draft: Draft, event: GangStarted, run: Run | None) -> None:
     """Kill a gang that was found alive and that nobody wants; what it holds stays held until it is gone."""
     kind, count = (run.kind, run.count) if run is not None else ("cpu", 0)
     draft.ledger = draft.ledger.take(event.slice, kind, count, event.gang)
-    draft.spending = draft.spending.holding(1, 0.0)
+    draft.spending = draft.spending.holding(1, 0.0, draft.by_gang(event.slice))
     draft.strays = draft.strays.set(event.gang, (event.slice, kind, count))
     draft.actions.append(Kill(event.gang))
 

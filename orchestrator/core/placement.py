@@ -3,7 +3,6 @@
 By priority, then in the order of the launch; what a run needs is free, trusted and within the budget, or it waits.
 """
 
-from dit_grid.experiments.spec.cluster import ClusterSpec
 from dit_grid.orchestrator.core.budget import Claim, claim
 from dit_grid.orchestrator.core.draft import RUN, Draft
 from dit_grid.orchestrator.core.state import Phase, Run, State, has_its_checkpoint
@@ -21,12 +20,12 @@ def place(draft: Draft) -> None:
     while (found := _first(draft, refused)) is not None:
         run = found
         need = (run.kind, run.count)
-        if draft.spending.refusal(draft.options.budget, spoken_for, needed(run, draft.options)):
+        if draft.spending.refusal(draft.options.budget, spoken_for, needed(run, draft)):
             refused[need] = refused.get(need, 0) | 1 << draft.before.place_of[run.id]
             if draft.spending.exhausted or _slices_capped(draft):
                 break  # the next one would hear the same
             continue
-        spoken_for += needed(run, draft.options)
+        spoken_for += needed(run, draft)
         draft.start(run, None if draft.ledger.is_pool(run.kind) else draft.ledger.choose(run.kind, run.avoid))
     draft.blocked = _blocked(draft, refused)
 
@@ -58,7 +57,7 @@ def why(state: State, run_id: str) -> str:
         also = f", {aside} put aside after failures" if aside else ""
         return f"waits for {run.count} x {kind}; {book.available(kind)} of {book.total(kind)} free{also}"
     draft = Draft(state, state.now)
-    return draft.spending.refusal(draft.options.budget, _spoken_for(draft), needed(run, draft.options)) or (
+    return draft.spending.refusal(draft.options.budget, _spoken_for(draft), needed(run, draft)) or (
         f"waits for a run of higher priority that needs more of {kind}"
     )
 
@@ -75,13 +74,15 @@ def _training(draft: Draft) -> dict[Need, int]:
     return found
 
 
-def needed(run: Run, options: ClusterSpec) -> Claim:
+def needed(run: Run, draft: Draft) -> Claim:
     """Return what the run will need from now to its end."""
+    options, tariff = draft.options, draft.before.tariff
+    by_gang = options.budget.of == "held" or not tariff.stays or draft.ledger.is_pool(run.kind)
     grace_s = options.stop_grace_s + options.kill_again_s
     remaining_s = run.remaining_s
     if remaining_s is not None and run.attempt is not None and run.seconds_per_step is not None:
         remaining_s = max(run.steps - max(run.attempt.step, run.step), 0) * run.seconds_per_step
-    return claim(remaining_s, run.usd_per_hour, grace_s)
+    return claim(remaining_s, run.usd_per_hour, grace_s, by_gang)
 
 
 def _spoken_for(draft: Draft) -> Claim:
@@ -91,7 +92,7 @@ def _spoken_for(draft: Draft) -> Claim:
         return total
     for _, kind, name in draft.timers:  # in order, so that the sum does not depend on a hash
         if kind == RUN and draft.runs[name].attempt is not None:
-            total += needed(draft.runs[name], draft.options)
+            total += needed(draft.runs[name], draft)
     return total
 
 

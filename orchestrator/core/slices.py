@@ -12,8 +12,16 @@ from immutables import Map
 
 from dit_grid.orchestrator.core.events import ClusterSeen, Gang, SliceSeen
 
+POOLS = ("cpu", "gpu")
+"""Kinds that are counted and not named."""
+
 FALSE_ALARM_S = 60.0
 """So long after its deadline a preemption notice counts as void if the slice is still there."""
+
+
+def is_pool(kind: str) -> bool:
+    """Return whether the kind is counted and not named."""
+    return kind in POOLS
 
 
 class Strikes(NamedTuple):
@@ -39,6 +47,10 @@ class Ledger:
     free: Map[str, tuple[str, ...]] = field(default_factory=Map)
     leaving: Map[str, float] = field(default_factory=Map)
     """Slices with a preemption notice, and its deadline."""
+    most: Map[str, int] = field(default_factory=Map)
+    """By slice type: the most that were there together, intact or not."""
+    given_back: Map[str, float] = field(default_factory=Map)
+    """When each slice was last given back."""
     strikes: Map[str, Strikes] = field(default_factory=Map)
 
     def seen(self, cluster: ClusterSeen) -> "Ledger":
@@ -56,9 +68,12 @@ class Ledger:
             counted = totals if item.intact else broken
             counted[item.type] = counted.get(item.type, 0) + 1
         pools = Map({kind: count for kind, count in sorted(cluster.pools.items()) if count > 0})
+        there = {kind: totals.get(kind, 0) + broken.get(kind, 0) for kind in (*totals, *broken)}
+        most = self.most.update({kind: count for kind, count in there.items() if count > self.most.get(kind, 0)})
         book = replace(
-            self, pools=pools, slices=slices, totals=Map(totals), broken=Map(broken), leaving=leaving, free=Map()
-        )
+            self, pools=pools, slices=slices, totals=Map(totals), broken=Map(broken), leaving=leaving, free=Map(),
+            most=most,
+        )  # fmt: skip
         free: dict[str, list[str]] = {}
         for name in sorted(slices):
             if book._givable(name, cluster.at):
@@ -85,7 +100,7 @@ class Ledger:
 
     def is_pool(self, kind: str) -> bool:
         """Return whether the kind is counted and not named."""
-        return kind in ("cpu", "gpu")
+        return is_pool(kind)
 
     def choose(self, kind: str, avoid: str | None) -> str | None:
         """Return the free slice of the type to take, another than `avoid` where there is one; None if none is free."""
@@ -104,7 +119,8 @@ class Ledger:
         """Return the ledger with what a gang held free again, where it still can be given."""
         if name is None:
             return replace(self, used=self.used.set(kind, self.used.get(kind, 0) - count))
-        return replace(self, held=self.held.delete(name))._offered(name, now)
+        given_back = self.given_back.set(name, now)
+        return replace(self, held=self.held.delete(name), given_back=given_back)._offered(name, now)
 
     def drained(self, name: str, deadline: float) -> "Ledger":
         """Return the ledger with the slice given to nobody until the notice is over."""

@@ -14,7 +14,8 @@ from immutables import Map
 from dit_grid.experiments.spec.cluster import ClusterSpec
 from dit_grid.orchestrator.core.budget import Spending
 from dit_grid.orchestrator.core.events import Gang
-from dit_grid.orchestrator.core.slices import Ledger
+from dit_grid.orchestrator.core.slices import Ledger, is_pool
+from dit_grid.orchestrator.core.tariff import Tariff
 
 
 class Phase(StrEnum):
@@ -179,6 +180,9 @@ class State:
     """Why no more runs are needed, in words; empty while they are."""
     evaluations: Map[str, tuple[str, ...]] = field(default_factory=Map)
     """By run: the jobs that measure its checkpoints."""
+    tariff: Tariff = field(default_factory=Tariff)
+    spent_before: Spending = field(default_factory=Spending)
+    """What earlier launches of the store spent."""
 
     @property
     def finished(self) -> bool:
@@ -233,9 +237,13 @@ def has_its_checkpoint(run: Run, runs: Mapping[str, Run]) -> bool:
     return not run.of or run.of not in runs or runs[run.of].committed >= run.at_step
 
 
-def initial(runs: Iterable[Run], options: ClusterSpec = ClusterSpec(), spent: Spending = Spending()) -> State:  # noqa: B008
+def initial(
+    runs: Iterable[Run], options: ClusterSpec = ClusterSpec(), spent: Spending = Spending(),  # noqa: B008  (frozen)
+    tariff: Tariff | None = None,
+) -> State:  # fmt: skip
     """Return the state before anything happened; what has to run is WAITING. `spent` counts earlier launches.
 
+    Without a tariff slices of the runs' types are billed at the runs' prices, as long as they are there.
     Training goes before evaluations of its priority. Those of a run that ended before the checkpoint end as it did.
     """
     asked = [_first_seen(run) for run in runs]
@@ -258,6 +266,7 @@ def initial(runs: Iterable[Run], options: ClusterSpec = ClusterSpec(), spent: Sp
     return State(
         options, known, order, Map({run_id: place for place, run_id in enumerate(order)}), Map(ready),
         spending=spent, unfinished=sum(run.phase not in FINAL for run in asked), evaluations=Map(jobs),
+        tariff=_of_runs(asked) if tariff is None else tariff, spent_before=spent,
     )  # fmt: skip
 
 
@@ -296,6 +305,10 @@ def reordered(state: State, run_ids: Iterable[str]) -> State:
             ready[need] = ready.get(need, 0) | 1 << places[run_id]
             bits &= bits - 1
     return replace(state, order=order, place_of=Map(places), ready=Map(ready))
+
+
+def _of_runs(runs: Iterable[Run]) -> Tariff:
+    return Tariff(Map({run.kind: run.usd_per_hour / run.count for run in runs if run.count and not is_pool(run.kind)}))
 
 
 def _first_seen(run: Run) -> Run:

@@ -39,6 +39,7 @@ def drive(
     cluster: ClusterSpec = ClusterSpec(),  # noqa: B008  (frozen)
     price: PriceSpec = PriceSpec(),  # noqa: B008  (frozen)
     speeds: Mapping[str, float] | None = None,
+    tariff: core.Tariff | None = None,
     requests: Callable[[], Sequence[Event]] = lambda: (),
     advise: Callable[[], Sequence[Event]] = lambda: (),
     watch: Callable[[Mapping[str, Progress]], Sequence[Event | journal.Noticed]] = lambda progress: (),
@@ -51,7 +52,8 @@ def drive(
     results so far say about the rest. `watch` is asked in every round, with how far the runs are: it keeps its own
     pace, and what it notices goes to the journal. Once `holds` says that another driver has taken over, the gangs are
     left to it and the last state is returned at once. `speeds` are steps a second by run id, for what a budget must
-    keep for a run's end. A second signal ends at once and leaves runs where their last checkpoint is.
+    keep for a run's end, `tariff` what slices are billed. A second signal ends at once and leaves runs where their last
+    checkpoint is.
     """
     driver = _Driver(store, backend, runs, requests, advise, watch, holds)
     spent = journal.spent_before(store) if cluster.budget != type(cluster.budget)() else core.Spending()
@@ -59,8 +61,7 @@ def drive(
     name = f"driver-{socket.gethostname()}-{os.getpid()}-{int(time.time())}"
     with stop_signals() as stop_asked:
         events = PatientJournal(store.journal(name))
-        driver.spent_before = spent
-        state = driver.to_the_end(core.initial(known, cluster, spent), events, show, stop_asked)
+        state = driver.to_the_end(core.initial(known, cluster, spent, tariff), events, show, stop_asked)
         journal.record_spending(events, state.spending, spent)
         events.close(holds)
     return state
@@ -80,7 +81,7 @@ class _Driver:
         self.trainings = tuple(trainings_of(runs))
         self.first_steps = {run.id: newest_checkpoint(store, run.id) for run in runs}
         self.began = now()
-        self.spending_said, self.spent_before = self.began, core.Spending()
+        self.spending_said = self.began
 
     def to_the_end(
         self, state: core.State, events: PatientJournal, show: Callable[[Grid], None], stop_asked: Callable[[], bool]
@@ -137,7 +138,7 @@ class _Driver:
     def _say_spending(self, state: core.State, events: PatientJournal) -> None:
         if now() - self.spending_said > SPENDING_EVERY_S:
             self.spending_said = now()
-            journal.record_spending(events, state.spending, self.spent_before)
+            journal.record_spending(events, state.spending, state.spent_before)
 
     def _say_what_was_unreadable(self, progress: Mapping[str, Progress], events: PatientJournal) -> None:
         """Journal the checkpoints that each new attempt had to pass over; its start record names them."""

@@ -13,10 +13,10 @@ from dit_grid.orchestrator import core
 from dit_grid.orchestrator.advice.until import adviser
 from dit_grid.orchestrator.advice.watch import Watch
 from dit_grid.orchestrator.backends.contract import Backend
+from dit_grid.orchestrator.control.inbox import Inbox
 from dit_grid.orchestrator.control.lease import Lease, newest_number
-from dit_grid.orchestrator.control.requests import Inbox
 from dit_grid.orchestrator.driving.loop import drive
-from dit_grid.orchestrator.planning.account import account
+from dit_grid.orchestrator.planning.account import account, tariff
 from dit_grid.orchestrator.planning.work import unfinished
 from dit_grid.orchestrator.screen.grid import Grid
 from dit_grid.orchestrator.screen.status import median_speeds
@@ -34,13 +34,14 @@ def drive_under(lease: Lease, spec: ExperimentSpec, store: Store, backend: Backe
 
     def show_and_note(grid: Grid) -> None:
         if lease.note_is_old:
-            lease.note = {"waits": waits(grid.state)}
+            lease.note = {"waits": waits(grid.state)} | _spent(grid.state, spec)
         show(grid)
 
     speeds = median_speeds(store) if spec.cluster.budget != BudgetSpec() else {}
     with lease:
         state = drive(
             todo, store, backend, show_and_note, cluster=spec.cluster, price=spec.plan, speeds=speeds,
+            tariff=tariff(spec),
             requests=Inbox(store.files).events, advise=adviser(spec, store), watch=Watch(spec, store),
             holds=lambda: lease.holds,
         )  # fmt: skip

@@ -1,17 +1,20 @@
-"""What a launch held and what the cluster that it was on was billed for meanwhile, from the scheduler's last state.
+"""What a launch held and what the cluster that it was on was billed for meanwhile, from the scheduler's own books.
 
 What a launch will cost is reckoned by `plan`; nothing here is an invoice.
 """
 
-from collections import Counter
 from typing import NamedTuple
 
-from dit_grid.experiments.spec import PriceSpec
+from immutables import Map
+
+from dit_grid.experiments.spec import ExperimentSpec, PriceSpec
+from dit_grid.experiments.spec.price import SINGLE
 from dit_grid.orchestrator import core
+from dit_grid.orchestrator.control.errors import RequestError
 
 
 class Account(NamedTuple):
-    """Slice-hours and dollars of one launch: held by runs, and of all slices of its cluster while it went on.
+    """Slice-hours and dollars of one launch: held by runs, and billed while it went on (`core.Tariff`).
 
     Dollars are None where a slice has no price.
     """
@@ -29,22 +32,47 @@ class Account(NamedTuple):
 
 
 def account(state: core.State, price: PriceSpec) -> Account | None:
-    """Return the account of the launch that ended in `state`; None where nothing ran on slices.
-
-    Slices count as they were seen last, from the first start to the end.
-    """
-    attempts = [
-        (run, one) for run in state.in_order() for one in (*run.past, *filter(None, [run.attempt])) if one.slice
-    ]
-    there = Counter(item.type for item in state.ledger.slices.values())
-    if not attempts or not there:
+    """Return the account of the launch that came to `state`; None where nothing ran on slices."""
+    if not any(one.slice for run in state.in_order() for one in (*run.past, *filter(None, [run.attempt]))):
         return None
-    hours = (state.now - min(one.asked_at for _, one in attempts)) / 3600
-    held = [(run, ((one.gone_at or state.now) - one.asked_at) / 3600) for run, one in attempts]
-    rates = [price.hourly(kind) for kind in there]
-    billed = None if None in rates else hours * sum((price.hourly(kind) or 0.0) * n for kind, n in there.items())
-    usd = None if billed is None else sum(h * run.usd_per_hour for run, h in held)
-    return Account(sum(h for _, h in held), hours * sum(there.values()), usd, billed)
+    spent, before = state.spending.at(state.now), state.spent_before
+    priced = all(price.hourly(kind) is not None for kind in state.ledger.most if kind in state.tariff.usd_per_hour)
+    return Account(
+        (spent.slice_s - before.slice_s) / 3600,
+        (spent.billed_s - before.billed_s) / 3600,
+        spent.usd - before.usd if priced else None,
+        spent.billed_usd - before.billed_usd if priced else None,
+    )
+
+
+def tariff(spec: ExperimentSpec) -> core.Tariff:
+    """Return what is billed of a cluster while the spec is launched on it: the slice types that the spec names.
+
+    Other slices on the same cluster are somebody else's.
+    """
+    price = spec.plan
+    rates = {kind: price.hourly(kind) or 0.0 for kind in named(spec) if kind not in SINGLE}
+    return core.Tariff(Map(rates), price.capacity == "fixed", price.go_s)
+
+
+def named(spec: ExperimentSpec) -> list[str]:
+    """Return the kinds that the spec's runs and their evaluations hold, and the slice types that it reserves."""
+    held = [run.execution.resources for run in spec.runs]
+    held += [run.execution.evaluate_on for run in spec.runs if run.execution.evaluate_on]
+    return list(dict.fromkeys([*spec.plan.slices, *(one.kind for one in held)]))
+
+
+def check_budget(spec: ExperimentSpec) -> None:
+    """Raise RequestError, in a line, where the spec caps dollars and something that it pays for has no price."""
+    cap, price = spec.cluster.budget.usd, spec.plan
+    unpriced = [kind for kind in named(spec) if price.hourly(kind) is None]
+    if cap is None or not unpriced:
+        return
+    where = f" in {price.region}" if price.region else ""
+    raise RequestError(
+        f"cluster.budget.usd {cap:g} would cap nothing: no {price.billing} price of {', '.join(unpriced)}{where} is "
+        "known; add a row to plan.prices, or cap cluster.budget.slice_hours"
+    )
 
 
 def _said(hours: float, usd: float | None) -> str:

@@ -17,7 +17,7 @@ from dit_grid.experiments.spec.execution import ResourceSpec
 from dit_grid.model import accounting
 from dit_grid.orchestrator.compiling.known_rooflines import known_roofline
 from dit_grid.orchestrator.planning.peaks import chips_and_cores, peak_flops_per_s
-from dit_grid.orchestrator.planning.terms import Term, beside_terms, scoring, scoring_terms, waiting_term
+from dit_grid.orchestrator.planning.terms import Term, beside_terms, coming_up, scoring, scoring_terms, waiting_term
 
 LONGEST = 50.0
 """A piece of work that is preempted more often than so is never done; its time is any absurd number."""
@@ -138,6 +138,8 @@ def _row(run: AnyRun, price: PriceSpec, measured: float | Speed | None, roofline
         share = chips_and_cores(resources)[1] / chips_and_cores(eval_resources)[1]  # the same rate per core
         sampling_hours = train_hours * evaluation / (known.train_macs or 1) * share
         scored, beside = scoring_terms(run, eval_resources), beside_terms(run, price, train_hours)
+        if apart and isinstance(run, RunSpec):
+            scored += coming_up(eval_resources, price, len(evaluation_steps(run)), " of evaluations")
         eval_hours = sampling_hours + sum(term.hours for term in scored)
         beside_hours = sum(term.hours for term in beside)
         lost += preemption_overhead(run, price, speed.steps_per_s, 0.0 if apart else eval_hours * 3600)

@@ -95,6 +95,19 @@ def beside_terms(run: AnyRun, price: PriceSpec, train_hours: float) -> list[Term
     return [] if on.kind == "cpu" else list(_beside(run, price, train_hours, slice_hosts(on.slice) if on.slice else 1))
 
 
+def coming_up(on: ResourceSpec, price: PriceSpec, times: int = 1, of: str = "") -> list[Term]:
+    """Return what so many starts of a run, or of jobs, take on those resources until their work begins.
+
+    On this machine's cores they are seconds, which nobody bills.
+    """
+    if on.kind == "cpu" or not times:
+        return []
+    return [
+        Term(f"start{of}", times * price.start_s / 3600, _stated(price, "start_s")),
+        Term(f"compilation{of}", times * price.compile_s / 3600, _stated(price, "compile_s")),
+    ]
+
+
 def _beside(run: AnyRun, price: PriceSpec, train_hours: float, hosts: int) -> Iterator[Term]:
     if isinstance(run, RunSpec):
         wanted = run.train.batch * run.train.steps / (train_hours * 3600) / hosts
@@ -102,8 +115,7 @@ def _beside(run: AnyRun, price: PriceSpec, train_hours: float, hosts: int) -> It
         late = max(wanted / rate - 1, 0.0) * train_hours if rate else 0.0
         source = f"each of {hosts} hosts reads {wanted:,.0f} a second"
         yield Term("waiting for data", late, f"{source}; {_feed(rate)}")
-    yield Term("start", price.start_s / 3600, _stated(price, "start_s"))
-    yield Term("compilation", price.compile_s / 3600, _stated(price, "compile_s"))
+    yield from coming_up(run.execution.resources, price)
     if (params := costs(run).params) is not None:
         bytes_each = 4 * (KEPT_ARRAYS + _moments(run))
         write_s = bytes_each * params / (price.checkpoint_mb_per_s * 1e6)

@@ -5,7 +5,9 @@ A run's own hours are the plan's (`plan`); here is only who waits for whom.
 
 import heapq
 import os
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from dit_grid.experiments.spec import AnyRun, ExperimentSpec
@@ -65,14 +67,36 @@ def wall_time(spec: ExperimentSpec, rows: Sequence[PlanRow], done: Mapping[str, 
     waiting = [run for run in state.in_order() if left[run.id] > 0]
     ends: list[tuple[float, int]] = []
     free, now, at_once = cores, 0.0, 0
-    while waiting:
-        able = [run for run in waiting if needs[run.id] <= free and run.priority == waiting[0].priority]
-        if not able:
-            now, freed = heapq.heappop(ends)
-            free += freed
-            continue
-        waiting.remove(able[0])
-        free -= needs[able[0].id]
-        heapq.heappush(ends, (now + left[able[0].id], needs[able[0].id]))
-        at_once = max(at_once, len(ends))
+    for _, equals in groupby(waiting, key=lambda run: run.priority):
+        lines = _lines([(needs[run.id], left[run.id]) for run in equals])
+        while lines:
+            need = _next(lines, free)
+            if need is None:
+                now, freed = heapq.heappop(ends)
+                free += freed
+                continue
+            heapq.heappush(ends, (now + _taken(lines, need), need))
+            free -= need
+            at_once = max(at_once, len(ends))
     return Wall(max((end for end, _ in ends), default=0.0), cores, at_once)
+
+
+def _lines(runs: Iterable[tuple[int, float]]) -> dict[int, deque[tuple[int, float]]]:
+    """Cores -> (place, hours) of the runs that need so many, of runs as (cores, hours): thousands wait in few lines."""
+    lines: dict[int, deque[tuple[int, float]]] = {}
+    for place, (need, hours) in enumerate(runs):
+        lines.setdefault(need, deque()).append((place, hours))
+    return lines
+
+
+def _next(lines: Mapping[int, deque[tuple[int, float]]], free: int) -> int | None:
+    """Whose line the first in order stands in, of those that fit; None if none does."""
+    return min((need for need in lines if need <= free), key=lambda need: lines[need][0], default=None)
+
+
+def _taken(lines: dict[int, deque[tuple[int, float]]], need: int) -> float:
+    """The hours of the first of the line, which leaves it."""
+    _, hours = lines[need].popleft()
+    if not lines[need]:
+        del lines[need]
+    return hours

@@ -4,10 +4,11 @@ How much that is, `planning` and `simulation` say.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from dit_grid.experiments.spec import ExperimentSpec
 from dit_grid.orchestrator.planning.plan import PlanRow
-from dit_grid.orchestrator.screen.rows import short
+from dit_grid.orchestrator.screen.cells import short
 from dit_grid.orchestrator.simulation.bill import Bill
 from dit_grid.orchestrator.simulation.reservation import said
 
@@ -22,8 +23,25 @@ def money_lines(spec: ExperimentSpec, rows: Sequence[PlanRow], billed: Bill | No
     if all(row.usd is not None for row in rows):
         yield _held_line(spec, rows)
     yield from _sources(spec, rows)
-    if (cap := spec.cluster.budget.usd) is not None and spec.plan.has_price:
-        yield f"the budget of {short(cap)} USD caps what runs hold; slices that stay are billed beyond it"
+    if caps := cap_line(spec, billed):
+        yield caps
+
+
+def cap_line(spec: ExperimentSpec, billed: Bill | None) -> str:
+    """Say what the budget caps, and whether the bill is beyond it; empty where it caps neither hours nor dollars."""
+    budget = spec.cluster.budget
+    caps = [(budget.slice_hours, "slice-hours"), (budget.usd, "USD")]
+    said_caps = " and ".join(f"{short(cap)} {unit}" for cap, unit in caps if cap is not None)
+    if not said_caps:
+        return ""
+    if budget.of == "held":
+        return f"cluster.budget caps what runs hold at {said_caps}; slices that stay are billed beyond it"
+    over = billed is not None and (
+        (budget.usd is not None and billed.usd > budget.usd)
+        or (budget.slice_hours is not None and billed.outcome.billed_hours > budget.slice_hours)
+    )
+    more = ", less than the whole is billed: runs stop at a checkpoint before it" if over else ""
+    return f"cluster.budget caps what is billed while launches go on at {said_caps}{more}"
 
 
 def billed_line(spec: ExperimentSpec, billed: Bill) -> str:
@@ -35,6 +53,33 @@ def billed_line(spec: ExperimentSpec, billed: Bill) -> str:
         f"{short(billed.outcome.makespan_h)} hours that it takes on them; runs hold "
         f"{billed.outcome.slice_hours / billed.outcome.billed_hours:.0%} of what is billed"
     )
+
+
+def bill_record(spec: ExperimentSpec, rows: Sequence[PlanRow], billed: Bill | None) -> dict[str, Any]:
+    """Return for a program what the whole plan is billed and holds; null is what is not known."""
+    hours, usd = [row.hours for row in rows], [row.usd for row in rows]
+    return {
+        "capacity": spec.plan.capacity,
+        "slices": dict(billed.slices) if billed else dict(spec.plan.slices) or None,
+        "makespan_hours": billed.outcome.makespan_h if billed else None,
+        "billed_usd": billed.usd if billed else None,
+        "billed_slice_hours": billed.outcome.billed_hours if billed else None,
+        "held_usd": None if None in usd else sum(one or 0.0 for one in usd),
+        "held_hours": None if None in hours else sum(one or 0.0 for one in hours),
+        "budget": spec.cluster.budget.model_dump(),
+    }
+
+
+def price_record(spec: ExperimentSpec, row: PlanRow) -> dict[str, Any] | None:
+    """Return for a program what a run's slice, GPU or core costs an hour, and where that is from; None if not known."""
+    price, kind = spec.plan, row.on.split()[-1]
+    found, usd = price.row(kind), price.hourly(kind)
+    if usd is None:
+        return None
+    said = {} if found is None else {"region": found.region, "date": str(found.date)}
+    unit = "usd_per_chip_hour" if price.usd_per_chip_hour else "usd_per_core_hour"
+    source = f"plan.{unit} of the spec" if found is None else found.source
+    return {"of": kind, "usd_per_hour": usd, "billing": price.billing, **said, "source": source}
 
 
 def _held_line(spec: ExperimentSpec, rows: Sequence[PlanRow]) -> str:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from dit_grid.model.plurals import counted
 from dit_grid.orchestrator.planning.gpu_memory import estimate_lines, estimates
-from dit_grid.orchestrator.screen.money import money_lines, term_lines
-from dit_grid.orchestrator.screen.rows import print_rows, short, span, time_unit
+from dit_grid.orchestrator.screen.cells import short
+from dit_grid.orchestrator.screen.money import bill_record, money_lines, price_record, term_lines
+from dit_grid.orchestrator.screen.rows import print_rows, span, time_unit
 from dit_grid.orchestrator.screen.tables import print_json, print_text
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ def print_plan(
     """Print the plan's rows and their total, with what each run is expected to reach where something is known.
 
     `done` is to which step the store holds each run that was begun, `wall` the time that the rest takes here,
-    `billed` what the spec's slices cost. In JSON each row holds what the TPU compiler said of its run, if asked.
+    `billed` what the spec's slices cost. In JSON each row holds what the TPU compiler said of its run, if asked, its
+    price and the bill of them all.
     """
     expected, done, memory = expected or {}, done or {}, estimates(spec.runs)
     from dit_grid.experiments.spec.any_run import stored
@@ -41,8 +43,10 @@ def print_plan(
     swept = dict(zip((r.id for r in spec.runs), told_apart([stored(r) for r in spec.runs]), strict=True))
     if as_json:
         verdicts = [{} if compiled is None else {"compiled": _record(compiled.get(row.run_id))} for row in rows]
+        whole = bill_record(spec, rows, billed)
         known = [{"swept": swept.get(row.run_id, {}), "expected": said.get(row.run_id, {}),
-                  "steps_done": done.get(row.run_id, 0), **_estimated(memory, row.run_id)} for row in rows]  # fmt: skip
+                  "steps_done": done.get(row.run_id, 0), **_estimated(memory, row.run_id),
+                  "price": price_record(spec, row), "bill": whole} for row in rows]  # fmt: skip
         print_json([asdict(row) | one | two for row, one, two in zip(rows, known, verdicts, strict=True)])
         return
     unit, scale = time_unit([row.hours for row in rows])

@@ -6,12 +6,14 @@ No cell is ever cut. Which rows and columns there are is the callers' (`tables`,
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from rich.console import Console, Group
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
+
+from dit_grid.orchestrator.screen.cells import Cells, cells_of, drawn, of_one_line, short, table_width
 
 ANY_WIDTH = 100_000
 """A pipe has no width."""
@@ -48,9 +50,13 @@ def view(
     Where it is too narrow, headings in dots lose all but their last word, then the `spare` ones go, the first first,
     then others from the right; the first stays.
     """
-    laid = fitted(columns, rows, console, spare)
+    laid, cells = fitted(columns, rows, console, spare), cells_of(columns, rows)
     lines: list[Any] = [Text(_said("all", laid.same), style="dim")] if laid.same else []
-    lines.append(rows_table(laid.columns, rows, fold=_width(console, laid.columns, rows) > console.width))
+    fold = table_width(laid.columns, cells) > console.width
+    if fold or not of_one_line(laid.columns, cells):
+        lines.append(rows_table(laid.columns, rows, fold))
+    else:
+        lines += drawn(laid.columns, cells, [key for key in laid.columns.values() if _is_numeric(key, rows)])
     lines += [Text(caption)] if caption else []
     lines += [Text(f"not shown, for want of width: {', '.join(laid.left_out)}")] if laid.left_out else []
     return Group(*lines)
@@ -60,12 +66,13 @@ def fitted(
     columns: dict[str, str], rows: Sequence[dict[str, Any]], console: Console, spare: Sequence[str] = ()
 ) -> Laid:
     """Return the columns that fit, those that are the same in all rows, and those that have no room."""
-    same = _same(columns, rows)
+    cells = cells_of(columns, rows)
+    same = _same(columns, cells)
     kept = {heading: key for heading, key in columns.items() if heading not in same}
-    if _width(console, kept, rows) > console.width:
+    if table_width(kept, cells) > console.width:
         kept = shortened(kept)
     going, left_out = _going(kept, spare), list[str]()
-    while _width(console, kept, rows) > console.width and (heading := next(going, None)) is not None:
+    while table_width(kept, cells) > console.width and (heading := next(going, None)) is not None:
         left_out.append(heading)
         del kept[heading]
     return Laid(kept, {heading: text for heading, text in same.items() if text}, left_out)
@@ -78,11 +85,15 @@ def rows_table(columns: Mapping[str, str], rows: Sequence[dict[str, Any]], fold:
     """
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading, key in columns.items():
-        numeric = any(isinstance(row[key], int | float) for row in rows)
-        table.add_column(escape(heading), justify="right" if numeric else "left", no_wrap=not fold, overflow="fold")
+        side: Literal["right", "left"] = "right" if _is_numeric(key, rows) else "left"
+        table.add_column(escape(heading), justify=side, no_wrap=not fold, overflow="fold")
     for row in rows:
         table.add_row(*(Text(short(row[key])) for key in columns.values()))  # brackets are no markup
     return table
+
+
+def _is_numeric(key: str, rows: Sequence[dict[str, Any]]) -> bool:
+    return any(isinstance(row[key], int | float) for row in rows)
 
 
 def shortened(columns: dict[str, str]) -> dict[str, str]:
@@ -92,15 +103,6 @@ def shortened(columns: dict[str, str]) -> dict[str, str]:
         short if last.count(short) == 1 else heading: key
         for short, (heading, key) in zip(last, columns.items(), strict=True)
     }
-
-
-def short(value: Any) -> str:
-    """Return a value as a cell: nothing for None, numbers with four digits."""
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def span(seconds: float) -> str:
@@ -122,12 +124,10 @@ def time_unit(hours: Sequence[float | None]) -> tuple[str, float]:
     return ("hours", 1.0) if longest >= 1 else ("min", 60.0) if longest >= 1 / 60 else ("s", 3600.0)
 
 
-def _same(columns: dict[str, str], rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+def _same(columns: Mapping[str, str], cells: Cells) -> dict[str, str]:
     """Heading -> the one cell of all rows, of columns after the first that have one; empty where all have none."""
-    if len(rows) < 2:
-        return {}
-    found = {heading: {short(row[key]) for row in rows} for heading, key in list(columns.items())[1:]}
-    return {heading: cells.pop() for heading, cells in found.items() if len(cells) == 1}
+    found = {heading: cells[key] for heading, key in list(columns.items())[1:]}
+    return {heading: texts[0] for heading, texts in found.items() if len(texts) > 1 and len(set(texts)) == 1}
 
 
 def _going(columns: dict[str, str], spare: Sequence[str]) -> Iterator[str]:
@@ -136,11 +136,6 @@ def _going(columns: dict[str, str], spare: Sequence[str]) -> Iterator[str]:
     first = [heading for heading in short_spare if heading in columns]
     yield from first
     yield from [heading for heading in reversed(list(columns)[1:]) if heading not in first]
-
-
-def _width(console: Console, columns: Mapping[str, str], rows: Sequence[dict[str, Any]]) -> int:
-    """Return the columns of the terminal that the table would like to have."""
-    return console.measure(rows_table(columns, rows), options=console.options.update(max_width=ANY_WIDTH)).maximum
 
 
 def _said(who: str, same: Mapping[str, str]) -> str:

@@ -14,6 +14,7 @@ from importlib.abc import MetaPathFinder
 from statistics import median
 from typing import Any, TypeGuard
 
+from dit_grid.experiments.running.measured_steps import MeasuredSteps
 from dit_grid.experiments.store import RunState, Store
 from dit_grid.experiments.store.json_records import is_number
 from dit_grid.orchestrator.control.lease import Held, Watcher, newest_note
@@ -145,26 +146,26 @@ def _from_tables(store: Store, run_ids: list[str], states: dict[str, RunState], 
     last = {row["run_id"]: row for row in store.latest_train(names, columns=TRAIN_COLUMNS).to_pylist()} if names else {}
     columns = ["run_id", "step", "metric", "value"]
     evals = store.evals(names, columns=columns).to_pylist() if names else []
-    metrics, measured = _latest_metrics(evals), {(row["run_id"], row["step"]) for row in evals}
+    metrics, measured = _latest_metrics(evals), _steps_of(evals)
     for run in store.runs(run_ids, columns=["run_id", "model", "steps", "spec"]).to_pylist():
         name = run["run_id"]
         facts, end = starts.get(name, {}), ends.get(name, {})
         row = _status(run, states.get(name), facts, end, last.get(name, {}), metrics.get(name, {}), now)
         partly = name in states and row.state != "done"
-        yield replace(row, measured=_measured(run, measured)) if partly else row
+        yield replace(row, measured=_measured(run, measured.get(name, set()))) if partly else row
 
 
-def _measured(run: dict[str, Any], found: set[tuple[str, int]]) -> str:
-    from dit_grid.experiments.running.owed_evaluations import evaluation_steps
-    from dit_grid.experiments.spec.any_run import run_from
+def _steps_of(evals: list[dict[str, Any]]) -> dict[str, set[int]]:
+    found: dict[str, set[int]] = {}
+    for row in evals:
+        found.setdefault(row["run_id"], set()).add(row["step"])
+    return found
 
-    try:
-        steps = evaluation_steps(run_from(json.loads(run["spec"])))
-    except ValueError:  # imported from elsewhere
-        return ""
-    if not steps:  # a trainer of one's own measures itself when it likes
-        return ""
-    return f"{sum((run['run_id'], step) in found for step in steps)}/{len(steps)}"
+
+def _measured(run: dict[str, Any], found: set[int]) -> str:
+    """How many of its evaluations there are; nothing of a run that has none, as of one's own trainer."""
+    due = MeasuredSteps.stored(_spec(run["spec"]))
+    return f"{sum(step in due for step in found)}/{len(due)}" if due else ""
 
 
 def driver_line(store: Store) -> str:
@@ -173,6 +174,12 @@ def driver_line(store: Store) -> str:
     if isinstance(driver, Held):
         return f"driven by process {driver.holder.get('pid')} on {driver.holder.get('host')}"
     return "no launch is running"
+
+
+def spent_line(store: Store) -> str:
+    """Return what the newest launch was billed and its runs held, by its own last word; empty where it said nothing."""
+    said = newest_note(store.files).get("spent")
+    return said if isinstance(said, str) else ""
 
 
 def _as_asked(status: RunStatus, what: str | None) -> RunStatus:

@@ -34,9 +34,9 @@ def bill(
 ) -> Bill | None:
     """Return what the spec's runs are billed; None where no price or no speed is known, or they are on no slices.
 
-    Preemptions come as often as `plan.preemptions_per_hour` says.
+    Preemptions come as often as `plan.preemptions_per_hour` says. It is the whole bill, whatever `cluster.budget` caps.
     """
-    price, slices = spec.plan, slices_needed(spec)
+    price, slices, spec = spec.plan, slices_needed(spec), _uncapped(spec)
     if not slices or len(spec.runs) > MOST_RUNS or any(price.hourly(kind) is None for kind in slices):
         return None
     faults = Faults(preemption=price.preemptions_per_hour, back_s=max(price.back_s, 1.0))
@@ -45,3 +45,8 @@ def bill(
     except RequestError:  # a run on cores or GPUs, or of which no speed is known
         return None
     return Bill(slices, outcome) if outcome.billed_usd and not outcome.unfinished else None
+
+
+def _uncapped(spec: ExperimentSpec) -> ExperimentSpec:
+    budget = spec.cluster.budget.model_copy(update={"usd": None, "slice_hours": None})
+    return spec.model_copy(update={"cluster": spec.cluster.model_copy(update={"budget": budget})})

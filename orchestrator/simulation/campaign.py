@@ -93,6 +93,7 @@ def simulate(
     lines: Lines | None = None,
     watch: Callable[[core.State], None] = cheap,
     scaling: Scaling | None = None,
+    tariff: core.Tariff | None = None,
 ) -> Outcome:
     """Return what the campaign took on so many slices of each type. The same arguments give the same journal.
 
@@ -100,7 +101,7 @@ def simulate(
     `watch` sees the state after every event. Raises AssertionError where the scheduler breaks a promise.
     """
     return _Campaign(
-        list(runs), paces, slices, options, hosts or {}, pools or {}, faults, seed, lines, watch, scaling
+        list(runs), paces, slices, options, hosts or {}, pools or {}, faults, seed, lines, watch, scaling, tariff
     ).outcome()
 
 
@@ -108,8 +109,9 @@ class _Campaign:
     def __init__(
         self, runs: list[core.Run], paces: Mapping[str, Pace], slices: Mapping[str, int], options: ClusterSpec,
         hosts: Mapping[str, int], pools: Mapping[str, int], faults: Faults, seed: int, lines: Lines | None,
-        watch: Callable[[core.State], None], scaling: Scaling | None,
+        watch: Callable[[core.State], None], scaling: Scaling | None, tariff: core.Tariff | None,
     ) -> None:  # fmt: skip
+        self.tariff = tariff
         self.runs = {run.id: run for run in runs}
         self.dice, self.seed, self.faults, self.lines, self.watch = random.Random(seed), seed, faults, lines, watch
         self.cluster = VirtualCluster(self.runs, paces, slices, hosts, pools, faults, self.dice, scaling)
@@ -121,7 +123,7 @@ class _Campaign:
         self.dies_at = self._next_driver(0.0)
 
     def outcome(self) -> Outcome:
-        state = self._driver(core.initial(self.runs.values(), self.options))
+        state = self._driver(core.initial(self.runs.values(), self.options, tariff=self.tariff))
         while not state.finished:
             deadline, next_at = state.next_deadline, self.cluster.next_at
             if deadline is None and next_at is None:
@@ -162,8 +164,7 @@ class _Campaign:
             phase = core.Phase.DONE if done else core.Phase.FAILED if failed else core.Phase.WAITING
             reason = state.runs[run.id].reason if failed else ""
             known.append(replace(run, step=step, phase=phase, starts=state.runs[run.id].starts, reason=reason))
-        spent = replace(state.spending, held=0, usd_per_hour=0.0, counted_at=None)
-        return self._driver(core.initial(known, self.options, spent))
+        return self._driver(core.initial(known, self.options, state.spending.before_any_gang(), self.tariff))
 
     def _next_driver(self, now: float) -> float:
         return now + self.dice.expovariate(self.faults.driver / 3600) if self.faults.driver else HORIZON_S

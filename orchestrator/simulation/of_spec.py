@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 
 from dit_grid.experiments.running.owed_evaluations import evaluation_job, evaluation_steps
 from dit_grid.experiments.spec import AnyRun, ExperimentSpec, PriceSpec
+from dit_grid.experiments.spec.price import SINGLE
 from dit_grid.experiments.spec.slices import slice_hosts
 from dit_grid.orchestrator import core
 from dit_grid.orchestrator.control.errors import RequestError
+from dit_grid.orchestrator.planning.account import named, tariff
 from dit_grid.orchestrator.planning.plan import PlanRow, Speed, evaluation_s, plan, times_evaluated
+from dit_grid.orchestrator.planning.terms import coming_up
 from dit_grid.orchestrator.planning.work import core_run
 from dit_grid.orchestrator.simulation.campaign import Lines, Outcome, simulate
 from dit_grid.orchestrator.simulation.cluster import Pace, Scaling
@@ -40,7 +43,7 @@ class Campaign:
             options = options.model_copy(update={"start_timeout_s": options.start_timeout_s + scaling.come_s})
         found = simulate(
             self.runs, self.paces, self.slices, options=options, hosts=hosts, pools=self.pools, faults=self.faults,
-            seed=seed, lines=lines, scaling=scaling,
+            seed=seed, lines=lines, scaling=scaling, tariff=tariff(self.spec),
         )  # fmt: skip
         return replace(found, billed_usd=billed_usd(price, found.up_hours))
 
@@ -57,9 +60,7 @@ def billed_usd(price: PriceSpec, hours: Mapping[str, float]) -> float | None:
 
 def slices_needed(spec: ExperimentSpec) -> dict[str, int]:
     """Return what the spec says that it reserves; else one slice of each type that a run or its evaluations name."""
-    held = [run.execution.resources for run in spec.runs]
-    held += [run.execution.evaluate_on for run in spec.runs if run.execution.evaluate_on]
-    return dict(spec.plan.slices) or {one.kind: 1 for one in held if one.slice}
+    return dict(spec.plan.slices) or {kind: 1 for kind in named(spec) if kind not in SINGLE}
 
 
 def campaign(
@@ -70,7 +71,7 @@ def campaign(
     rows = {row.run_id: row for row in plan(spec, speeds, rooflines_s)}
     jobs = [evaluation_job(run, s) for run in spec.networks if run.execution.evaluate_on for s in evaluation_steps(run)]
     _check(spec.runs, jobs, rows, {**slices, **pools})
-    paces = {run.id: _pace(run, rows[run.id], spec.plan) for run in spec.runs}
+    paces = {run.id: _pace(run, rows[run.id]) for run in spec.runs}
     runs = [
         replace(
             core_run(run, spec.plan, steps_per_s=rows[run.id].steps_per_s),
@@ -80,7 +81,8 @@ def campaign(
     ]
     for job in jobs:
         seconds = evaluation_s(job, rows[job.run_id].steps_per_s or 1.0)
-        paces[job.id] = Pace(seconds, checkpoint_every=1, start_s=spec.plan.start_s, compile_s=spec.plan.compile_s)
+        come_up = {term.name: term.hours * 3600 for term in coming_up(job.execution.resources, spec.plan)}
+        paces[job.id] = Pace(seconds, 1, start_s=come_up.get("start", 0.0), compile_s=come_up.get("compilation", 0.0))
         runs.append(core_run(job, spec.plan, steps_per_s=1 / seconds))
     return Campaign(tuple(runs), paces, slices, pools, spec, faults)
 
@@ -105,13 +107,12 @@ def _check(
         raise RequestError("\n".join([f"runs that the virtual cluster ({there}) cannot hold; add --slices:", *lines]))
 
 
-def _pace(run: AnyRun, row: PlanRow, price: PriceSpec) -> Pace:
+def _pace(run: AnyRun, row: PlanRow) -> Pace:
     checkpoint = min(run.execution.checkpoint_every, run.train.steps)
     inside = run.execution.evaluate_on is None
     steps_s = run.train.steps / (row.steps_per_s or 1.0)
     beside = {term.name: term.hours * 3600 for term in row.terms}
     late_s = beside.get("waiting for data", 0.0) + beside.get("writing checkpoints", 0.0)
-    come_up = {"start_s": price.start_s, "compile_s": price.compile_s}
     return Pace(
         seconds_per_step=(steps_s + late_s) / run.train.steps,
         checkpoint_every=checkpoint,
@@ -119,5 +120,6 @@ def _pace(run: AnyRun, row: PlanRow, price: PriceSpec) -> Pace:
         evaluate_every=run.evaluate.every if inside else 0,
         measured_every=0 if inside else run.evaluate.every,
         evaluation_s=(row.eval_hours or 0.0) * 3600 / times_evaluated(run) if inside else 0.0,
-        **come_up,
+        start_s=beside.get("start", 0.0),
+        compile_s=beside.get("compilation", 0.0),
     )

@@ -12,7 +12,7 @@ import ray
 from ray.exceptions import RayError
 from ray.util.placement_group import placement_group_table, remove_placement_group
 
-from dit_grid.orchestrator.backends.ray.gang import Rank
+from dit_grid.orchestrator.backends.ray.held import Rank
 from dit_grid.orchestrator.core.events import Gang
 
 ANSWER_S = 5.0

@@ -16,8 +16,9 @@ from dit_grid.experiments.spec.any_run import AnyRun
 from dit_grid.experiments.training.context import Progress
 from dit_grid.orchestrator.backends.contract import now
 from dit_grid.orchestrator.backends.ray.adoption import found
-from dit_grid.orchestrator.backends.ray.gang import GangRun, Ground, gone_word
+from dit_grid.orchestrator.backends.ray.gang import GangRun, gone_word
 from dit_grid.orchestrator.backends.ray.hands import Hands
+from dit_grid.orchestrator.backends.ray.held import Ground
 from dit_grid.orchestrator.backends.ray.local import LocalRay
 from dit_grid.orchestrator.backends.ray.shipping import runtime_env
 from dit_grid.orchestrator.backends.ray.watch import ClusterWatch

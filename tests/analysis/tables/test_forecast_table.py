@@ -109,6 +109,26 @@ def test_the_order_of_rows_does_not_matter():
     np.testing.assert_allclose(mixed, predicted(rows, asked, "loss", ("params", "tokens")), rtol=1e-8)
 
 
+def test_a_perplexity_is_forecast_as_the_exponent_of_its_loss():
+    rows, asked = grid_of(), pd.DataFrame({"params": [3e9], "tokens": [2e11]})
+    rows = rows.assign(loss=hoffmann(rows), pile_ppl=np.exp(hoffmann(rows)))
+    of = {y: predicted(rows, asked, y, ("params", "tokens")) for y in ("loss", "pile_ppl")}
+    ends = ["predicted", "low", "high"]
+    np.testing.assert_allclose(np.log(of["pile_ppl"][ends]), of["loss"][ends], rtol=1e-9)
+    assert "loss, ln" in said(forecast_table(rows, asked, "pile_ppl", ("params", "tokens")))
+
+
+def test_a_fid_near_where_every_fid_ends_has_little_left_to_fall():
+    edm2 = pd.DataFrame(
+        {"gflops": [46, 102, 181, 282.0], "fid": [3.53, 2.56, 2.25, 2.06]}
+    )  # Karras et al. 2024, table 2
+    asked = pd.DataFrame({"gflops": [406.0, 552.0]})
+    found = predicted(edm2, asked)
+    np.testing.assert_allclose(found["predicted"], [1.96, 1.91], rtol=0.02)  # a seed moves FID by 1 to 2 %
+    other = predicted(edm2.rename(columns={"fid": "kid"}), asked, "kid")
+    assert (found["low"] > other["low"]).all()  # no metric but FID is known to end there
+
+
 def families(sizes=(4.0, 16.0, 60.0), levels=(("a", 1.0), ("b", 1.5), ("c", 0.8))):
     rows = [(name, c, level * 100 * c**-0.45) for name, level in levels for c in sizes]
     return pd.DataFrame(rows, columns=["family", "gflops", "fid"])

@@ -46,7 +46,7 @@ def evaluation(tmp_path_factory):
     (root / "quarter_features.py").write_text(NETWORK)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(root))
-        patch.setattr(evaluate, "CHUNK", CHUNK)
+        patch.setattr(evaluate, "SAMPLE_BATCH", CHUNK)
         real = np.uint8((digits().batch(0, 0, 60).images + 1) * 127.5)
         network = importlib.import_module("quarter_features").make(None)
         found = collect(network, [np.repeat(real, 3, axis=-1)], batch=8)

@@ -22,11 +22,17 @@ def spec_with(folder, plan, prices=None):
 def test_the_shipped_prices_are_googles_by_slice_with_a_date_and_a_source():
     """Google's list: v3-8 8 USD in us-central1 and 8.80 in europe-west4, v3-32 32 USD, preemptible 0.3 of it."""
     price = PriceSpec(price_rows=built_in())
-    asked = ("v3-8", "v3-32", "v3-256", "v2-8", "v4-8", "v6e-8", "gpu")
-    assert [price.hourly(kind) for kind in asked] == [8.0, 32.0, 256.0, 4.5, 12.88, None, None]
+    asked = ("v3-8", "v3-32", "v3-256", "v2-8", "v4-8", "v6e-8", "tpu7x-8", "gpu")
+    assert [price.hourly(kind) for kind in asked] == [8.0, 32.0, 256.0, 4.5, 12.88, 21.6, None, None]
     europe = PriceSpec(price_rows=built_in(), region="europe-west4", billing="preemptible")
     assert [europe.hourly(kind) for kind in ("v3-8", "v3-32", "v4-8")] == [2.64, pytest.approx(9.6), None]
     assert all(row.date.year >= 2025 and row.source for row in built_in())
+
+
+def test_one_host_of_v2_or_v3_has_no_price_where_none_was_looked_up_and_not_a_pods():
+    """A v2-8 is 4.50 USD by itself and would be 6 by the price of a pod's chips; v2-32 is 24 everywhere."""
+    abroad = PriceSpec(price_rows=built_in(), region="asia-east1")
+    assert [abroad.hourly(kind) for kind in ("v2-8", "v3-8", "v2-32", "v3-32")] == [None, None, 24.0, 32.0]
 
 
 def test_a_file_of_ones_own_is_read_from_beside_the_spec_and_goes_with_it(tmp_path):

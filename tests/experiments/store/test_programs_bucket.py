@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from dit_grid.experiments.spec.run import RunSpec
-from dit_grid.orchestrator.backends.worker import compilation_cache, environment, shared_programs
+from dit_grid.orchestrator.backends.variables import environment
+from dit_grid.orchestrator.backends.worker import compilation_cache, shared_programs
 
 PROGRAM = """
 import json

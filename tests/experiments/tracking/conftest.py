@@ -1,5 +1,7 @@
 """A store with an interrupted run, and TensorBoard's own reader."""
 
+from pathlib import Path
+
 import pytest
 
 from dit_grid.experiments.store import Store
@@ -30,10 +32,11 @@ def filled():
 
 @pytest.fixture
 def curves():
-    """Tag -> [(step, value)] of a folder, as TensorBoard's own reader has them."""
+    """Tag -> [(step, value)] of the one folder at a path or pattern, as TensorBoard's own reader has them."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     def read(folder):
+        (folder,) = Path("/").glob(str(folder).lstrip("/"))
         events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
         return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 

@@ -2,12 +2,15 @@
 
 import contextlib
 import json
+import shutil
 
 import pytest
 
 from dit_grid.experiments.spec.track import TrackSpec
+from dit_grid.experiments.store import Store
 from dit_grid.experiments.tracking import Mirror, TrackingError, address, destinations, mlflow_tracker, trackers_of
 from dit_grid.experiments.tracking.cursor import Cursor
+from dit_grid.experiments.tracking.tensorboard_events import read_tensorboard
 from dit_grid.experiments.tracking.tensorboard_tracker import TensorboardTracker
 
 EXPECTED_STEPS = {"train/loss": [10, 20, 30, 40], "evals/fid/1234abcd": [40]}
@@ -51,17 +54,62 @@ def test_killed_after_any_number_each_is_there_once(store, filled, curves, tmp_p
         with contextlib.suppress(Killed):
             mirrored(store, folder, Dying(folder / "tb", killed_after))
         mirrored(store, folder)
-        found = curves(folder / "tb" / "b-4-0")
+        found = curves(folder / "tb" / "demo-*" / "b-4-0")
         assert {tag: [step for step, _ in found[tag]] for tag in EXPECTED_STEPS} == EXPECTED_STEPS, killed_after
 
 
 def test_a_lost_cursor_doubles_nothing(store, filled, curves, tmp_path):
     filled(store)
     mirrored(store, tmp_path)
-    (tmp_path / "cursors" / "tb" / "b-4-0.json").unlink()
+    (cursor,) = (tmp_path / "cursors" / "tb").glob("b-4-0-*.json")
+    cursor.unlink()
     again = mirrored(store, tmp_path)
     assert again.summary() == ["tb: 0 numbers sent"]
-    assert [step for step, _ in curves(tmp_path / "tb" / "b-4-0")["train/loss"]] == [10, 20, 30, 40]
+    assert [step for step, _ in curves(tmp_path / "tb" / "demo-*" / "b-4-0")["train/loss"]] == [10, 20, 30, 40]
+
+
+def test_two_stores_of_one_run_in_one_folder_are_two_and_each_goes_on_where_it_was(store, filled, curves, tmp_path):
+    filled(store)
+    other = Store.create(str(tmp_path / "other"))
+    filled(other, again=1.0)
+    for one in (store, other, other):
+        mirrored(one, tmp_path)
+    homes = sorted(path.parent for path in (tmp_path / "tb").glob("demo-*/b-4-0/*tfevents*"))
+    assert len(homes) == 2
+    losses = [curves(home)["train/loss"] for home in homes]
+    assert sorted(dict(points)[30] for points in losses) == pytest.approx([1 / 30, 1 / 30 + 20])
+    assert [one.rows.keys() for one in read_tensorboard(tmp_path / "tb")] == [{10, 20, 30, 40}] * 2
+
+
+def test_what_an_older_mirror_wrote_beside_its_run_id_alone_goes_on_there(store, filled, curves, tmp_path):
+    filled(store)
+    mirrored(store, tmp_path)
+    (written,) = (tmp_path / "tb").glob("demo-*/b-4-0")
+    written.rename(tmp_path / "tb" / "b-4-0")
+    shutil.rmtree(tmp_path / "cursors")
+    assert mirrored(store, tmp_path).summary() == ["tb: 0 numbers sent"]
+    other = Store.create(str(tmp_path / "other"))
+    filled(other)
+    mirrored(other, tmp_path)
+    assert (
+        len(curves(tmp_path / "tb" / "b-4-0")["train/loss"])
+        == len(curves(tmp_path / "tb/demo-*/b-4-0")["train/loss"])
+        == 4
+    )
+
+
+def test_a_tracker_that_failed_is_asked_once_more_at_the_end(store, filled, curves, tmp_path, monkeypatch):
+    filled(store)
+    tracker = TensorboardTracker(tmp_path / "tb")
+    made = mirror(store, tmp_path, tracker)
+    with made.alone(lambda: False):
+        with monkeypatch.context() as broken:
+            broken.setattr(tracker, "send", lambda run, rows: 1 / 0)
+            made.poll()
+        made.poll()
+        assert made.is_behind, "it is left alone for a while"
+        made.poll(last=True)
+        assert not made.is_behind
 
 
 def test_rows_come_as_they_are_flushed_and_once_though_an_attempt_makes_some_again(store, curves, tmp_path):
@@ -75,8 +123,8 @@ def test_rows_come_as_they_are_flushed_and_once_though_an_attempt_makes_some_aga
                     writer.train({"step": step, "loss": step + 100.0 * resume, "steps_per_s": resume + 1.0})
                     writer.flush()
                     made.poll()
-                    assert curves(tmp_path / "tb" / "r")["train/loss"][-1][0] == max(step, 3 * resume)
-    assert [step for step, _ in curves(tmp_path / "tb" / "r")["train/loss"]] == [1, 2, 3, 4]
+                    assert curves(tmp_path / "tb" / "runs-*" / "r")["train/loss"][-1][0] == max(step, 3 * resume)
+    assert [step for step, _ in curves(tmp_path / "tb" / "runs-*" / "r")["train/loss"]] == [1, 2, 3, 4]
     assert made.summary()[1].startswith("tb: r: 2 numbers were made again by a later attempt")
 
 
@@ -89,7 +137,7 @@ def test_a_later_attempt_that_logs_between_the_old_steps_is_shown(store, curves,
                 for step in steps:
                     writer.train({"step": step, "loss": 1.0})
             made.poll()
-    assert sorted(step for step, _ in curves(tmp_path / "tb" / "r")["train/loss"]) == [10, 15, 20, 25, 30]
+    assert sorted(step for step, _ in curves(tmp_path / "tb" / "runs-*" / "r")["train/loss"]) == [10, 15, 20, 25, 30]
 
 
 def test_a_tracker_that_fails_holds_up_no_other_and_gets_what_it_missed(store, filled, curves, tmp_path, monkeypatch):
@@ -109,7 +157,7 @@ def test_a_tracker_that_fails_holds_up_no_other_and_gets_what_it_missed(store, f
         made._places[0].asked_again = 0.0
         made.poll()
     assert not made.is_behind
-    assert str(curves(tmp_path / "failing" / "b-4-0")) == str(curves(tmp_path / "fine" / "b-4-0"))
+    assert str(curves(tmp_path / "failing" / "*" / "b-4-0")) == str(curves(tmp_path / "fine" / "*" / "b-4-0"))
 
 
 def test_a_run_that_is_never_taken_holds_up_no_other(store, filled, curves, tmp_path, monkeypatch):
@@ -124,7 +172,7 @@ def test_a_run_that_is_never_taken_holds_up_no_other(store, filled, curves, tmp_
         made.poll()
         made.poll()
     assert made.is_behind
-    assert [step for step, _ in curves(tmp_path / "tb" / "b")["train/loss"]] == EXPECTED_STEPS["train/loss"]
+    assert [step for step, _ in curves(tmp_path / "tb" / "*" / "b")["train/loss"]] == EXPECTED_STEPS["train/loss"]
 
 
 def test_of_two_mirrors_to_one_place_one_is_refused(store, filled, tmp_path):

@@ -13,7 +13,9 @@ import pytest
 
 from dit_grid.experiments.store import Store
 from dit_grid.experiments.store.importing import write_log
-from dit_grid.experiments.tracking import read_tracked
+from dit_grid.experiments.store.points import Points
+from dit_grid.experiments.tracking import TrackingError, read_tracked
+from dit_grid.experiments.tracking.tracker import TrackedRun
 from dit_grid.experiments.tracking.wandb_files import records, wandb_logs
 
 pytestmark = pytest.mark.trackers
@@ -70,6 +72,27 @@ def is_there(to, tracking):
             return base.execute("select count(*) from metrics").fetchone()[0] > 0
     except sqlite3.Error:
         return False
+
+
+def test_of_a_session_of_wandb_that_failed_none_is_left_open(tmp_path, monkeypatch):
+    pytest.importorskip("wandb", reason="uv sync --group trackers")
+    from dit_grid.experiments.tracking import wandb_tracker
+
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    tracker = wandb_tracker.WandbTracker(tmp_path, "p")
+    run = TrackedRun("r", "abc123", "demo", {})
+    tracker.begin(run)
+    first = tracker._runs[run.key]
+    with monkeypatch.context() as slow:
+        slow.setattr(wandb_tracker, "WAIT_S", 0.0)
+        with pytest.raises(TrackingError, match="W&B did not write row 0"):
+            tracker.send(run, [Points(1, 0.0, {"train/loss": 1.0}, 1)])
+    tracker.begin(run)
+    assert first._is_finished
+    assert tracker.held(run) == {"train/loss": {1: 1.0}}, "what the first was sent counts"
+    tracker.send(run, [Points(2, 0.0, {"train/loss": 1.0}, 1)])
+    tracker.close()
+    assert sorted(step for _, name, step in wandb_numbers(tmp_path) if name == "train/loss") == [1, 2]
 
 
 @pytest.mark.parametrize("to", TRACKERS)

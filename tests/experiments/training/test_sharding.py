@@ -19,30 +19,38 @@ from dit_grid.experiments.training.sharding import ROWS, state_sharding
 from dit_grid.experiments.training.update import Program
 
 PROGRAM = """
-import json, os, sys
+import json, sys
 import jax
 if len(sys.argv) > 2:
     jax.distributed.initialize(sys.argv[2], num_processes=2, process_id=int(sys.argv[3]))
-import numpy as np
 from dit_grid.experiments.data.digits import digits
 from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.training.update import Program
 
-run = RunSpec.model_validate_json(sys.argv[1])
-program, data, found = Program(run), digits(), []
-state = program.init()
-for step in range(int(os.environ.get("STEPS", 8))):
-    batch = data.batch(0, step, run.train.batch)
-    state, losses = program.advance(state, batch.images[None], batch.labels[None])
-    found.append([float(losses.loss), float(losses.grad_norm)])
-split = [leaf for leaf in jax.tree.leaves(state.params) if not leaf.sharding.is_fully_replicated]
-shares = [{str(part) for part in leaf.sharding.devices_indices_map(leaf.shape).values()} for leaf in split]
-parts = max(map(len, shares), default=1)
-if kept := os.environ.get("KEPT"):
-    import orbax.checkpoint as ocp
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(kept, state)
-print(json.dumps({"devices": jax.device_count(), "losses": found, "split": len(split), "parts": parts}))
+def trained(spec, steps=8, kept=None):
+    run = RunSpec.model_validate(spec)
+    program, data, found = Program(run), digits(), []
+    state = program.init()
+    for step in range(steps):
+        batch = data.batch(0, step, run.train.batch)
+        state, losses = program.advance(state, batch.images[None], batch.labels[None])
+        found.append([float(losses.loss), float(losses.grad_norm)])
+    split = [leaf for leaf in jax.tree.leaves(state.params) if not leaf.sharding.is_fully_replicated]
+    shares = [{str(part) for part in leaf.sharding.devices_indices_map(leaf.shape).values()} for leaf in split]
+    parts = max(map(len, shares), default=1)
+    if kept:
+        import orbax.checkpoint as ocp
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(kept, state)
+    return {"devices": jax.device_count(), "losses": found, "split": len(split), "parts": parts}
+
+def ended(job):
+    try:
+        return trained(**job)
+    except ValueError as error:
+        return {"refused": str(error)}
+
+print(json.dumps([ended(job) for job in json.loads(sys.argv[1])]))
 """
 
 QUICK_COMPILE = os.environ["XLA_FLAGS"]
@@ -63,30 +71,40 @@ def run_spec(sharding="replicated", accumulate=1, **execution):
     }  # fmt: skip
 
 
-def start(spec, devices, *distributed, **variables):
-    environment = (
-        os.environ
-        | variables
-        | {
-            "JAX_PLATFORMS": "cpu",
-            "XLA_FLAGS": f"{QUICK_COMPILE} --xla_force_host_platform_device_count={devices}",
-        }
-    )
-    command = [sys.executable, "-c", PROGRAM, json.dumps(spec), *distributed]
+def start(jobs, devices, *distributed):
+    """Begin a process of so many devices that does these jobs one after the other."""
+    flags = f"{QUICK_COMPILE} --xla_force_host_platform_device_count={devices}"
+    command = [sys.executable, "-c", PROGRAM, json.dumps(jobs), *distributed]
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
-def result(process):
+def results(process):
+    """What became of each of its jobs."""
     output, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
     return json.loads(output.splitlines()[-1])
 
 
+def advanced(program, state, steps):
+    """The losses of these updates on one device, and the state that they lead to."""
+    assert jax.device_count() == 1
+    found = []
+    for step in steps:
+        batch = digits().batch(0, step, 16)
+        state, losses = program.advance(state, batch.images[None], batch.labels[None])
+        found.append([float(losses.loss), float(losses.grad_norm)])
+    return np.array(found), state
+
+
 @pytest.fixture(scope="module")
-def one_device():
-    found = result(start(run_spec(), 1))
-    losses = np.array(found["losses"])
-    assert found["devices"] == 1
+def program():
+    return Program(RunSpec.model_validate(run_spec()))
+
+
+@pytest.fixture(scope="module")
+def one_device(program):
+    losses, _ = advanced(program, program.init(), range(8))
     assert losses[-1, 0] < losses[0, 0]  # it is learning, so the comparison means something
     return losses
 
@@ -102,15 +120,34 @@ LAYOUTS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("devices", "layout"),
-    [(2, "replicated"), (8, "host"), *(pytest.param(8, one, marks=pytest.mark.slow) for one in list(LAYOUTS)[2:])],
-)  # fmt: skip
-def test_several_devices_give_the_losses_of_one(one_device, devices, layout):
-    found = result(start(LAYOUTS[layout], devices))
-    assert found["devices"] == devices
+@pytest.fixture(scope="module")
+def four_devices(tmp_path_factory):
+    """What a process of four devices did, by job; most of its time is its start. And where it kept a state."""
+    kept = str(tmp_path_factory.mktemp("kept") / "state")
+    jobs = {
+        "replicated": {"spec": LAYOUTS["replicated"]},
+        "host": {"spec": LAYOUTS["host"]},
+        "tensor": {"spec": LAYOUTS["tensor"], "steps": 6, "kept": kept},
+        "batch of 2": {"spec": run_spec(accumulate=8)},
+        "mesh of 3": {"spec": run_spec("auto", mesh={"fsdp": 3})},
+    }
+    return dict(zip(jobs, results(start(list(jobs.values()), 4)), strict=True)), kept
+
+
+@pytest.mark.parametrize("layout", ["replicated", "host"])
+def test_several_devices_give_the_losses_of_one(one_device, four_devices, layout):
+    found = four_devices[0][layout]
+    assert found["devices"] == 4
     assert (found["split"] > 10) == (layout != "replicated")
     np.testing.assert_allclose(found["losses"], one_device, rtol=TOLERANCE)
+
+
+@pytest.mark.slow
+def test_eight_devices_give_the_losses_of_one_in_every_layout(one_device):
+    layouts = list(LAYOUTS)[2:]
+    for layout, found in zip(layouts, results(start([{"spec": LAYOUTS[one]} for one in layouts], 8)), strict=True):
+        assert (found["devices"], found["split"] > 10) == (8, True)
+        np.testing.assert_allclose(found["losses"], one_device, rtol=TOLERANCE, err_msg=layout)
 
 
 @pytest.mark.parametrize(("layout", "split_over"), [("host", 2), pytest.param("fsdp", 4, marks=pytest.mark.slow)])
@@ -118,26 +155,22 @@ def test_two_hosts_give_the_losses_of_one(one_device, layout, split_over):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    hosts = [start(run_spec(layout), 2, address, str(rank)) for rank in range(2)]
-    for found in map(result, hosts):
+    hosts = [start([{"spec": LAYOUTS[layout]}], 2, address, str(rank)) for rank in range(2)]
+    for (found,) in map(results, hosts):
         assert found["devices"] == 4
         assert found["parts"] == split_over
         np.testing.assert_allclose(found["losses"], one_device, rtol=TOLERANCE)
 
 
-def test_a_network_over_four_devices_gives_the_losses_of_one_and_goes_on_on_one(one_device, tmp_path):
-    spec = run_spec("auto", mesh={"fsdp": 2, "tensor": 2})
-    found = result(start(spec, 4, KEPT=str(tmp_path / "state"), STEPS="6"))
-    assert found["devices"] == found["parts"] == 4
-    np.testing.assert_allclose(found["losses"], one_device[:6], rtol=TOLERANCE)
-    program = Program(RunSpec.model_validate(run_spec()))
+def test_a_network_over_four_devices_gives_the_losses_of_one_and_goes_on_on_one(one_device, four_devices, program):
+    done, kept = four_devices
+    assert done["tensor"]["parts"] == 4
+    np.testing.assert_allclose(done["tensor"]["losses"], one_device[:6], rtol=TOLERANCE)
     like = jax.tree.map(ocp.utils.to_shape_dtype_struct, program.init())
     with ocp.StandardCheckpointer() as checkpointer:
-        state = checkpointer.restore(tmp_path / "state", like)
-    for step in (6, 7):
-        batch = digits().batch(0, step, 16)
-        state, losses = program.advance(state, batch.images[None], batch.labels[None])
-        np.testing.assert_allclose([losses.loss, losses.grad_norm], one_device[step], rtol=TOLERANCE)
+        state = checkpointer.restore(kept, like)
+    losses, _ = advanced(program, state, (6, 7))
+    np.testing.assert_allclose(losses, one_device[6:], rtol=TOLERANCE)
 
 
 @pytest.mark.parametrize(
@@ -173,19 +206,16 @@ def test_a_network_is_divided_by_columns_and_then_by_rows():
 
 
 def test_a_batch_in_parts_gives_the_losses_of_the_whole(one_device):
-    np.testing.assert_allclose(result(start(run_spec(accumulate=4), 1))["losses"], one_device, rtol=TOLERANCE)
+    in_parts = Program(RunSpec.model_validate(run_spec(accumulate=4)))
+    losses, _ = advanced(in_parts, in_parts.init(), range(8))
+    np.testing.assert_allclose(losses, one_device, rtol=TOLERANCE)
 
 
-def test_a_batch_that_does_not_divide_is_refused_in_a_line():
-    process = start(run_spec(accumulate=4), 8)
-    _, errors = process.communicate(timeout=120)
-    assert "a batch of 4 images does not divide among 8 devices" in errors.splitlines()[-1]
-
-
-def test_a_mesh_that_does_not_divide_is_refused_in_a_line():
-    process = start(run_spec("auto", mesh={"fsdp": 3}), 8)
-    _, errors = process.communicate(timeout=120)
-    assert "execution.mesh {fsdp: 3} does not divide 8 devices; " in errors.splitlines()[-1]
+def test_what_does_not_divide_is_refused_in_a_line(four_devices):
+    done, _ = four_devices
+    assert "a batch of 2 images does not divide among 4 devices" in done["batch of 2"]["refused"]
+    assert "execution.mesh {fsdp: 3} does not divide 4 devices; " in done["mesh of 3"]["refused"]
+    assert not any("\n" in done[job]["refused"] for job in ("batch of 2", "mesh of 3"))
 
 
 def test_the_layout_is_no_part_of_a_run_s_id_and_slices_split_the_state_by_default():

@@ -3,7 +3,8 @@
 from typing import Any
 
 from dit_grid.experiments.store import Store
-from dit_grid.orchestrator.backends.ray.gang import Ground, gone_word
+from dit_grid.orchestrator.backends.ray.gang import gone_word
+from dit_grid.orchestrator.backends.ray.held import Ground
 from dit_grid.orchestrator.core.events import Gang
 
 NOBODY: Any = None

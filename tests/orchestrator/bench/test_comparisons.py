@@ -9,10 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 from dit_grid.analysis.fits import SumOfPowers
-from dit_grid.orchestrator.bench import CONTESTS, compared, laws
+from dit_grid.orchestrator.backends.variables import HUGE_PAGES
+from dit_grid.orchestrator.bench import CONTESTS, compared, laws, networks
 from dit_grid.orchestrator.bench.contests import Contest
 from dit_grid.orchestrator.bench.page import BEGIN, END, rewritten
-from dit_grid.orchestrator.commands.bench import bench
+from dit_grid.orchestrator.commands.bench import _cases, bench
 from dit_grid.orchestrator.control.errors import RequestError
 
 LOGS = next(contest for contest in CONTESTS if contest.name == "logs")
@@ -56,6 +57,7 @@ def test_without_a_peer_ours_alone_is_timed_and_the_package_is_named(monkeypatch
     [
         (["--only", "speed"], "--only speed: no such comparison; there are updates, forward, samples"),
         (["--only", "updates", "--cases", "S/9"], "--cases S/9: no such network; there are S/8, S/4"),
+        (["--only", "updates", "--cases", "S/8,S/4@0"], "--cases S/4@0: no batch; give a whole number of images"),
         (["--write", "nowhere.md"], "--write nowhere.md: No such file or directory"),
     ],
 )
@@ -63,6 +65,27 @@ def test_what_cannot_be_asked_is_refused_before_anything_is_timed(arguments, say
     done = CliRunner().invoke(bench, arguments)
     assert isinstance(done.exception, RequestError)
     assert str(done.exception).startswith(says)
+
+
+def test_networks_have_a_batch_and_other_cases_none():
+    updates = next(contest for contest in CONTESTS if contest.name == "updates")
+    assert _cases(updates, "S/8,S/4@032") == ("S/8@8", "S/4@32")
+    assert _cases(LOGS, "S/8") == ("rows",)
+    run = networks.run("S/4@32")
+    assert (run.train.batch, run.network.depth, run.network.patch) == (32, 12, 4)
+
+
+def test_several_cores_are_timed_by_the_wall_and_ours_starts_as_a_launched_run(tmp_path, monkeypatch):
+    (tmp_path / "talkers.py").write_text(
+        "import os, sys\n"
+        "def tells(case, threads):\n"
+        "    sys.exit(' '.join(os.environ.get(name, '-') for name in ('GLIBC_TUNABLES', 'JAX_PLATFORMS')))\n"
+        "WAYS = {'dit-grid': tells}\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(Contest, "module", "talkers")
+    (one,) = compared(replace(LOGS, clock="processor", peers={}), "rows", 2, 1)
+    assert (one.clock, one.failed) == ("wall", f"dit-grid: {HUGE_PAGES} cpu")
 
 
 def test_a_page_keeps_all_but_the_table(tmp_path: Path):

@@ -66,6 +66,21 @@ def test_the_plan_reckons_the_papers_hours():
     assert (largest["params"], largest["chips"]) == (674_834_720, 128)
 
 
+def test_the_plan_for_a_program_has_the_bill_and_where_each_price_is_from():
+    """Six slices at 576 USD an hour, as long as the longest takes; the runs hold a third of it."""
+    rows = json.loads(dit_grid("plan", SHIPPED / "grid.yaml", "--json").stdout)
+    bill = rows[0]["bill"]
+    assert all(row["bill"] == bill for row in rows)
+    assert (bill["capacity"], sum(bill["slices"].values())) == ("fixed", 6)
+    assert bill["billed_usd"] == pytest.approx(576 * bill["makespan_hours"])
+    assert bill["billed_slice_hours"] == pytest.approx(6 * bill["makespan_hours"])
+    assert bill["held_usd"] == pytest.approx(sum(row["usd"] for row in rows))
+    price = next(row for row in rows if row["model"] == "XL/2")["price"]
+    assert (price["of"], price["usd_per_hour"], price["billing"]) == ("v3-256", 256.0, "on-demand")
+    assert price["date"] == "2026-11-28"
+    assert "skypilot" in price["source"]
+
+
 def test_the_plan_counts_evaluation_apart():
     """FID-50K with 250 steps, 8 times, is 50,000 x 250 x 8 forward passes, and Figure 10 another 10,000 x (16 + 32 + 64
     + 128 + 256 + 1000) at the end; training is 3 x 256 x 400,000 of them."""

@@ -28,7 +28,7 @@ def with_budget(spec, **budget):
 
 def test_where_nobody_can_be_asked_it_is_one_line_with_the_cost_and_the_ways_on():
     spec = load_spec(GRID)
-    with pytest.raises(RequestError, match=r"110,\d{3} USD billed: v3-256=1.*add --yes, or a cap") as caught:
+    with pytest.raises(RequestError, match=r"13,\d{3} USD billed: v3-256=1.*add --yes, or a cap") as caught:
         ask_whether_to_pay(spec, list(spec.runs), yes=False)
     assert "\n" not in str(caught.value)
 
@@ -56,14 +56,16 @@ def test_a_person_is_asked_and_no_starts_nothing(monkeypatch, capsys, answer, go
 @pytest.mark.parametrize(
     "spec", [with_budget(load_spec(GRID), usd=100.0), with_budget(load_spec(GRID), slice_hours=9.0)]
 )
-def test_a_budget_is_answer_enough(spec):
+def test_a_budget_is_answer_enough_and_what_it_caps_is_said(spec, capsys):
     ask_whether_to_pay(spec, list(spec.runs), yes=False)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "13,442 USD billed" in shown
+    assert "caps what is billed while launches go on" in shown
+    assert "less than the whole is billed" in shown
 
 
 def test_what_has_no_price_or_runs_on_cores_asks_nothing():
-    unpriced = load_spec(GRID).model_copy(
-        update={"plan": load_spec(GRID).plan.model_copy(update={"usd_per_core_hour": None})}
-    )
+    unpriced = load_spec(GRID).model_copy(update={"plan": load_spec(GRID).plan.model_copy(update={"price_rows": ()})})
     for spec in (unpriced, load_spec(ROOT / "experiments" / "digits.yaml")):
         ask_whether_to_pay(spec, list(spec.runs), yes=False)
 

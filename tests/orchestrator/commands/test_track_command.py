@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from dit_grid.experiments.spec.track import TrackSpec
 from dit_grid.experiments.store import Store
 from dit_grid.experiments.tracking import destinations
 from dit_grid.experiments.tracking.tensorboard_events import events
+from dit_grid.orchestrator.commands import track as track_command
 from dit_grid.orchestrator.commands.cli import cli
 from dit_grid.orchestrator.commands.track import mirrored
 
@@ -82,6 +84,27 @@ def test_a_store_that_holds_no_run_yet_is_mirrored_into_the_project_of_its_spec(
     with mirrored(str(tmp_path / "store"), given, "digits"):
         pass
     assert [one.get("project") for one in asked] == ["digits", "own", None]
+
+
+def test_a_spec_lends_its_own_name_to_a_store_that_holds_runs_of_another(tmp_path, store, monkeypatch):
+    spec = tmp_path / "x.yaml"
+    spec.write_text(SPEC.format(store=store.paths.root, track="[tensorboard, mlflow]").replace("name: x", "name: mine"))
+    store.add_run({"run_id": "a", "spec": "{}", "experiment": "first"})
+    asked: list[TrackSpec] = []
+    monkeypatch.setattr(track_command, "_mirror", lambda where, given, *_: asked.extend(given))
+    for arguments in ([], ["--to", "wandb"], ["--to", "wandb", "--project", "own"]):
+        assert CliRunner().invoke(cli, ["track", str(spec), *arguments]).exit_code == 0
+    assert [one.project for one in asked] == [None, "mine", "mine", "own"]
+
+
+def test_a_mirror_that_does_not_end_is_ended(monkeypatch):
+    monkeypatch.setattr(track_command, "LAST_WORDS_S", 0.1)
+    monkeypatch.setattr(track_command, "TERM_S", 0.1)
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+    child = subprocess.Popen([sys.executable, "-c", deaf], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    child.stdout.readline()
+    track_command._end(child)
+    assert child.returncode == -signal.SIGKILL
 
 
 class Ended:

@@ -1,5 +1,6 @@
 """A journal on the store: every event and action comes back as it was, and what launches spent adds up."""
 
+import dataclasses
 import itertools
 
 import pytest
@@ -77,6 +78,23 @@ def test_what_launches_spent_is_the_last_word_of_each_together(store):
             for hours in words:
                 journal.record_spending(events, core.Spending(3600 * hours + 60, 7 * hours), core.Spending(60, 0))
     assert journal.spent_before(store) == core.Spending(3600 * 7.0, 49.0)
+
+
+def test_a_journal_from_before_bills_were_counted_is_told_again_as_it_was_decided(store):
+    """Its budget capped what runs held, and a row of what was spent says only that; so much was billed at least."""
+    options = ClusterSpec(budget=BudgetSpec(usd=5))
+    began = core.initial([core.Run("x", "v3-32", 1, steps=10, usd_per_hour=32.0)], options)
+    cluster = began.options.model_dump(mode="json")
+    del cluster["budget"]["of"]
+    spent = {"slice_s": 0.0, "usd": 0.0, "held": 0, "usd_per_hour": 0.0, "counted_at": None, "exhausted": False}
+    run = {key: value for key, value in dataclasses.asdict(began.runs["x"]).items() if key != "id"}
+    with store.journal("driver-1") as events:
+        events.event(journal.BEGAN, cluster=cluster, spent=spent)
+        events.event(journal.RUN, run_id="x", run=run)
+        events.event(journal.SPENT, slice_s=3600.0, usd=32.0)
+    state, _ = journal.read(store.events().to_pylist())
+    assert (state.options.budget.of, dict(state.tariff.usd_per_hour)) == ("held", {})
+    assert journal.spent_before(store) == core.Spending(3600.0, 32.0, billed_s=3600.0, billed_usd=32.0)
 
 
 def test_rows_that_do_not_begin_as_a_journal_are_refused():

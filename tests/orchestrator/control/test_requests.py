@@ -5,8 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from dit_grid.experiments.store import Store
-from dit_grid.orchestrator.control.requests import CANCEL, PAUSE, RESUME, RETRY, Inbox, ask, asked, standing
-from dit_grid.orchestrator.core.events import Asked
+from dit_grid.orchestrator.control.requests import CANCEL, PAUSE, RESUME, RETRY, ask, asked, standing
 
 
 @pytest.fixture
@@ -41,16 +40,3 @@ def test_an_unknown_request_is_refused(files):
     with pytest.raises(ValueError, match="allowed are cancel, pause, resume, retry"):
         ask(files, "stop", ["a"])
     assert asked(files) == []
-
-
-def test_a_driver_hears_first_what_stands_and_then_what_is_new(files):
-    ask(files, CANCEL, ["a", "b"])
-    ask(files, RETRY, ["a"])
-    ask(files, PAUSE, ["c"])
-    times = iter((0.0, 1.0, 3.0, 6.0))
-    inbox = Inbox(files, look_every_s=2.0, clock=lambda: next(times))
-    assert inbox.events() == [Asked(0.0, CANCEL, ("b",)), Asked(0.0, PAUSE, ("c",))]
-    ask(files, RESUME, ["c"])
-    assert inbox.events() == []  # not looked yet
-    assert inbox.events() == [Asked(3.0, RESUME, ("c",))]
-    assert inbox.events() == []

@@ -334,9 +334,9 @@ def test_a_cap_on_slices_holds_and_says_so():
 
 def test_no_run_starts_that_the_money_left_cannot_finish():
     first, second = (Run(n, "v3-32", 1, steps=3600, seconds_per_step=1.0, usd_per_hour=10.0) for n in "xy")
-    grid = Grid(first, second, budget=BudgetSpec(usd=15), stop_grace_s=60)
+    grid = Grid(first, second, budget=BudgetSpec(usd=15, of="held"), stop_grace_s=60)
     assert [a.gang.run_id for a in grid.first] == ["x"]
-    assert "0 of 15 USD spent and 10 spoken for; this run needs 10" in core.why(grid.state, "y")
+    assert "0 of 15 USD held and 10 spoken for; this run needs 10" in core.why(grid.state, "y")
     grid.up(X1)
     grid.at = 3600.0
     grid.tell(RankEnded(3600.0, X1, 0, "done", 3600))
@@ -347,7 +347,7 @@ def test_no_run_starts_that_the_money_left_cannot_finish():
 
 
 def test_a_run_that_takes_longer_than_thought_is_stopped_before_the_cap():
-    grid = Grid(one(), budget=BudgetSpec(slice_hours=1.0), stop_grace_s=60, kill_again_s=30)
+    grid = Grid(one(), budget=BudgetSpec(slice_hours=1.0, of="held"), stop_grace_s=60, kill_again_s=30)
     grid.up(X1)
     grid.tell(Progressed(1.0, X1, 1, 0, "evaluating"))
     assert grid.wait(3600 - 90 - 1) == ()
@@ -359,11 +359,66 @@ def test_a_run_that_takes_longer_than_thought_is_stopped_before_the_cap():
 
 
 def test_gangs_taken_over_with_no_money_left_are_stopped_at_once():
-    options = ClusterSpec(budget=BudgetSpec(slice_hours=1.0), stop_grace_s=60)
+    options = ClusterSpec(budget=BudgetSpec(slice_hours=1.0, of="held"), stop_grace_s=60)
     state = core.initial([one()], options, core.Spending(slice_s=3590.0))
     state, actions = core.advance(state, GangStarted(0.0, X1, "a", adopted=True))
     assert actions == (CheckpointAndStop(X1),)
     assert state.spending.exhausted
+
+
+def two_hours(*names):
+    return [Run(n, "v3-32", 1, steps=7200, seconds_per_step=1.0, usd_per_hour=10.0) for n in names]
+
+
+def test_slices_are_billed_whether_runs_hold_them_or_not_and_a_second_run_beside_the_first_costs_nothing_more():
+    """Two slices at 10 USD for two hours are 40 USD, whoever is on them; a third run after them would be 40 more."""
+    grid = Grid(*two_hours("x", "y", "z"), budget=BudgetSpec(usd=45), stop_grace_s=60)
+    assert [a.gang.run_id for a in grid.first] == ["x", "y"]
+    for gang in (X1, Gang("y", 1)):
+        grid.up(gang)
+    grid.at = 7200.0
+    for gang in (X1, Gang("y", 1)):
+        grid.tell(RankEnded(7200.0, gang, 0, "done", 7200))
+        grid.tell(GangGone(7200.0, gang, 7200))
+    assert (grid.state.spending.billed_usd, grid.state.spending.usd) == (pytest.approx(40), pytest.approx(40))
+    assert "40 of 45 USD billed and 0 spoken for; this run needs 40" in core.why(grid.state, "z")
+    assert grid.state.finished
+
+
+def test_no_run_starts_on_slices_that_the_bill_until_its_end_is_too_high_for():
+    grid = Grid(*two_hours("x"), budget=BudgetSpec(usd=39), stop_grace_s=60)
+    assert grid.first == ()
+    assert "0 of 39 USD billed and 0 spoken for; this run needs 40" in core.why(grid.state, "x")
+
+
+def test_a_bill_that_goes_on_while_nothing_runs_ends_the_launch_too():
+    """Two slices, one of them idle: after half an hour an hour is billed; the stop must begin 90 s of each before."""
+    grid = Grid(one(), budget=BudgetSpec(slice_hours=1.0), stop_grace_s=60, kill_again_s=30, backoff_s=7200)
+    grid.up(X1)
+    assert grid.wait(1800 - 90 - 1) == ()
+    assert grid.wait(1) == (CheckpointAndStop(X1),)
+    idle = Grid(one(), budget=BudgetSpec(slice_hours=1.0), stop_grace_s=60, backoff_s=7200, backoff_max_s=7200)
+    idle.up(X1)
+    idle.tell(RankEnded(1.0, X1, 0, "storage", 5))
+    idle.tell(GangGone(2.0, X1, 0))
+    idle.wait(1800)
+    assert idle.state.finished
+    assert idle.state.spending.billed_s <= 3700 < 2 * 1800 + 101
+
+
+def test_a_slice_that_was_taken_away_is_billed_on_and_one_in_its_place_is_not_another():
+    grid = Grid(one(), slices=("a", "b"))
+    grid.tell(ClusterSeen(100.0, {}, (v3_32("a"),)))
+    grid.tell(ClusterSeen(300.0, {}, (v3_32("a"), v3_32("c"))))
+    grid.wait(1000)
+    assert grid.state.spending.billed_s == pytest.approx(2 * 1000)
+
+
+def test_cores_are_billed_while_they_are_held():
+    runs = [Run(n, "cpu", 2, steps=100, usd_per_hour=4.0) for n in "xy"]
+    grid = Grid(*runs, slices=(), pools={"cpu": 2})
+    grid.wait(3600)
+    assert (grid.state.spending.billed_s, grid.state.spending.billed_usd) == (3600, pytest.approx(4))
 
 
 def test_cancel_pause_resume_and_retry():

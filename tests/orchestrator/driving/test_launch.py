@@ -64,12 +64,23 @@ def untouched(miniature_spec, numbers, tmp_path_factory):
     return spec, output, numbers(Store.open(str(folder / "store")))
 
 
-def finished(spec):
-    """Launch again and wait for the end."""
-    process = launched(spec)
+def finished(spec, **around):
+    """Launch again, with these variables of the environment changed, and wait for the end."""
+    process = launched(spec, env={**os.environ, **around})
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     return output
+
+
+@pytest.fixture
+def unkind(ray_folder, tmp_path):
+    """Surroundings in which our own Ray must start as well: another's address, a long folder, no home, and so no
+    programs compiled before; and what a Ray that crashed leaves."""
+    (Path(ray_folder) / "ray").mkdir(exist_ok=True)
+    (Path(ray_folder) / "ray" / "ray_current_cluster").write_text("127.0.0.1:1")
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    return {"RAY_ADDRESS": "127.0.0.1:1", "TMPDIR": str(long), "HOME": "/dev/null/nobody", "XDG_CACHE_HOME": ""}
 
 
 def test_a_launch_trains_evaluates_and_ends_with_the_law_and_figures(untouched):
@@ -102,8 +113,13 @@ def test_launching_a_finished_grid_changes_nothing_and_starts_no_ray(untouched, 
 
 
 def test_killing_a_worker_and_then_the_driver_changes_no_number(untouched, miniature_spec, numbers, tmp_path):
+    """A second launch of the same grid watches the first, and takes over once that is killed."""
     spec, store = miniature_spec(tmp_path), tmp_path / "store"
     process = launched(spec)
+    wait_for(lambda: list(store.glob("control/driver-??????.json")))  # long before its runs end
+    second = launched(spec)
+    said = next((line for line in second.stdout if "is driven by" in line), "")
+    assert f"is driven by process {process.pid} on" in said
     wait_for(lambda: checkpoints(store))
     victim = next(iter(Store.open(str(store)).states()))
     os.kill(Store.open(str(store)).attempts(victim)[-1].start["pid"], signal.SIGKILL)
@@ -113,13 +129,15 @@ def test_killing_a_worker_and_then_the_driver_changes_no_number(untouched, minia
     process.stdout.close()
     # The workers notice that their driver is gone; agents of Ray's that touch no store outlive it for up to a minute.
     wait_for(lambda: not any("ray::" in command for command in processes_of(process.pid)))
-    finished(spec)
+    output, _ = second.communicate(timeout=300)
+    assert "that driver is gone; going on here" in output
+    assert second.returncode == 0, output
     assert numbers(Store.open(str(store))) == untouched[2]
     assert Store.open(str(store)).states()[victim].attempt >= 2
 
 
-def test_ctrl_c_keeps_the_work_leaves_no_process_and_the_same_command_goes_on(
-    untouched, miniature_spec, numbers, tmp_path
+def test_ctrl_c_keeps_the_work_leaves_no_process_and_the_same_command_goes_on_whatever_is_around(
+    untouched, miniature_spec, numbers, tmp_path, unkind
 ):
     spec, store = miniature_spec(tmp_path), tmp_path / "store"
     spec.write_text(spec.read_text().replace("[S, B]", "[S]"))
@@ -133,7 +151,7 @@ def test_ctrl_c_keeps_the_work_leaves_no_process_and_the_same_command_goes_on(
     (run_id, state), *others = Store.open(str(store)).states().items()
     assert not others
     assert state.outcome in {"interrupted", "done"}
-    finished(spec)
+    assert "Traceback" not in finished(spec, **unkind)
     alone = {table: [row for row in rows if row["run_id"] == run_id] for table, rows in untouched[2].items()}
     assert numbers(Store.open(str(store))) == alone
 

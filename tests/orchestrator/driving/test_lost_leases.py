@@ -106,7 +106,7 @@ def alarm():
 def went_on(alarm, finished, small_spec, numbers, tmp_path, monkeypatch, capsys):
     """A function that launches a copy of the grid whose last driver left it open, the runs in this process: its number.
 
-    A launch by the command line, its Ray and all, takes over from the driver of another boot in `test_launch_faults`.
+    A launch by the command line, its Ray and all, takes over in `test_launch`; of other boots in `test_launch_faults`.
     """
     monkeypatch.setattr(ray, "RayBackend", lambda where: InProcess(Store.open(where)))
     monkeypatch.setattr(attach, "LOOK_EVERY_S", 0.1)

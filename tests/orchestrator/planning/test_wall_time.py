@@ -67,3 +67,32 @@ def test_what_is_too_large_for_what_is_free_is_passed(planned):
     wide = [r.model_copy(update={"execution": r.execution.model_copy(update={"resources": CORES})}) for r in fits]
     wall = wall_time(spec.model_copy(update={"runs": (*wide, spec.runs[2])}), rows, {}, 3)
     assert (3600 * wall.hours, wall.at_once) == (pytest.approx(60), 2)
+
+
+def test_many_runs_of_many_widths_start_each_as_soon_as_it_fits(planned):
+    """The end is that of a plain search through all that wait, for 60 runs of 1 to 3 cores and two priorities."""
+    spec, rows = planned
+    runs, took = [], []
+    for number in range(60):
+        resources, priority = ResourceSpec(cpus=1 + number * 7 % 3), number * 5 % 2
+        execution = spec.runs[0].execution.model_copy(update={"resources": resources, "priority": priority})
+        changed = spec.runs[0].model_copy(update={"execution": execution, "seed": number})
+        runs.append(type(changed).model_validate(changed.model_dump()))  # which has an id of its own
+        took.append(replace(rows[0], hours=(1 + number * 11 % 17) / 3600))
+    wall = wall_time(spec.model_copy(update={"runs": tuple(runs)}), took, {}, 5)
+    waiting = sorted(zip(runs, took, strict=True), key=lambda one: -one[0].execution.priority)
+    free, now, ends = 5, 0.0, []
+    while waiting:
+        first = waiting[0][0].execution.priority
+        fits = [one for one in waiting if one[0].execution.resources.cpus <= free
+                and one[0].execution.priority == first]  # fmt: skip
+        if fits:
+            waiting.remove(fits[0])
+            free -= fits[0][0].execution.resources.cpus
+            ends.append((now + fits[0][1].hours, fits[0][0].execution.resources.cpus))
+        else:
+            now, freed = min(ends)
+            ends.remove((now, freed))
+            free += freed
+    assert wall.hours == pytest.approx(max(end for end, _ in ends))
+    assert wall.hours > sum(row.hours for row in took) / 5

@@ -123,10 +123,11 @@ def test_evaluations_of_their_own_lose_and_double_nothing_whatever_dies(seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_a_budget_holds_whatever_dies(seed):
     runs, paces = grid()
-    options = ClusterSpec(stop_grace_s=60, budget=BudgetSpec(slice_hours=4.0))
-    found = simulate(runs, paces, SLICES, hosts=HOSTS, faults=EVERYTHING, seed=seed, options=options, watch=full)
-    assert found.unfinished > 0
-    assert 2.0 < found.slice_hours <= 4.0
+    for of in ("held", "billed"):
+        options = ClusterSpec(stop_grace_s=60, budget=BudgetSpec(slice_hours=4.0, of=of))
+        found = simulate(runs, paces, SLICES, hosts=HOSTS, faults=EVERYTHING, seed=seed, options=options, watch=full)
+        assert found.unfinished > 0
+        assert 2.0 < (found.slice_hours if of == "held" else found.billed_hours) <= 4.0
 
 
 def test_a_slice_that_measures_frees_the_one_that_trains():
