@@ -75,7 +75,7 @@ class PriceSpec(Record):
     """What `plan` reckons with: model FLOPs utilisation where nothing was measured, and a price in one stated unit.
 
     `mfu_error` is how far the utilisation may be off, as a share. `efficiency` is the share of a compiled program's
-    roofline that it reaches, for `plan --compile`, in place of one utilisation for all. Every preemption costs
+    roofline that it reaches, asked of the compiler or shipped, in place of one utilisation for all. Every preemption costs
     `restart_s` and what was done since the last checkpoint; `overhead` is a share of time for anything else. `slices`
     are what is reserved, and billed as `capacity` says; the times that nobody measured here are assumptions to edit.
     """
@@ -85,7 +85,7 @@ class PriceSpec(Record):
     mfu_error: Annotated[float, Field(ge=0, lt=1)] = 0.25
     """[share] By which that may be off; the range of hours follows."""
     efficiency: Annotated[float, Field(ge=1e-6, le=1)] | None = None
-    """[share] Of the compiled roofline that is reached, for `plan --compile`."""
+    """[share] Of the compiled roofline that is reached, where there is one; 0.74 if neither this nor `mfu` is given."""
     usd_per_chip_hour: Price | None = None
     """[USD/h] Of a chip, or a GPU, or a core."""
     usd_per_core_hour: Price | None = None

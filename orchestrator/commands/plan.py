@@ -50,10 +50,11 @@ def plan(
     dit-grid plan experiments/grid.yaml --group 512 --compile
     dit-grid plan experiments/grid.yaml --compile --choose -o cheaper.yaml
 
-    Hours come from measured speeds where a store or an earlier --calibrate has them, else with --compile from each
-    program's roofline and plan.efficiency in the spec, else from plan.mfu. Billed is what plan.slices cost until all is
-    done, held what runs have them for; --terms and --json say what the time is made of. In --json every run has its
-    price, with date and source, and the bill of the whole plan.
+    Hours come from measured speeds where a store or an earlier --calibrate has them, else from each program's roofline
+    and plan.efficiency in the spec, else from plan.mfu. Rooflines of the shipped grid come with the package, those of
+    other runs with --compile. Billed is what plan.slices cost until all is done, held what runs have them for; --terms
+    and --json say what the time is made of. In --json every run has its price, with date and source, and the bill of
+    the whole plan.
 
     What a launch would refuse is refused here; files on this disk that are not there yet are named below the table.
     With --compile a run that does not fit its slice is a mistake in the spec, and exits with status 2.

@@ -76,11 +76,11 @@ def test_a_slice_that_went_comes_again():
     assert (found.done, found.evaluated) == (2, 1)
 
 
-def test_the_grid_of_the_paper_is_billed_three_times_what_its_runs_hold():
+def test_the_grid_of_the_paper_is_billed_twice_what_its_runs_hold():
     """Six slices at 576 USD an hour for as long as L/2 and its like take: arithmetic on the makespan."""
     found = grid().outcome(0)
     assert found.billed_usd == pytest.approx(found.makespan_h * 576)
-    assert 3 < found.billed_usd / found.usd < 3.6
+    assert 1.7 < found.billed_usd / found.usd < 2.1
 
 
 def test_what_has_no_price_makes_no_bill():
