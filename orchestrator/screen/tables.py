@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections import Counter
 from dataclasses import asdict
 from textwrap import fill
@@ -61,14 +62,23 @@ def _finite(value: Any) -> Any:
 
 
 def print_text(text: str) -> None:
-    """Print text; on a terminal its long lines are broken between words, what follows set in."""
+    """Print text; on a terminal its long lines are broken between words, what follows set in, and no command is."""
     width = screen().width
     click.echo("\n".join(_wrapped(line, width) if len(line) > width else line for line in text.splitlines()))
 
 
+COMMAND = re.compile(r"`[^`]*`|(?<!\S)plan: \{.*\}")
+"""What somebody copies: between backticks, or settings for a spec."""
+
+
 def _wrapped(line: str, width: int) -> str:
+    """The line broken where it may be; a line that is a command alone is left to the terminal, which breaks no copy."""
     indent = line[: len(line) - len(line.lstrip())]
-    return fill(line, width, subsequent_indent=f"{indent}  ")
+    if indent and line.lstrip().startswith(("dit-grid ", "python ")):
+        return line
+    whole = COMMAND.sub(lambda found: found[0].replace(" ", "\0"), line)
+    broken = fill(whole, width, subsequent_indent=f"{indent}  ", break_on_hyphens=False, break_long_words=False)
+    return broken.replace("\0", " ")
 
 
 def print_status(rows: "list[RunStatus]", as_json: bool) -> None:
