@@ -62,7 +62,7 @@ def images(folder: Path, count: int) -> ImageFolder:
 
 def measured(dataset: Dataset, rows: int, batches: int) -> Iterator[tuple[str, float, float]]:
     """What was timed, seconds of the clock, and of the processors, an image; `rows` of each batch are read."""
-    feed = Feed(dataset, 0, BATCH, 10 * batches, rows=slice(0, rows))
+    feed = Feed(dataset, 0, BATCH, 2 * batches, rows=slice(0, rows))
     for name, first in (("first touch", 0), ("steady", batches)):
         began, cpu = time.perf_counter(), time.process_time()
         for step in range(first, first + batches):
@@ -76,7 +76,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", action="store_true", help="JPEGs instead of latents")
     parser.add_argument("--shards", type=int, default=8)
-    parser.add_argument("--batches", type=int, default=32, help="of 256, in each pass")
+    parser.add_argument("--batches", type=int, default=128, help="of 256, in each pass")
     parser.add_argument("--folder", help="where to make the data; default: the system's temporary folder")
     args = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))

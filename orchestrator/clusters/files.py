@@ -32,7 +32,8 @@ INSTALLER = f"python3 -m venv ~/uv || ({APT} update -q && {APT} install -y -q py
 
 INTERPRETER = (
     "test -x ~/dit-grid/bin/python || ~/uv/bin/uv venv -q --python {python} ~/dit-grid 2> ~/uv/venv.log"
-    f" || ({APT} update -q && {APT} install -y -q python{{python}} && ~/uv/bin/uv venv -q --python {{python}} ~/dit-grid)"
+    f" || ({APT} update -q && {APT} install -y -q python{{python}}"
+    " && ~/uv/bin/uv venv -q --python {python} ~/dit-grid)"
     ' || (echo "no Python {python} on $(hostname): the system has no package of it, and uv cannot fetch one from'
     " github.com (~/uv/venv.log); take an image that has it, let hosts reach GitHub, or set"
     ' UV_PYTHON_INSTALL_MIRROR" >&2; false)'
