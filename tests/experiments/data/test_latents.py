@@ -246,7 +246,7 @@ def test_batches_draw_latents_and_flips_afresh_and_alike_for_one_seed_and_step(t
 
 def test_the_draws_of_a_row_are_those_of_a_generator_of_its_own(tmp_path, listing):
     """Philox with the key (seed, step | 2^63) and the row in the last word of its counter, made anew for each row."""
-    data = dataset_named("few", str(encoded(listing, tmp_path / "latents")))
+    data = LatentFolder("few", encoded(listing, tmp_path / "latents"))
     flips, noise = data._draws(7, 3, range(5))
     for row in range(5):
         bits = np.random.Philox(key=np.array([7, 3 | 1 << 63], np.uint64), counter=[0, 0, 0, row])
