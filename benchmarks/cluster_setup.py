@@ -2,12 +2,12 @@
 
     python benchmarks/cluster_setup.py                # head and slice, in an empty home: 1 to 5 minutes, 2 GB
     python benchmarks/cluster_setup.py --machine      # that of one rented machine (with JAX for CUDA: 5 GB)
-    debootstrap --variant=minbase --include=ca-certificates jammy ROOT    # or bookworm; as root
+    debootstrap --variant=minbase --include=ca-certificates jammy ROOT    # or bookworm, bullseye; as root
     python benchmarks/cluster_setup.py --root ROOT    # in that bare tree, apt included
 
 Writes the files as `dit-grid cluster` does, runs their commands with nothing of this environment but the network's
 settings (and, in a home, uv's cache), and asks the new environment for Ray, JAX and this program. A tree has no `sudo`,
-so it gets one that only executes. Exit status 1 where a command fails.
+as a rented container's root has none. Exit status 1 where a command fails.
 """
 
 import argparse
@@ -63,11 +63,8 @@ def environment(home: Path, bare: bool) -> dict[str, str]:
 
 
 def in_tree(root: Path, files: Path) -> Path:
-    """Bring files, a `sudo` and the network's settings into the tree; return where the files lie there."""
+    """Bring files and the network's settings into the tree; return where the files lie there."""
     shutil.copytree(files, root / "tmp" / "files", dirs_exist_ok=True)
-    sudo = root / "usr" / "local" / "bin" / "sudo"
-    sudo.write_text('#!/bin/sh\nexec "$@"\n')
-    sudo.chmod(0o755)
     named = [os.environ[name] for name in ("PIP_CERT", "SSL_CERT_FILE") if name in os.environ]
     for setting in ["/etc/resolv.conf", "/etc/pip.conf", "/etc/uv/uv.toml", *named]:
         if Path(setting).is_file():

@@ -25,13 +25,17 @@ from dit_grid.analysis.results.frames import (
 from dit_grid.analysis.results.metric_names import metric_named
 from dit_grid.model.plurals import counted
 
+REACH = 2.0
+"""Powers of ten beyond the models at which lines that all but agree in their slopes are said not to cross."""
+
 
 @dataclass(frozen=True)
 class Contrast:
     """One law against another: `other`'s exponent (or slope) minus `one`'s, and where their lines cross.
 
     `crossing` is in GMACs, None where lines are parallel, with the 95 % ends `low` and `high`: 0 or infinite where the
-    points do not bound that side. `inside` says whether it lies among the points.
+    points do not bound that side. `inside` says whether it lies among the points, `decades` by how many powers of ten
+    it lies beyond them.
     """
 
     one: str
@@ -41,6 +45,7 @@ class Contrast:
     low: float
     high: float
     inside: bool
+    decades: float
 
 
 @dataclass(frozen=True)
@@ -98,8 +103,17 @@ def _contrast(name: str, one: ScalingLaw, other_name: str, other: ScalingLaw) ->
     unit = float(second.law.jacobian(second.theta, pd.DataFrame({"gmacs": [np.e]}))[0, 1])  # of x, per ln GMACs
     crossing, low, high = (_gmacs(x, unit) for x in _crossing(apart, covariance, t))
     both = pd.concat([one.points, other.points])["gmacs"]
-    inside = crossing is not None and bool(both.min() <= crossing <= both.max())
-    return Contrast(name, other_name, difference, crossing, low or 0.0, np.inf if high is None else high, inside)
+    beyond = _decades(crossing, float(both.min()), float(both.max()))
+    return Contrast(
+        name, other_name, difference, crossing, low or 0.0, np.inf if high is None else high, beyond == 0, beyond
+    )
+
+
+def _decades(x: float | None, low: float, high: float) -> float:
+    """How many powers of ten `x` lies outside of low to high; infinite where there is none."""
+    if x is None or not 0 < x < np.inf:
+        return np.inf
+    return max(float(np.log10(low / x)), float(np.log10(x / high)), 0.0)
 
 
 def _dof(first: FitResult, second: FitResult) -> float:
@@ -153,6 +167,8 @@ def _slope(fit: FitResult) -> str:
 def _crossing_words(pair: Contrast) -> str:
     if pair.crossing is None:
         return "lines are parallel"
+    if pair.decades > REACH:
+        return f"they do not cross within reach, {REACH:g} powers of ten beyond the models"
     where = "among the models" if pair.inside else "outside the models"
     low = f"{pair.low:.3g}" if pair.low > 0 else "no lower end"
     high = f"{pair.high:.3g}" if np.isfinite(pair.high) else "no upper end"

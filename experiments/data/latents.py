@@ -80,10 +80,12 @@ class LatentFolder:
 
     def _draws(self, seed: int, step: int, rows: range) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Which view of the image, and the normal noise of its latents, for each row of a batch."""
-        key = np.array([seed, step | _DRAWS], np.uint64)
+        bits = np.random.Philox(key=np.array([seed, step | _DRAWS], np.uint64))
+        draws, fresh = np.random.Generator(bits), bits.state  # setting its state is ten times as quick as making one
         flips, noise = np.empty(len(rows), np.int64), np.empty((len(rows), *self.shape), np.float32)
         for place, row in enumerate(rows):
-            draws = np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, row]))
+            fresh["state"]["counter"][3] = row
+            bits.state = fresh
             flips[place] = draws.integers(0, 2)
             draws.standard_normal(dtype=np.float32, out=noise[place])
         return flips, noise

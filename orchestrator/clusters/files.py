@@ -24,6 +24,22 @@ KINDS = {
 UV = "0.13.9"
 """The version of uv that brings interpreter and packages to hosts; raise it on purpose."""
 
+APT = "$(command -v sudo) apt-get"
+"""Rented machines are often a container's root, which has no sudo and needs none."""
+
+INSTALLER = f"python3 -m venv ~/uv || ({APT} update -q && {APT} install -y -q python3-venv && python3 -m venv ~/uv)"
+"""Brings the environment that uv is put into, with the system's own python3 of any age."""
+
+INTERPRETER = (
+    "test -x ~/dit-grid/bin/python || ~/uv/bin/uv venv -q --python {python} ~/dit-grid 2> ~/uv/venv.log"
+    f" || ({APT} update -q && {APT} install -y -q python{{python}}"
+    " && ~/uv/bin/uv venv -q --python {python} ~/dit-grid)"
+    ' || (echo "no Python {python} on $(hostname): the system has no package of it, and uv cannot fetch one from'
+    " github.com (~/uv/venv.log); take an image that has it, let hosts reach GitHub, or set"
+    ' UV_PYTHON_INSTALL_MIRROR" >&2; false)'
+)
+"""Brings the interpreter: one that is there, uv's own, or the system's package; else says so in a line, and fails."""
+
 TOPOLOGIES = {
     "v3-8": "2x2", "v3-32": "4x4", "v3-64": "4x8", "v3-128": "8x8", "v3-256": "8x16", "v3-512": "16x16",
     "v3-1024": "16x32", "v3-2048": "32x32",
@@ -49,10 +65,12 @@ class Cluster:
 def cluster_files(cluster: Cluster, wheel: str) -> dict[str, str]:
     """Return the files by name, to lie beside the wheel with that name. Raises RequestError for what cannot be."""
     _check(cluster)
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"  # Ray wants it the same everywhere
     values = asdict(cluster) | {
         "region": cluster.zone.rpartition("-")[0],
         "total": sum(cluster.slices.values()),
-        "python": f"{sys.version_info.major}.{sys.version_info.minor}",  # Ray wants it the same everywhere
+        "installer": INSTALLER,
+        "interpreter": INTERPRETER.format(python=python),
         "uv": UV,
         "ray": metadata.version("ray"),
         "jax": metadata.version("jax"),

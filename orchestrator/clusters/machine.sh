@@ -9,8 +9,9 @@
 # The store of the spec lies on the machine's disk, or at gs://…; copy it away before the machine goes back.
 set -euo pipefail
 cd "$$(dirname "$$0")"
-python3 -m venv ~/uv || (sudo apt-get update -q && sudo apt-get install -y -q python3-venv && python3 -m venv ~/uv)
+command -v nvidia-smi > /dev/null || echo "no nvidia-smi here: without NVIDIA's driver JAX sees no GPU" >&2
+$installer
 ~/uv/bin/pip install -q uv==$uv
-test -x ~/dit-grid/bin/python || ~/uv/bin/uv venv -q --python $python ~/dit-grid
+$interpreter
 ~/uv/bin/uv pip install -q --python ~/dit-grid ./$wheel 'jax[cuda12]==$jax'
 ~/dit-grid/bin/dit-grid --version

@@ -62,10 +62,14 @@ def named(spec: ExperimentSpec) -> list[str]:
     return list(dict.fromkeys([*spec.plan.slices, *(one.kind for one in held)]))
 
 
+def unpriced_kinds(spec: ExperimentSpec) -> list[str]:
+    """Return what of that no price is known of."""
+    return [kind for kind in named(spec) if spec.plan.hourly(kind) is None]
+
+
 def check_budget(spec: ExperimentSpec) -> None:
     """Raise RequestError, in a line, where the spec caps dollars and something that it pays for has no price."""
-    cap, price = spec.cluster.budget.usd, spec.plan
-    unpriced = [kind for kind in named(spec) if price.hourly(kind) is None]
+    cap, price, unpriced = spec.cluster.budget.usd, spec.plan, unpriced_kinds(spec)
     if cap is None or not unpriced:
         return
     where = f" in {price.region}" if price.region else ""

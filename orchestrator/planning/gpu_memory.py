@@ -23,24 +23,27 @@ JAX_TAKES = 0.75
 
 
 class Card(NamedTuple):
-    """A GPU, its memory in GiB, and where that is published."""
+    """A GPU, its memory in GiB, and where that is published.
+
+    Makers write GB and mean about as many GiB: an A100 80GB has 81,920 MiB, an H200 of 141 GB 143,771 (nvidia-smi).
+    """
 
     name: str
     gib: int
     source: str
 
 
-_NVIDIA = "NVIDIA data sheet, "
+_GOOGLE = "Google Cloud, GPU machine types (cloud.google.com/compute/docs/gpus)"
 CARDS = (
-    Card("T4", 16, _NVIDIA + "T4"),
-    Card("L4", 24, _NVIDIA + "L4"),
-    Card("A100 40GB", 40, _NVIDIA + "A100"),
-    Card("L40S", 48, _NVIDIA + "L40S"),
-    Card("A100 80GB, H100", 80, _NVIDIA + "A100 and H100 SXM"),
-    Card("H200", 141, _NVIDIA + "H200"),
-    Card("B200", 180, _NVIDIA + "DGX B200: 1,440 GB of 8"),
+    Card("T4", 16, _GOOGLE),
+    Card("L4", 24, _GOOGLE),
+    Card("A100 40GB", 40, _GOOGLE),
+    Card("L40S", 48, "Hugging Face's page of the card (huggingface.co/hardware/l40s)"),
+    Card("A100 80GB, H100", 80, f"{_GOOGLE}: 640 GB of 8 H100"),
+    Card("H200", 141, "Hugging Face's page of the card (huggingface.co/hardware/h200), after NVIDIA's H200 page"),
+    Card("B200", 180, "MLPerf Inference 6.0, systems/nebius_b200_n1.json; others list 192"),
 )
-"""The smallest first."""
+"""The smallest first; their sources were looked up on 28 November 2026."""
 
 
 def estimated_bytes(run: AnyRun) -> int | None:

@@ -13,6 +13,7 @@ from dit_grid.experiments.spec.any_run import costs
 from dit_grid.experiments.spec.execution import ResourceSpec
 from dit_grid.experiments.spec.slices import CORES_PER_CHIP, slice_hosts
 from dit_grid.model.accounting import DEVICE_PEAKS
+from dit_grid.model.plurals import counted
 from dit_grid.orchestrator.planning.gpu_memory import MOMENTS
 from dit_grid.orchestrator.planning.peaks import peak_flops_per_s
 
@@ -27,6 +28,10 @@ MOMENTS_S, FRECHET_S, NEIGHBOURS_S = 4.38 / 50_000, 1.1, 10.3 / 10_000
 """Seconds of a host an image for moments, once for the distance, and an image for precision and recall (the same)."""
 LATENT_SIDE = 32
 """Of an image of 256 pixels."""
+LATENT_CHANNELS, RGB = 4, 3
+FEED_LATENTS_PER_S = 16_000.0
+"""Latents of 32 x 32 x 4 a second that one core's processor time gives of shards on a disk, drawn and scaled
+(benchmarks/feed.py; docs/performance.md, Data feed). Eight threads read, so a host of many cores gives more."""
 KEPT_ARRAYS = 2
 """Of the parameters' size in a checkpoint, float32, beside the optimizer's moments: themselves and their average."""
 
@@ -111,10 +116,12 @@ def coming_up(on: ResourceSpec, price: PriceSpec, times: int = 1, of: str = "") 
 def _beside(run: AnyRun, price: PriceSpec, train_hours: float, hosts: int) -> Iterator[Term]:
     if isinstance(run, RunSpec):
         wanted = run.train.batch * run.train.steps / (train_hours * 3600) / hosts
-        rate = price.latents_per_s
+        rate, source = _feed(run, price)
         late = max(wanted / rate - 1, 0.0) * train_hours if rate else 0.0
-        source = f"each of {hosts} hosts reads {wanted:,.0f} a second"
-        yield Term("waiting for data", late, f"{source}; {_feed(rate)}")
+        said = (
+            f"each of {counted(hosts, 'host')} reads {wanted:,.0f} a second{', is starved' if late else ''}; {source}"
+        )
+        yield Term("waiting for data", late, said)
     yield from coming_up(run.execution.resources, price)
     if (params := costs(run).params) is not None:
         bytes_each = 4 * (KEPT_ARRAYS + _moments(run))
@@ -137,8 +144,14 @@ def waiting_term(price: PriceSpec, held_hours: float) -> list[Term]:
     return [Term("waiting for capacity", hours, _stated(price, "back_s"), billed=False)] if hours else []
 
 
-def _feed(rate: float | None) -> str:
-    return f"spec: plan.latents_per_s {rate:,.0f}" if rate else "what the feed gives is not known: plan.latents_per_s"
+def _feed(run: RunSpec, price: PriceSpec) -> tuple[float | None, str]:
+    """What a host's feed gives a second at the least, and where that is from; None where nobody measured it."""
+    if price.latents_per_s:
+        return price.latents_per_s, f"spec: plan.latents_per_s {price.latents_per_s:,.0f}"
+    if run.data.path is None or run.model.channels == RGB:
+        return None, "what the feed gives is not known: plan.latents_per_s"
+    rate = FEED_LATENTS_PER_S * (LATENT_SIDE / run.model.image_size) ** 2 * LATENT_CHANNELS / run.model.channels
+    return rate, f"one core gives {rate:,.0f}, measured from a disk: docs/performance.md, Data feed"
 
 
 def _stated(price: PriceSpec, key: str) -> str:

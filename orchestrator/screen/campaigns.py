@@ -6,8 +6,6 @@ What happened in them is `simulation`.
 from collections.abc import Sequence
 from dataclasses import asdict
 
-import click
-
 from dit_grid.experiments.spec import ExperimentSpec
 from dit_grid.model.plurals import counted
 from dit_grid.orchestrator.screen.cells import short
@@ -89,4 +87,4 @@ def print_reservations(spec: ExperimentSpec, best: Sequence[Reservation], tried:
     print_text(f"the cheapest of {tried} sets played, {seeds} campaigns each; hours that 95 % of them keep")
     print_text(billing_words(spec))
     kept = ", ".join(f"{kind}: {count}" for kind, count in best[0].slices.items())
-    click.echo(f"in the spec: plan: {{slices: {{{kept}}}}}   ({short(best[0].hours)} h)")
+    print_text(f"in the spec, for the first: plan: {{slices: {{{kept}}}}}")

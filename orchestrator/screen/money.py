@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dit_grid.experiments.spec import ExperimentSpec
+from dit_grid.orchestrator.planning.account import unpriced_kinds
 from dit_grid.orchestrator.planning.plan import PlanRow
 from dit_grid.orchestrator.screen.cells import short
 from dit_grid.orchestrator.simulation.bill import Bill
@@ -17,9 +18,9 @@ def money_lines(spec: ExperimentSpec, rows: Sequence[PlanRow], billed: Bill | No
     """Say what is billed first, then what runs hold, at which prices, and what the budget is of."""
     if billed is not None:
         yield billed_line(spec, billed)
-    elif unpriced := sorted({row.on for row in rows if row.usd_per_hour is None}) if spec.plan.price_rows else []:
+    elif unpriced := unpriced_kinds(spec) if spec.plan.price_rows else []:
         where = f" in {spec.plan.region}" if spec.plan.region else ""
-        yield f"no {spec.plan.billing} price{where} of {', '.join(unpriced)} in plan.prices; add a row"
+        yield f"no {spec.plan.billing} price{where} of {', '.join(unpriced)} in plan.prices is known; add a row"
     if all(row.usd is not None for row in rows):
         yield _held_line(spec, rows)
     yield from _sources(spec, rows)
@@ -108,6 +109,10 @@ def _sources(spec: ExperimentSpec, rows: Sequence[PlanRow]) -> Iterator[str]:
         where = ", ".join(dict.fromkeys(row.region or "any region" for row in found.values()))
         from_ = "; ".join(dict.fromkeys(f"{row.source}, {row.date}" for row in found.values()))
         yield f"prices, USD an hour, {price.billing}, {where}: {each} ({from_})"
+
+
+TERM_INSET = 24
+"""Where a term's words begin, after its hours and dollars."""
 
 
 def term_lines(rows: Sequence[PlanRow]) -> Iterator[str]:

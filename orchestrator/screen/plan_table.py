@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dit_grid.model.plurals import counted
 from dit_grid.orchestrator.planning.gpu_memory import estimate_lines, estimates
 from dit_grid.orchestrator.screen.cells import short
-from dit_grid.orchestrator.screen.money import bill_record, money_lines, price_record, term_lines
+from dit_grid.orchestrator.screen.money import TERM_INSET, bill_record, money_lines, price_record, term_lines
 from dit_grid.orchestrator.screen.rows import print_rows, span, time_unit
 from dit_grid.orchestrator.screen.tables import print_json, print_text
 
@@ -78,9 +78,10 @@ def print_plan(
         *_what_is_left(spec, rows, done),
         *_wall_lines(wall),
         *estimate_lines(spec.runs, memory),
-        *(term_lines(rows) if with_terms else ()),
     ]:
         print_text(line)
+    for line in term_lines(rows) if with_terms else ():
+        print_text(line, TERM_INSET)
 
 
 def _print_expected(expected: "Expectations", shown: Sequence[dict[str, Any]], swept: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections import Counter
 from dataclasses import asdict
 from textwrap import fill
@@ -60,15 +61,28 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def print_text(text: str) -> None:
-    """Print text; on a terminal its long lines are broken between words, what follows set in."""
+def print_text(text: str, inset: int | None = None) -> None:
+    """Print text; on a terminal its long lines are broken between words, and no command is.
+
+    What follows is set in by `inset`, else by two more than the line.
+    """
     width = screen().width
-    click.echo("\n".join(_wrapped(line, width) if len(line) > width else line for line in text.splitlines()))
+    click.echo("\n".join(_wrapped(line, width, inset) if len(line) > width else line for line in text.splitlines()))
 
 
-def _wrapped(line: str, width: int) -> str:
+COMMAND = re.compile(r"`[^`]*`|(?<!\S)plan: \{.*\}")
+"""What somebody copies: between backticks, or settings for a spec."""
+
+
+def _wrapped(line: str, width: int, inset: int | None) -> str:
+    """The line broken where it may be; a line that is a command alone is left to the terminal, which breaks no copy."""
     indent = line[: len(line) - len(line.lstrip())]
-    return fill(line, width, subsequent_indent=f"{indent}  ")
+    if indent and line.lstrip().startswith(("dit-grid ", "python ")):
+        return line
+    whole = COMMAND.sub(lambda found: found[0].replace(" ", "\0"), line)
+    following = " " * (len(indent) + 2 if inset is None else inset)
+    broken = fill(whole, width, subsequent_indent=following, break_on_hyphens=False, break_long_words=False)
+    return broken.replace("\0", " ")
 
 
 def print_status(rows: "list[RunStatus]", as_json: bool) -> None:

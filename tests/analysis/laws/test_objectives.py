@@ -25,7 +25,7 @@ def two(planted):
     It is sampled otherwise, so its protocol is another.
     """
 
-    def make(steeper=0.2, noise=0.0, seed=0):
+    def make(steeper=0.2, noise=0.0, seed=0, crossing=CROSSING):
         tables = planted.tables(noise=noise, seed=seed)
         others = planted.tables(noise=noise, seed=seed + 10_000)
         gmacs = dict(zip(others[0]["run_id"], others[0]["forward_macs"] / 1e9, strict=True))
@@ -34,7 +34,7 @@ def two(planted):
             other = other.copy()
             if "value" in other:
                 drawn = other["metric"] == "fd_conv"
-                factor = np.array([(gmacs[run] / CROSSING) ** -steeper for run in other["run_id"]])
+                factor = np.array([(gmacs[run] / crossing) ** -steeper for run in other["run_id"]])
                 other.loc[drawn, "value"] = other["value"][drawn] * factor[drawn]
                 other["protocol"] = other["protocol"].replace("aaaa", "cccc")
                 other["sampler"] = other["sampler"].replace("ddim", "ode-heun")
@@ -58,6 +58,18 @@ def test_planted_laws_differ_by_what_was_planted_and_cross_there(two):
     assert pair.inside
     assert "exponents differ by -0.2 [-0.2, -0.2], told apart" in found.to_text()
     assert "they cross at 0.0004 GMACs [0.0004, 0.0004], among the models" in found.to_text()
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_lines_that_meet_powers_of_ten_beyond_the_models_are_said_not_to_cross(two, side):
+    points = two().runs["forward_macs"] / 1e9
+    end = points.max() if side > 0 else points.min()
+    near, far = (compare_objectives(two(crossing=end * 10.0 ** (side * by)), "fd_conv") for by in (1.5, 18.0))
+    assert near.contrasts[0].decades == pytest.approx(1.5)
+    assert "GMACs" in near.to_text().splitlines()[-1]
+    assert near.to_text().endswith("outside the models")
+    assert far.contrasts[0].decades == pytest.approx(18.0)
+    assert far.to_text().endswith("they do not cross within reach, 2 powers of ten beyond the models")
 
 
 def test_intervals_hold_the_planted_difference_and_crossing_at_their_rate(two):

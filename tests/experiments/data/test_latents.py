@@ -244,6 +244,17 @@ def test_batches_draw_latents_and_flips_afresh_and_alike_for_one_seed_and_step(t
     assert abs(one.mean() - moments[:4].mean()) < 0.05
 
 
+def test_the_draws_of_a_row_are_those_of_a_generator_of_its_own(tmp_path, listing):
+    """Philox with the key (seed, step | 2^63) and the row in the last word of its counter, made anew for each row."""
+    data = LatentFolder("few", encoded(listing, tmp_path / "latents"))
+    flips, noise = data._draws(7, 3, range(5))
+    for row in range(5):
+        bits = np.random.Philox(key=np.array([7, 3 | 1 << 63], np.uint64), counter=[0, 0, 0, row])
+        draws = np.random.Generator(bits)
+        assert flips[row] == draws.integers(0, 2)
+        assert np.array_equal(noise[row], draws.standard_normal(data.shape, dtype=np.float32))
+
+
 def test_no_two_steps_or_seeds_share_their_draws(tmp_path, listing):
     output = tmp_path / "latents"
     run(listing, output, lambda images: (np.zeros((len(images), 2, 2, 4)), np.zeros((len(images), 2, 2, 4))))

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from dit_grid.orchestrator.clusters.files import TOPOLOGIES, UV, Cluster, cluster_files, write_cluster
+from dit_grid.orchestrator.clusters.files import INTERPRETER, TOPOLOGIES, UV, Cluster, cluster_files, write_cluster
 from dit_grid.orchestrator.commands.cli import cli
 from dit_grid.orchestrator.control.errors import RequestError
 
@@ -140,6 +140,25 @@ def test_hosts_get_an_interpreter_of_a_pinned_version_and_not_the_images(kind):
     assert f"uv venv -q --python {ours} ~/dit-grid" in text
     assert f"uv=={UV}" in text
     assert "python3 -m venv ~/dit-grid" not in text
+
+
+@pytest.mark.parametrize(("package", "status", "lines"), [(True, 0, 0), (False, 1, 1)])
+def test_without_github_the_systems_interpreter_is_taken_or_it_fails_in_a_line(tmp_path, package, status, lines):
+    """uv fails as it does without a network until apt has brought one; for real, see benchmarks/cluster_setup.py."""
+    (tmp_path / "uv" / "bin").mkdir(parents=True)
+    brought = tmp_path / "brought"
+    uv = f"test -e {brought} && exit 0; for line in 1 2 3 4 5; do echo 'cause: dns error' >&2; done; exit 2"
+    apt = f'test "$1" = update && exit 0; {f"touch {brought}" if package else "exit 100"}'
+    for name, script in (("uv/bin/uv", uv), ("apt-get", apt)):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "sudo").symlink_to("/usr/bin/env")
+    found = {"HOME": str(tmp_path), "PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(["bash", "-c", INTERPRETER.format(python="3.11")], env=found, capture_output=True, text=True)
+    assert (done.returncode, len(done.stderr.splitlines())) == (status, lines), done.stderr
+    if not package:
+        assert "no Python 3.11 on" in done.stderr
+        assert "UV_PYTHON_INSTALL_MIRROR" in done.stderr
 
 
 def test_the_script_of_one_machine_is_a_shell_script():

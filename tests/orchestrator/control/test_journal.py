@@ -81,7 +81,7 @@ def test_what_launches_spent_is_the_last_word_of_each_together(store):
 
 
 def test_a_journal_from_before_bills_were_counted_is_told_again_as_it_was_decided(store):
-    """Its budget capped what runs held, and a row of what was spent says only that; so much was billed at least."""
+    """Its budget capped what runs held, and a row of what was spent says only that: the least that was billed."""
     options = ClusterSpec(budget=BudgetSpec(usd=5))
     began = core.initial([core.Run("x", "v3-32", 1, steps=10, usd_per_hour=32.0)], options)
     cluster = began.options.model_dump(mode="json")

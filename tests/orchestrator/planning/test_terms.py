@@ -7,11 +7,12 @@ import pytest
 from dit_grid.experiments.spec import load_spec
 from dit_grid.experiments.spec.execution import ResourceSpec
 from dit_grid.orchestrator.planning.plan import plan
+from dit_grid.orchestrator.planning.terms import FEED_LATENTS_PER_S, beside_terms
 
 GRID = Path(__file__).parents[3] / "experiments" / "grid.yaml"
 
 
-def terms(model="XL/2", evaluate_on=None, optimizer="adamw", **price):
+def terms(model="XL/2", evaluate_on=None, optimizer="adamw", speed=5.7, **price):
     """The run's row of the plan, and its hours by term."""
     spec = load_spec(GRID)
     run = next(run for run in spec.runs if run.model.name == model)
@@ -19,7 +20,7 @@ def terms(model="XL/2", evaluate_on=None, optimizer="adamw", **price):
     rule = run.train.optimizer.model_copy(update={"name": optimizer})
     run = run.model_copy(update={"train": run.train.model_copy(update={"optimizer": rule})})
     spec = spec.model_copy(update={"plan": spec.plan.model_copy(update=price), "runs": (run,)})
-    (row,) = plan(spec, {run.id: 5.7})
+    (row,) = plan(spec, {run.id: speed})
     return row, {term.name: term for term in row.terms}
 
 
@@ -60,13 +61,28 @@ def test_checkpoints_hold_what_the_optimizer_keeps(optimizer, arrays):
     assert found["writing checkpoints"].hours * 3600 == pytest.approx(8 * 4 * arrays * 674_834_720 / 200e6)
 
 
-def test_a_feed_that_is_too_slow_holds_the_run_up_and_an_unknown_one_is_said():
+def test_a_feed_that_is_too_slow_holds_the_run_up_and_a_measured_one_is_said():
     """256 x 5.7 images a second on 32 hosts are 45.6 a host."""
     said = terms()[1]["waiting for data"]
-    assert (said.hours, "46 a second" in said.source, "not known" in said.source) == (0, True, True)
+    assert (said.hours, "46 a second;" in said.source, "measured" in said.source) == (0, True, True)
     row, found = terms(latents_per_s=22.8)
     assert found["waiting for data"].hours == pytest.approx(row.train_hours)
+    assert "46 a second, is starved; spec: plan.latents_per_s" in found["waiting for data"].source
     assert "waiting for data" not in [name for name, term in terms(latents_per_s=1e6)[1].items() if term.hours]
+
+
+def test_a_slice_is_starved_by_the_measured_feed_where_it_trains_faster_than_one_core_of_each_host_reads():
+    """S/8 at 1,000 updates a second on the four hosts of a v3-32 wants 64,000 a second and host, four times 16,000."""
+    row, found = terms("S/8", speed=1000.0)
+    assert found["waiting for data"].hours == pytest.approx(row.train_hours * (64_000 / FEED_LATENTS_PER_S - 1))
+    assert "64,000 a second, is starved" in found["waiting for data"].source
+
+
+def test_what_a_folder_of_pixels_gives_is_not_known():
+    run = load_spec(GRID).networks[0]
+    pixels = run.model_copy(update={"model": run.model.model_copy(update={"channels": 3})})
+    (data, *_) = beside_terms(pixels, load_spec(GRID).plan, 1.0)
+    assert "what the feed gives is not known" in data.source
 
 
 def test_capacity_that_was_taken_is_waited_for_and_not_billed():

@@ -59,6 +59,21 @@ def test_in_a_pipe_a_line_stays_whole(capsys):
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["`dit-grid cluster experiments/grid.yaml --kind kuberay-v3`", "plan: {slices: {v3-256: 1, v3-128: 1, v3-64: 3}}"],
+)
+def test_no_line_breaks_inside_what_somebody_copies(command, terminal, capsys):
+    terminal(80)
+    for before in range(20, 76):
+        print_text(f"{'x ' * (before // 2)}{command} and more of it, so that the line is too long for the terminal")
+        lines = printed(capsys)
+        assert any(command in line for line in lines)
+        assert max(map(len, lines)) <= 80
+    print_text(f"    dit-grid suggest {'long ' * 20}-o next.yaml")
+    assert len(printed(capsys)) == 1
+
+
 def test_numbers_that_json_has_no_word_for_are_null(capsys):
     """A diverged run's loss is NaN; `status --json` shows every run all the same."""
     print_json([{"loss": float("nan"), "metrics": {"fid": float("inf")}, "steps": (1, 2)}, {"loss": 0.5}])
