@@ -30,6 +30,9 @@ RISES = 0.3
 MOST_ROWS = 240
 """Rows that a mixture is fitted to at most; of more, the dearest quarter and an even choice of the others."""
 
+MOST_GROUPS = 40
+"""Groups whose rows are fitted together at most: those asked for first, then those with the most rows."""
+
 LEAST_GROUP_SD = 0.05
 QUANTILES = (0.025, 0.5, 0.975)
 
@@ -86,7 +89,8 @@ def forecast_table(
     spoke: list[tuple[str, int]] = [("", 0)] * len(tables.asked)
     mixtures, along = {}, ""
     for name, rows, asked_rows in _speakers(tables, notes):
-        part, wanted = tables.seen.iloc[rows], tables.asked.iloc[asked_rows]
+        wanted = tables.asked.iloc[asked_rows]
+        part = _of_fewer_groups(tables.seen.iloc[rows], wanted, tables.group if name == "" else None, notes)
         part = _thinned(part, wanted, tables.x, notes)
         axes = axes_of(part, wanted, tables.x)
         levels = [group_levels(frame, part, tables.group if name == "" else None) for frame in (part, wanted)]
@@ -101,6 +105,10 @@ def forecast_table(
         along = axes.along
         for place, row in enumerate(asked_rows):
             spoke[row] = (name, place)
+        if len(t) > 1 and np.ptp(t) == 0:
+            notes.append(
+                f"all {len(t)} values of {y} are alike, so no law can be seen in them: their level is repeated"
+            )
         if len(t) > 2 and np.ptp(t) > 0 and np.ptp(c) > 0 and np.corrcoef(t, c)[0, 1] > RISES:
             whose = f" of {tables.group} {name!r}" if name else ""
             notes.append(f"{y}{whose} rises with {axes.along}, and every form here falls: ask for what falls, as 1 - y")
@@ -148,6 +156,18 @@ def group_spread(t: np.ndarray, compute: np.ndarray, levels: np.ndarray) -> floa
     design = np.column_stack([levels[:, 1:], compute])
     level = np.linalg.lstsq(design, t, rcond=None)[0][:-1]
     return float(max(np.std(level, ddof=1), LEAST_GROUP_SD))
+
+
+def _of_fewer_groups(part: pd.DataFrame, wanted: pd.DataFrame, group: str | None, notes: list[str]) -> pd.DataFrame:
+    """The rows of MOST_GROUPS groups: each has a level to be found, and thousands of levels would take minutes."""
+    if group is None or part[group].nunique() <= MOST_GROUPS:
+        return part
+    count = part[group].value_counts()
+    order = count.index[np.argsort(~count.index.isin(wanted[group]), kind="stable")]
+    notes.append(
+        f"rows of {MOST_GROUPS} of {len(count):,} values of {group} were fitted: those asked for and the longest"
+    )
+    return part[part[group].isin(order[:MOST_GROUPS])]
 
 
 def _thinned(part: pd.DataFrame, wanted: pd.DataFrame, x: tuple[str, ...], notes: list[str]) -> pd.DataFrame:

@@ -76,9 +76,9 @@ def farseer(theta: np.ndarray, z: np.ndarray) -> Rate:
 
 def delayed(theta: np.ndarray, z: np.ndarray) -> Rate:
     """R = -a ln((x + x0) / (x_ref + x0)): a power law that starts late, θ = (ln a, ln x0 / x_ref)."""
-    a, late = np.exp(theta[:, :1]), np.exp(theta[:, 1:2])
-    shifted = np.log(np.exp(z[:, 0]) + late) - np.log1p(late)
-    by_late = late / (np.exp(z[:, 0]) + late) - late / (1 + late)
+    a, late = np.exp(theta[:, :1]), theta[:, 1:2]
+    shifted = np.logaddexp(z[:, 0], late) - np.logaddexp(0, late)
+    by_late = np.exp(late - np.logaddexp(z[:, 0], late)) - np.exp(late - np.logaddexp(0, late))
     return -a * shifted, np.stack([-a * shifted, -a * by_late], -1)
 
 

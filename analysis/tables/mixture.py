@@ -28,6 +28,9 @@ LEVEL_SD = 1.0
 
 NEGLIGIBLE = 1e-6
 
+BISECTIONS = 36
+"""Halvings of twenty standard deviations, to less than a millionth of one."""
+
 
 class Parts(NamedTuple):
     """Components of a mixture: weight, place of the form, floor share, and mean and sd of ln y, (components, rows)."""
@@ -138,7 +141,7 @@ def places(axes: Axes) -> tuple[np.ndarray, np.ndarray]:
 def quantile(weight: np.ndarray, mean: np.ndarray, sd: np.ndarray, p: float) -> np.ndarray:
     """Where a mixture of normals has probability p below, an asked row each, by bisection."""
     low, high = (mean - 10 * sd).min(0), (mean + 10 * sd).max(0)
-    for _ in range(60):
+    for _ in range(BISECTIONS):
         middle = (low + high) / 2
         below = weight @ ndtr((middle - mean) / sd) < p
         low, high = np.where(below, middle, low), np.where(below, high, middle)

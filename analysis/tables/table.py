@@ -4,6 +4,7 @@ What is here knows nothing of laws. A row that cannot be used is dropped from th
 named; a row to predict is never dropped, so what is wrong with one is an error.
 """
 
+import csv
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,6 +14,10 @@ import pandas as pd
 
 FIRST_LINE = 2
 """The line of a CSV file that holds its first row."""
+
+
+MOST_ASKED = 10_000
+"""Rows to predict at most at once: a distribution of hundreds of components is asked for each."""
 
 
 class TableError(ValueError):
@@ -44,17 +49,29 @@ def read_table(path: str | Path) -> pd.DataFrame:
     """A CSV, TSV or Parquet file as a frame. Raises TableError where there is none or it cannot be read as one."""
     path = Path(path)
     if not path.is_file():
-        raise TableError(f"{path}: no such file")
+        raise TableError(f"{path}: {'a folder, and no table' if path.is_dir() else 'no such file'}")
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
-        return pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
+        return _separated(path, "\t" if path.suffix == ".tsv" else ",")
     except (
         ValueError,
         pd.errors.ParserError,
         OSError,
     ) as error:  # UnicodeDecodeError and EmptyDataError are ValueErrors
         raise TableError(f"{path}: cannot be read as a table: {str(error).splitlines()[0]}") from error
+
+
+def _separated(path: Path, mark: str) -> pd.DataFrame:
+    """The rows of a text file, names of columns without blanks around them. Raises ValueError for a name twice."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        names = [name.strip() for name in next(csv.reader(file, delimiter=mark), [])]
+    twice = next((name for name in names if name and names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"two columns are called {twice!r}; give one another name, or take it out")
+    if len(names) == 1 and (other := next((m for m in ";\t," if m in names[0]), None)):
+        raise ValueError(f"columns look separated by {other!r}, and {path.suffix} has them separated by {mark!r}")
+    return pd.read_csv(path, sep=mark).rename(columns=lambda name: str(name).strip())
 
 
 def checked(
@@ -82,6 +99,8 @@ def checked(
     has_columns(asked, wanted, names[1])
     if asked.empty:
         raise TableError(f"{names[1]}: no row to predict")
+    if len(asked) > MOST_ASKED:
+        raise TableError(f"{names[1]}: {len(asked):,} rows to predict; at most {MOST_ASKED:,} at once, so ask in parts")
     measured = numbers(seen, [y, *x], names[0]).assign(**({group: _labels(seen[group])} if group else {}))
     rows = numbers(asked, list(x), names[1]).assign(**({group: _labels(asked[group])} if group else {}))
     _usable_all(rows, x, names[1])
@@ -93,6 +112,8 @@ def checked(
 def has_columns(frame: pd.DataFrame, wanted: list[str], name: str) -> None:
     """Raise TableError, with the nearest name, where the frame, called `name`, lacks a column."""
     for column in wanted:
+        if list(frame.columns).count(column) > 1:
+            raise TableError(f"{name}: two columns are called {column!r}; give one another name, or take it out")
         if column not in frame.columns:
             near = get_close_matches(column, [str(c) for c in frame.columns], n=1)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
@@ -115,10 +136,12 @@ def numbers(frame: pd.DataFrame, columns: list[str], name: str) -> pd.DataFrame:
         text = values.isna() & frame[column].notna() & (frame[column].astype(str).str.strip() != "")
         if text.any():
             row = int(np.flatnonzero(text)[0])
-            raise TableError(
-                f"{name}, line {row + FIRST_LINE}, column {column!r}: {frame[column].iloc[row]!r} is not a number; "
-                "name text as --group, or leave the column out"
-            )
+            cell = frame[column].iloc[row]
+            plain = str(cell).replace(",", "").strip()
+            fix = "name text as --group, or leave the column out"
+            if "," in str(cell) and np.isfinite(pd.to_numeric(plain, errors="coerce")):
+                fix = f"write it without commas: {plain}"
+            raise TableError(f"{name}, line {row + FIRST_LINE}, column {column!r}: {cell!r} is not a number; {fix}")
         found[column] = values.to_numpy()
     return pd.DataFrame(found)
 

@@ -42,7 +42,7 @@ def explained(found: TableForecast) -> list[str]:
     name, place = found.spoke[int(np.argmax(far))]
     mixture = found.mixtures[name]
     lines += [*floors(mixture, place), changes(mixture, place)]
-    return lines + [f"  Note: {note}." for note in found.notes]
+    return lines + [f"  Note: {note}{'' if note.endswith('?') else '.'}" for note in found.notes]
 
 
 def floors(mixture: Mixture, place: int) -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 from dit_grid.analysis.tables import TableError, forecast_table, forms as laws
 from dit_grid.analysis.tables.axes import axes_of
 from dit_grid.analysis.tables.priors import kind_of, prior_of, public_fits
+from dit_grid.analysis.tables.table import read_table
 from dit_grid.analysis.tables.wording import said
 
 DIT_2 = pd.DataFrame({"gflops": [6.06, 23.01, 80.71], "fid": [68.4, 43.47, 23.33]})
@@ -243,6 +244,9 @@ ONE_PLACE = pd.DataFrame({"gflops": [5.0, 5.0], "fid": [60.0, 61.0]})
         (DIT_2, XL_2, {"group": "family"}, "no column 'family'"),
         (DIT_2, XL_2, {"x": []}, "name at least one column"),
         (DIT_2, XL_2, {"x": ["fid"]}, "'fid' is also --y"),
+        (DIT_2.astype(object).assign(gflops=["6", "23", "1,080"]), XL_2, {}, "write it without commas: 1080"),
+        (DIT_2, pd.concat([XL_2] * 10_001), {}, "10,001 rows to predict; at most 10,000 at once"),
+        (pd.concat([DIT_2, DIT_2["fid"]], axis=1), XL_2, {}, "two columns are called 'fid'"),
     ],
 )
 def test_what_cannot_be_forecast_is_said_in_one_line(seen, asked, options, message):
@@ -250,6 +254,48 @@ def test_what_cannot_be_forecast_is_said_in_one_line(seen, asked, options, messa
         forecast_table(seen, asked, **({"y": "fid", "x": ["gflops"]} | options))
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("gflops,gflops,fid\n1,2,3\n", "two columns are called 'gflops'"),
+        ("gflops;fid\n1;3\n", "look separated by ';'"),
+        ("", "cannot be read as a table"),
+    ],
+)
+def test_a_file_that_is_no_table_is_said_in_one_line(tmp_path, text, message):
+    file = tmp_path / "runs.csv"
+    file.write_text(text)
+    with pytest.raises(TableError, match=message) as error:
+        read_table(file)
+    assert "\n" not in str(error.value)
+
+
+def test_names_of_columns_stand_without_blanks_and_marks_of_an_encoding(tmp_path):
+    file = tmp_path / "runs.csv"
+    file.write_bytes(b"\xef\xbb\xbfgflops, fid\n6,68.4\n")
+    assert list(read_table(file).columns) == ["gflops", "fid"]
+
+
+def test_numbers_of_any_size_are_answered_without_a_warning():
+    seen = pd.DataFrame({"gflops": [1e300, 1e-300, 1e10], "fid": [2.0, 3.0, 1.0]})
+    assert np.isfinite(predicted(seen, XL_2)).all(axis=None)
+
+
+def test_of_thousands_of_groups_those_asked_for_are_fitted():
+    names = [f"f{k}" for k in range(400)]
+    gflops = np.geomspace(1, 50, 400)
+    seen = pd.DataFrame({"family": names, "gflops": gflops, "fid": 90 * gflops**-0.4})
+    seen.loc[7, "fid"] *= 2
+    found = forecast_table(seen, pd.DataFrame({"family": ["f7"], "gflops": [60.0]}), "fid", ["gflops"], "family")
+    assert found.predictions["predicted"][0] > 1.3 * 90 * 60**-0.4  # its own level, of one row
+    assert any("40 of 400 values of family were fitted" in note for note in found.notes)
+
+
+def test_values_all_alike_are_said():
+    notes = forecast_table(DIT_2.assign(fid=10.0), XL_2, "fid", ["gflops"]).notes
+    assert any("all 3 values of fid are alike" in note for note in notes)
 
 
 def test_the_text_says_forms_distance_floors_and_what_would_change_it():
