@@ -120,6 +120,11 @@ def _log(frame: pd.DataFrame, column: str) -> Array:
     return np.log(frame[column].to_numpy(dtype=float))
 
 
+def signed(value: float) -> str:
+    """A coefficient as a term of a sum: its sign by itself, as in a − b."""
+    return f"{'−' if value < 0 else '+'} {abs(value):.4g}"
+
+
 @dataclass(frozen=True)
 class LogLinear(LinearLaw):
     """y = c + s·log10 x: the straight line of the paper's Figure 8."""
@@ -143,7 +148,7 @@ class LogLinear(LinearLaw):
         return np.column_stack([np.ones(len(frame)), _log(frame, self.x) / np.log(10)])
 
     def equation(self, theta: Array) -> str:
-        return f"{self.y} = {theta[0]:.4g} {theta[1]:+.4g}·log10({self.x})"
+        return f"{self.y} = {theta[0]:.4g} {signed(theta[1])}·log10({self.x})"
 
 
 @dataclass(frozen=True)
@@ -187,7 +192,7 @@ class Quadratic(LinearLaw):
         return np.vander(_log(frame, self.x), 3, increasing=True)
 
     def equation(self, theta: Array) -> str:
-        return f"ln {self.y} = {theta[0]:.4g} {theta[1]:+.4g}·ln {self.x} {theta[2]:+.4g}·(ln {self.x})²"
+        return f"ln {self.y} = {theta[0]:.4g} {signed(theta[1])}·ln {self.x} {signed(theta[2])}·(ln {self.x})²"
 
 
 @dataclass(frozen=True)
@@ -273,6 +278,6 @@ class ParamsTokens(LinearLaw):
 
     def equation(self, theta: Array) -> str:
         terms = ("", "·n", "·t", *(["·n·t"] if self.interaction else []), *(["·n²"] if self.curved else []))
-        body = " ".join(f"{value:+.4g}{term}" for value, term in zip(theta, terms, strict=True))
+        body = " ".join(f"{signed(value)}{term}" for value, term in zip(theta, terms, strict=True))
         mn, mt = self.centre or (0.0, 0.0)
-        return f"ln {self.y} = {body.lstrip('+')}, n = ln {self.params} − {mn:.4f}, t = ln {self.tokens} − {mt:.4f}"
+        return f"ln {self.y} = {body.removeprefix('+ ')}, n = ln {self.params} − {mn:.4f}, t = ln {self.tokens} − {mt:.4f}"

@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+LONG = 40
+"""Letters from which on a text may break into lines."""
+
 Cell = tuple[str, float | None]
 
 
@@ -49,10 +52,10 @@ def _number(value: Any) -> Cell:
 def table_html(table: Cells, name: str) -> str:
     """A sortable table in a box that scrolls; `data-v` holds what a cell sorts by, where that is not its text."""
     heads = "".join(_head(title, number) for title, number in zip(table.titles, table.numeric, strict=True))
-    rows = "".join(_row(row, table.numeric) for row in table.rows)
+    rows = "".join(_row(row, table) for row in table.rows)
     return (
         f'<div class=scroll tabindex=0 role=region aria-label="{escape(table.label)}">'
-        f'<table id="{name}" class=sortable><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
+        f'<table id="{name}" class="sortable listed"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
     )
 
 
@@ -61,11 +64,14 @@ def _head(title: str, number: bool) -> str:
     return f"<th scope=col aria-sort=none{kind}><button type=button>{escape(title)}</button></th>"
 
 
-def _row(row: Sequence[Cell], numeric: Sequence[bool]) -> str:
-    return f"<tr>{''.join(_cell(cell, number) for cell, number in zip(row, numeric, strict=True))}</tr>"
+def _row(row: Sequence[Cell], table: Cells) -> str:
+    parts = zip(row, table.titles, table.numeric, strict=True)
+    return f"<tr>{''.join(_cell(cell, title, number) for cell, title, number in parts)}</tr>"
 
 
-def _cell(cell: Cell, number: bool) -> str:
+def _cell(cell: Cell, title: str, number: bool) -> str:
+    """A narrow window shows a row as lines of `data-t` and text."""
     text, value = cell
+    kind = " class=num" if number else " class=long" if len(text) > LONG else ""
     key = f' data-v="{value!r}"' if value is not None else ""
-    return f"<td{' class=num' if number else ''}{key}>{escape(text)}</td>"
+    return f'<td{kind} data-t="{escape(title)}"{key}>{escape(text)}</td>'

@@ -17,10 +17,24 @@ export function withInterval(value, low, high) {
 
 export function cell(value) {
   if (typeof value !== "number") return value ?? "";
-  return Number.isInteger(value) ? value.toLocaleString("en") : short(value);
+  if (Number.isInteger(value)) return value.toLocaleString("en");
+  const size = Math.abs(value);
+  return size >= 1e3 && size < 1e6 ? Math.round(value).toLocaleString("en") : short(value);
+}
+
+// How a column writes its numbers: all of them by powers of ten, where one of them is so small that it has to be.
+export function cellsOf(values) {
+  const small = values.some(value => typeof value === "number" && value !== 0 && Math.abs(value) < 1e-3);
+  const positive = values.every(value => typeof value !== "number" || value > 0);
+  return small && positive ? value => (typeof value === "number" ? scientific(value) : cell(value)) : cell;
 }
 
 const superscript = n => String(n).replace(/./g, c => c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c]);
+
+function scientific(value) {
+  const k = Math.floor(Math.log10(value) + 1e-9);
+  return `${(value / 10 ** k).toFixed(2)}·10${superscript(k)}`;
+}
 
 export function powerOfTen(value) {
   if (value >= 0.001 && value < 1e5) return short(Number(value.toPrecision(3)));

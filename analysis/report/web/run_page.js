@@ -50,10 +50,10 @@ function neighbours(run) {
   const near = page.runs.filter(other => other !== run).map(other => ({ other, in: differ(other) })).sort((a, b) => a.in.length - b.in.length).slice(0, NEAR);
   if (!names.length) return element("p", {}, "No setting differs between the runs, or none is recorded.");
   const columns = names.filter(name => near.some(one => one.in.includes(name)));
-  const line = (label, of, mine) => element("tr", {}, element("th", { scope: "row" }, label), ...columns.map(name => element("td", { class: !mine && of.varies[name] !== run.varies[name] ? "other" : "" }, of.varies[name] ?? "")));
+  const line = (label, of, mine) => element("tr", {}, element("th", { scope: "row" }, label), ...columns.map(name => element("td", { "data-t": name, class: !mine && of.varies[name] !== run.varies[name] ? "other" : "" }, of.varies[name] ?? "")));
   const link = other => element("a", { href: `#run=${encodeURIComponent(other.id)}` }, other.model + (other.seed === undefined ? "" : ` seed ${other.seed}`));
   const head = element("tr", {}, element("th"), ...columns.map(name => element("th", { scope: "col", title: name }, name)));
-  const table = element("table", {}, element("thead", {}, head), element("tbody", {}, line("this run", run, true), ...near.map(one => line(link(one.other), one.other, false))));
+  const table = element("table", { class: "listed" }, element("thead", {}, head), element("tbody", {}, line("this run", run, true), ...near.map(one => line(link(one.other), one.other, false))));
   const own = element("details", {}, element("summary", {}, `All ${names.length} settings that vary between runs; what all share is under Settings`),
     element("pre", {}, names.map(name => `${name}: ${run.varies[name]}`).join("\n")));
   return element("div", {}, element("div", { class: "scroll" }, table), own);

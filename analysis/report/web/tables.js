@@ -1,5 +1,5 @@
 // The table of runs, which chooses its columns by the room there is, and sorting of every table.
-import { cell, element } from "./formats.js";
+import { cell, cellsOf, element } from "./formats.js";
 import { page, shownRuns, valueOf } from "./runs.js";
 
 const FIRST = 60;                     // rows before "show all": a thousand rows take a browser half a second
@@ -25,10 +25,11 @@ function columnsFor(width, shown) {
   const others = page.columns.filter(column => !constant.includes(column));
   let room = width, varied = [];
   for (const column of others) {
-    const longest = Math.max(column.title.length + 1, ...shown.slice(0, 200).map(run => String(cell(valueOf(run, column.key))).length));
+    const write = cellsOf(shown.map(run => valueOf(run, column.key)));
+    const longest = Math.max(column.title.length + 1, ...shown.slice(0, 200).map(run => String(write(valueOf(run, column.key))).length));
     room -= 7.4 * longest + 20;
     if (room < 0 && varied.length > 1) break;
-    varied.push(column);
+    varied.push({ ...column, write });
   }
   const alike = constant.filter(c => valueOf(shown[0], c.key) !== "").map(c => `${c.title} ${cell(valueOf(shown[0], c.key))}`);
   return { varied, alike, out: others.slice(varied.length).map(column => column.title) };
@@ -45,7 +46,7 @@ function heading(column) {
 function row(run, columns) {
   const made = element("tr", { class: `state-${run.state}` });
   columns.forEach((column, i) => {
-    const text = String(cell(valueOf(run, column.key)));
+    const text = String(column.write(valueOf(run, column.key)));
     const inside = i === 0 || column.key === "id" ? element("a", { href: `#run=${encodeURIComponent(run.id)}` }, text) : text;
     made.append(element("td", { class: isNumber(column.key) ? "num" : "" }, inside));
   });
