@@ -14,6 +14,8 @@ from dit_grid.orchestrator.core.events import ClusterSeen, SliceSeen, Tick
 from dit_grid.orchestrator.driving.under_lease import _spent, waits
 from dit_grid.orchestrator.planning.account import tariff
 from dit_grid.orchestrator.planning.work import core_run, record_runs, unfinished
+from dit_grid.orchestrator.screen.grid import Grid
+from dit_grid.orchestrator.screen.live_grid import summary
 
 
 def test_status_tells_each_runs_reason_while_a_driver_is_at_work_and_after_it_ended(miniature_spec, tmp_path):
@@ -56,6 +58,7 @@ def test_status_says_what_is_billed_and_what_runs_hold_while_a_driver_is_at_work
     state = core.initial([core_run(run, spec.plan) for run in spec.runs], tariff=tariff(spec))
     for event in (ClusterSeen(0.0, {}, there), Tick(7200.0)):
         state, _ = core.advance(state, event)
+    assert summary(Grid(spec.runs, state, {}, {}, 7200.0)).endswith("2:00:00 so far; billed 128 USD, held 64")
     lease = Watcher(store).take()
     assert lease is not None
     lease.note = _spent(state, spec)
