@@ -53,6 +53,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
+def pandas_stays() -> Iterator[None]:
+    """Commands that only look keep pandas out of their process, which here is that of the tests after them."""
+    yield
+    sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "_NoPandas"]
+
+
+@pytest.fixture(autouse=True)
 def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test prints goes to a pipe, which has no width; xdist gives its workers the width of its own terminal."""
     monkeypatch.delenv("COLUMNS", raising=False)

@@ -32,6 +32,8 @@ LATENT_CHANNELS, RGB = 4, 3
 FEED_LATENTS_PER_S = 16_000.0
 """Latents of 32 x 32 x 4 a second that one core's processor time gives of shards on a disk, drawn and scaled
 (benchmarks/feed.py; docs/performance.md, Data feed). Eight threads read, so a host of many cores gives more."""
+NEAR = {"checkpoint_mb_per_s": "330 measured to a disk: docs/performance.md, Store"}
+"""What was measured of the kind, elsewhere than on the hosts that the assumption is about."""
 KEPT_ARRAYS = 2
 """Of the parameters' size in a checkpoint, float32, beside the optimizer's moments: themselves and their average."""
 
@@ -156,5 +158,7 @@ def _feed(run: RunSpec, price: PriceSpec) -> tuple[float | None, str]:
 
 def _stated(price: PriceSpec, key: str) -> str:
     value = getattr(price, key)
-    default = PriceSpec.model_fields[key].default
-    return f"{'assumption' if value == default else 'spec'}: plan.{key} {value:g}"
+    if value != PriceSpec.model_fields[key].default:
+        return f"spec: plan.{key} {value:g}"
+    near = f"; {NEAR[key]}" if key in NEAR else ""
+    return f"assumption: plan.{key} {value:g}{near}"

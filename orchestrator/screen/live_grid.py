@@ -159,7 +159,18 @@ def summary(grid: Grid) -> str:
         counts += f"; evaluations: {measured}"
     left = remaining_s(grid.state)
     eta = f", about {clock(left)} to go" if left is not None and not grid.state.finished else ""
-    return f"{counts}; {clock(grid.elapsed_s)} so far{eta}"
+    return f"{counts}; {clock(grid.elapsed_s)} so far{eta}{_money(grid)}"
+
+
+def _money(grid: Grid) -> str:
+    """What is billed and held so far, where slices are billed; dollars where they have a price."""
+    spent, before = grid.state.spending, grid.state.spent_before
+    if not any(kind in grid.state.tariff.usd_per_hour for kind in grid.state.ledger.most):
+        return ""
+    if spent.billed_usd > before.billed_usd:
+        return f"; billed {spent.billed_usd - before.billed_usd:,.0f} USD, held {spent.usd - before.usd:,.0f}"
+    hours = [(now - then) / 3600 for now, then in ((spent.billed_s, before.billed_s), (spent.slice_s, before.slice_s))]
+    return f"; billed {hours[0]:,.4g} slice-hours, held {hours[1]:,.4g}"
 
 
 def _counts(runs: Iterable[Run]) -> str:
