@@ -155,7 +155,7 @@ dist.destroy_process_group()
 
 @pytest.fixture
 def gang(tmp_path):
-    """A function that trains a run on two hosts of two ranks each, and returns how each host's attempt ended."""
+    """A store, and a function that trains a run of it on two hosts of two ranks each: how each host's attempt ended."""
     if util.find_spec("torch") is None:
         pytest.skip("needs torch: uv sync --group oracle")
     (tmp_path / "summed.py").write_text(PROGRAM)
@@ -183,8 +183,7 @@ def gang(tmp_path):
             thread.join(240)
         return run, ends
 
-    hosts.store = store
-    return hosts
+    return store, hosts
 
 
 def expected():
@@ -199,31 +198,32 @@ def expected():
 @pytest.mark.oracle
 @pytest.mark.slow
 def test_four_ranks_on_two_hosts_reduce_stop_and_go_on_with_each_row_once(gang):
-    asked = threading.Event()
-    run, ends = gang(stop=lambda: asked.set() or bool(gang.store.train().num_rows))
+    store, hosts = gang
+    run, ends = hosts(stop=lambda: bool(store.train().num_rows))
     assert {rank: ended.outcome for rank, ended in ends.items()} == {0: "interrupted", 1: "interrupted"}
     assert 0 < ends[0].step < 20
-    run, ends = gang()
+    run, ends = hosts()
     assert {rank: ended.outcome for rank, ended in ends.items()} == {0: "done", 1: "done"}
-    rows = gang.store.train().to_pylist()
+    rows = store.train().to_pylist()
     assert [(row["step"], row["loss"]) for row in rows] == expected()
-    last = gang.store.paths.full(f"checkpoints/{run.id}/a000002/s000000020")
+    last = store.paths.full(f"checkpoints/{run.id}/a000002/s000000020")
     assert {*os.listdir(last)} >= {"rank0", "rank1", "rank2", "rank3", "state.pt"}
 
 
 @pytest.mark.oracle
 @pytest.mark.slow
 def test_a_rank_of_the_second_host_that_is_killed_is_a_loss_and_one_that_raises_is_not(gang):
-    run, ends = gang(wrong="3 at 12", kill=True)
+    store, hosts = gang
+    run, ends = hosts(wrong="3 at 12", kill=True)
     assert (ends[1].outcome, ends[0].step) == ("lost", 10)
     assert signal.SIGKILL.name in ends[1].message
     assert "peer" in ends[0].message
-    assert {rank: ended.outcome for rank, ended in gang(wrong="3 at 12", kill=True)[1].items()} == {
+    assert {rank: ended.outcome for rank, ended in hosts(wrong="3 at 12", kill=True)[1].items()} == {
         0: "done",
         1: "done",
     }
-    rows = gang.store.train([run.id]).to_pylist()
+    rows = store.train([run.id]).to_pylist()
     assert [(row["step"], row["loss"]) for row in rows] == expected()
-    ends = gang(wrong="3 at 12")[1]
+    ends = hosts(wrong="3 at 12")[1]
     assert ends[1].outcome == "error"
     assert ends[1].message.endswith("ZeroDivisionError: division by zero")
