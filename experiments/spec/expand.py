@@ -121,8 +121,10 @@ class _Expansion:
         """The run of one's own trainer: its costs reckoned, its label made, and the spec's folder to look in."""
         folder = str(Path(self.tree.file).resolve().parent)
         cost, problems = priced(tree, folder)
-        named = {"folder": folder, "label": self._name_of(tree)}
-        run, wrong = validated(TrainerRun, tree, tree.plain() | named | ({"cost": cost} if cost else {}))
+        named: dict[str, Any] = {"folder": folder, "label": self._name_of(tree)}
+        if cost is not None or problems:
+            named["cost"] = cost or {}  # what is wrong with it is said already
+        run, wrong = validated(TrainerRun, tree, tree.plain() | named)
         if run is None or problems:
             return None, [*problems, *wrong]
         return run.model_copy(update={"label": run.filled(run.label)}), wrong

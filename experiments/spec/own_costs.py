@@ -19,7 +19,7 @@ WHOLE = ("params", "tokens")
 
 
 def priced(run: Located, folder: str) -> tuple[dict[str, float] | None, list[Problem]]:
-    """Return the numbers of the run's `cost:` and every mistake in it; None where it has none.
+    """Return the sound numbers of the run's `cost:` and every mistake in it; None where it has none.
 
     Functions are looked for in `folder` first.
     """
@@ -41,8 +41,10 @@ def priced(run: Located, folder: str) -> tuple[dict[str, float] | None, list[Pro
         except ExpressionError as error:
             problems.append(_problem(item, f"cost.{name}", str(error)))
             continue
-        found[name] = round(value) if name in WHOLE else value
-        if found[name] <= 0:
+        number = round(value) if name in WHOLE else value
+        if number > 0:
+            found[name] = number
+        else:
             problems.append(_problem(item, f"cost.{name}", f"is {value:g}; must be more than 0"))
     return found, problems
 

@@ -7,6 +7,7 @@ import re
 import signal
 from typing import NamedTuple
 
+from dit_grid.experiments.trainers.torchrun import first_failure
 from dit_grid.experiments.training.failures import ERROR, OUT_OF_MEMORY, STORAGE
 
 LOST = "lost"
@@ -27,9 +28,6 @@ _OUT_OF_MEMORY = re.compile(
 
 _RAISED = re.compile(r"^(?:\[rank\d+\]: ?)?([A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)\b.*)", re.MULTILINE)
 
-_OF_THE_LAUNCHER = "ChildFailedError"
-"""What torchrun raises after the process that failed has said why."""
-
 ENDED_BY_OTHERS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 LAST_LINES = 20
@@ -44,7 +42,11 @@ class Ending(NamedTuple):
 
 
 def ending(code: int, errors: str) -> Ending:
-    """Return how a process ended that did not end well: by its exit status and what it last wrote as errors."""
+    """Return how a process ended that did not end well: by its exit status and what it last wrote as errors.
+
+    Under torchrun the process is that of its ranks which failed first.
+    """
+    code, errors = first_failure(errors) or (code, errors)
     words = last_words(errors)
     raised = _RAISED.findall(words)
     said = raised[-1].strip() if raised else next(reversed([s for s in words.splitlines() if s.strip()]), "")
@@ -65,9 +67,6 @@ def ending(code: int, errors: str) -> Ending:
 
 def last_words(errors: str) -> str:
     """Return the last traceback of a standard error and what follows it, or else its last lines."""
-    if _OF_THE_LAUNCHER in errors:
-        before = errors.rfind("Traceback (most recent call last)", 0, errors.rfind(_OF_THE_LAUNCHER))
-        errors = errors[: max(before, 0)] if "Traceback" in errors[: max(before, 0)] else errors
     start = errors.rfind("Traceback (most recent call last)")
     if start >= 0:
         chained = errors.rfind("\nTraceback (most recent call last)", 0, start)

@@ -60,9 +60,10 @@ PROCESS_LOSS = ("lost-process", "lost-unreachable", "lost")
 PEER_WORDS = (
     "gloo", "connection reset", "connection closed", "connection refused", "broken pipe", "socket closed",
     "deadline_exceeded", "deadline exceeded", "unavailable:", "coordination service", "heartbeat timeout",
-    "timed out waiting for", "by peer", "preempted",
+    "timed out waiting for", "by peer", "preempted", "remote process exit",
+    "watchdog caught collective operation timeout",
 )  # fmt: skip
-"""Words in the error of a rank that lost a sibling: of gloo, of jax.distributed's coordination service, of sockets."""
+"""Words in the error of a rank that lost a sibling: of gloo, NCCL, jax.distributed's coordination service, sockets."""
 
 
 REFUSALS = ("permission denied", "no permission", "not permitted", "not signed in", "read-only", "no hard links")

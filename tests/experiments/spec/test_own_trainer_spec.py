@@ -114,3 +114,13 @@ def test_expressions_reckon_and_do_nothing_else():
                  "config.width.real", "(" * 300 + "1" + ")" * 300, "1 " * 400, "lambda: 1", "1e400"):  # fmt: skip
         with pytest.raises(ExpressionError):
             evaluate(text, names)
+
+
+@pytest.mark.parametrize("cost", ["{params: 3 * config.widht}", "{params: -1}", "7"])
+def test_a_cost_that_is_wrong_alone_is_one_line(tmp_path, cost):
+    path = tmp_path / "own.yaml"
+    path.write_text(f"name: own\nstore: s\ntrainer: a:train\ngrid: {{config.width: [2]}}\ncost: {cost}\n"
+                    "train: {steps: 1}\n")  # fmt: skip
+    with pytest.raises(SpecError) as error:
+        load_spec(path)
+    assert len(str(error.value).splitlines()) == 1

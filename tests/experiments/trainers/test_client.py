@@ -138,8 +138,6 @@ TRACEBACK = 'Traceback (most recent call last):\n  File "t.py", line 3, in <modu
          "out-of-memory"),
         (1, TRACEBACK + "numpy._core._exceptions._ArrayMemoryError: Unable to allocate 1 TiB", "out-of-memory"),
         (1, "caught CUDA out of memory, halving the batch\n" + TRACEBACK + "KeyError: 'width'", "error"),
-        (1, f"[rank0]: {TRACEBACK}[rank0]: torch.cuda.OutOfMemoryError: CUDA out of memory\n{TRACEBACK}"
-         "torch.distributed.elastic.multiprocessing.errors.ChildFailedError: train.py FAILED", "out-of-memory"),
         (137, "", "lost"),
         (139, "", "error"),
         (75, "the license server is busy", "storage"),

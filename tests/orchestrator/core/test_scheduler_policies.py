@@ -5,6 +5,7 @@ import pytest
 from dit_grid.experiments.spec.cluster import BudgetSpec, ClusterSpec
 from dit_grid.orchestrator import core
 from dit_grid.orchestrator.core import Phase, Run
+from dit_grid.orchestrator.core.endings import is_of_a_peer
 from dit_grid.orchestrator.core.events import (
     Asked,
     CheckpointAndStop,
@@ -467,3 +468,17 @@ def test_gangs_of_an_earlier_driver_are_taken_over_and_unwanted_ones_ended():
     assert not state.finished  # the other one still holds its slice
     state, _ = core.advance(state, GangGone(1.0, Gang("y", 1), 0))
     assert state.finished
+
+
+@pytest.mark.parametrize(
+    ("words", "is_one"),
+    [
+        ("RuntimeError: [pair.cc:553] Connection closed by peer [127.0.0.1]:5531", True),  # gloo, as torch 2.13 says it
+        ("torch.distributed.DistBackendError: NCCL error: remote process exited or there was a network error", True),
+        ("[Rank 0] Watchdog caught collective operation timeout: WorkNCCL(SeqNum=1, OpType=BROADCAST)", True),
+        ("KeyError: 'shard 7'", False),
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB", False),
+    ],
+)
+def test_the_words_of_a_rank_that_lost_a_sibling_are_known(words, is_one):
+    assert is_of_a_peer(words) == is_one
