@@ -5,9 +5,13 @@ What the process then does is `worker`. A benchmark of training starts its proce
 
 from dit_grid.experiments.spec.any_run import AnyRun
 
-HUGE_PAGES = "glibc.malloc.hugetlb=1"
-"""Large arrays on pages of 2 MB where the kernel leaves that to the program. XLA takes its working memory afresh for
-each update: on pages of 4 kB that is 48,000 page faults an update of S/8, 0.08 of its 0.25 s."""
+MALLOC = ":".join(
+    f"glibc.malloc.{setting}" for setting in ("hugetlb=1", "arena_max=1", "mmap_max=0", "trim_threshold=1000000000000")
+)
+"""Large arrays on pages of 2 MB, where the kernel leaves that to the program, and freed ones kept for the next update.
+XLA takes its working memory afresh each time: given back and faulted in again by 4 kB, it costs 0.08 of an update's
+0.25 s (S/8), and on a virtual machine that returns idle memory to its host 0.3 s more after each pause. One arena,
+because those of threads are too small for it and give it back."""
 
 
 def environment(run: AnyRun, cache: str) -> dict[str, str]:
@@ -31,4 +35,4 @@ def on_cores(cores: int) -> dict[str, str]:
     """
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(cores))
     flags = "--xla_cpu_multi_thread_eigen=false" if cores == 1 else ""
-    return {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "GLIBC_TUNABLES": HUGE_PAGES, **threads}
+    return {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "GLIBC_TUNABLES": MALLOC, **threads}

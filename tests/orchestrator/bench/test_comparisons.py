@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from dit_grid.analysis.fits import SumOfPowers
-from dit_grid.orchestrator.backends.variables import HUGE_PAGES
+from dit_grid.orchestrator.backends.variables import MALLOC
 from dit_grid.orchestrator.bench import CONTESTS, compared, laws, networks
 from dit_grid.orchestrator.bench.contests import Contest
 from dit_grid.orchestrator.bench.page import BEGIN, END, rewritten
@@ -85,7 +85,7 @@ def test_several_cores_are_timed_by_the_wall_and_ours_starts_as_a_launched_run(t
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(Contest, "module", "talkers")
     (one,) = compared(replace(LOGS, clock="processor", peers={}), "rows", 2, 1)
-    assert (one.clock, one.failed) == ("wall", f"dit-grid: {HUGE_PAGES} cpu")
+    assert (one.clock, one.failed) == ("wall", f"dit-grid: {MALLOC} cpu")
 
 
 def test_a_page_keeps_all_but_the_table(tmp_path: Path):
