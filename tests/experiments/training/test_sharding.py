@@ -143,11 +143,11 @@ def test_several_devices_give_the_losses_of_one(one_device, four_devices, layout
 
 
 @pytest.mark.slow
-def test_eight_devices_give_the_losses_of_one_in_every_layout(one_device):
-    layouts = list(LAYOUTS)[2:]
-    for layout, found in zip(layouts, results(start([{"spec": LAYOUTS[one]} for one in layouts], 8)), strict=True):
-        assert (found["devices"], found["split"] > 10) == (8, True)
-        np.testing.assert_allclose(found["losses"], one_device, rtol=TOLERANCE, err_msg=layout)
+@pytest.mark.parametrize("layout", list(LAYOUTS)[2:])
+def test_eight_devices_give_the_losses_of_one_in_every_layout(one_device, layout):
+    (found,) = results(start([{"spec": LAYOUTS[layout]}], 8))
+    assert (found["devices"], found["split"] > 10) == (8, True)
+    np.testing.assert_allclose(found["losses"], one_device, rtol=TOLERANCE)
 
 
 @pytest.mark.parametrize(("layout", "split_over"), [("host", 2), pytest.param("fsdp", 4, marks=pytest.mark.slow)])
