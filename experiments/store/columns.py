@@ -40,6 +40,11 @@ def constant(value: str | int | None, kind: pa.DataType, rows: int) -> pa.Array:
     return pa.Array.from_buffers(kind, rows, [None, pa.py_buffer(np.full(rows, value, dtype=np.int64))])
 
 
+def no_rows(schema: pa.Schema) -> pa.Table:
+    """Return a table without rows; the schema's own `empty_table` imports pandas too."""
+    return pa.Table.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
+
+
 def _texts(values: Sequence[str | int | float | None]) -> tuple[pa.Buffer, pa.Buffer]:
     """Return where each text ends and all of them in a row, as UTF-8."""
     texts = [value.encode() if isinstance(value, str) else b"" for value in values]

@@ -39,11 +39,13 @@ def test_an_integer_beyond_64_bits_is_refused():
         column([1, 2**63], pa.int64())
 
 
-def test_writing_rows_loads_no_pandas(tmp_path):
+def test_beginning_and_writing_a_run_loads_no_pandas(tmp_path):
     program = (
         "import sys; from dit_grid.experiments.store import Store; store = Store.create(sys.argv[1]); "
         "store.add_run({'run_id': 'r', 'spec': '{}'}); writer = store.writer(store.begin_attempt('r', 0)); "
-        "writer.train({'step': 1, 'loss': 1.0}); writer.flush(); print('pandas' in sys.modules)"
+        "writer.train({'step': 1, 'loss': 1.0}); writer.flush(); "
+        "store.runs(), store.states(), store.journal('j'); "
+        "print('pandas' in sys.modules)"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "store")]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
