@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from dit_grid.experiments.store.columns import column
 from dit_grid.experiments.store.errors import StoreError
 from dit_grid.experiments.store.records import TABLES, Table
 
@@ -101,7 +102,7 @@ def _is_plain(kind: type | None, values: Sequence[Any]) -> bool:
 def _with_nulls(table: Table, columns: Mapping[str, Sequence[Any]], count: int) -> pa.Table:
     """An Arrow table with the schema of `table`; of a training most columns stay empty, which is cheap to say."""
     arrays = [
-        pa.array(columns[field.name], type=field.type) if field.name in columns else pa.nulls(count, field.type)
+        column(columns[field.name], field.type) if field.name in columns else pa.nulls(count, field.type)
         for field in table.schema
     ]
     return pa.Table.from_arrays(arrays, schema=table.schema)

@@ -8,10 +8,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dit_grid.experiments.store.columns import constant
 from dit_grid.experiments.store.errors import DamagedFileError, NewerVersionError, StoreError
 from dit_grid.experiments.store.records import SCHEMA_VERSION, Table
 
@@ -119,8 +119,8 @@ def _completed(table: Table, rows: pa.Table, name: str, constants: Mapping[str, 
     with _readable(table, name):
         held = dict(zip(rows.column_names, rows.columns, strict=True))
         columns = [
-            held[column.name] if column.name in held else _constant(constants.get(column.name), column.type, len(rows))
-            for column in table.columns
+            held[one.name] if one.name in held else constant(constants.get(one.name), one.type, len(rows))
+            for one in table.columns
         ]
         return pa.Table.from_arrays(columns, schema=table.schema)
 
@@ -137,17 +137,6 @@ def _readable(table: Table, name: str) -> Iterator[None]:
     ) as error:  # fmt: skip
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise DamagedFileError(f"{name}: not a readable {table.name} file ({reason}); {_REMEDY}") from error
-
-
-def _constant(value: str | int | None, kind: pa.DataType, rows: int) -> pa.Array:
-    """A column of one value, made from buffers: `pa.scalar` and `pa.array` import pandas, which takes a second."""
-    if value is None:
-        return pa.nulls(rows, kind)
-    if isinstance(value, str):
-        text = value.encode()
-        offsets = np.arange(rows + 1, dtype=np.int32) * np.int32(len(text))
-        return pa.Array.from_buffers(kind, rows, [None, pa.py_buffer(offsets), pa.py_buffer(text * rows)])
-    return pa.Array.from_buffers(kind, rows, [None, pa.py_buffer(np.full(rows, value, dtype=np.int64))])
 
 
 _REMEDY = "no writer of this store leaves such a file: restore it from a backup, or move it out of the store"

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from dit_grid.experiments.store.attempts import Attempt, AttemptRecord, Fences, RunState
 from dit_grid.experiments.store.checked_rows import checked_row, table_of
+from dit_grid.experiments.store.columns import no_rows
 from dit_grid.experiments.store.encoding import decode, encode
 from dit_grid.experiments.store.errors import NewerVersionError, NotAStoreError, RunConflictError, StoreError
 from dit_grid.experiments.store.files import Files, open_files
@@ -166,7 +167,7 @@ class Store:
         parts = [
             decode(table, d, name, {"run_id": run_id})[0] for (run_id, name), d in zip(found.items(), data, strict=True)
         ]
-        return pa.concat_tables([table.schema.empty_table(), *parts]).sort_by("run_id")
+        return pa.concat_tables([no_rows(table.schema), *parts]).sort_by("run_id")
 
     def train(self, run_ids: Iterable[str] | None = None, columns: Collection[str] | None = None) -> pa.Table:
         """The rows of `records.TRAIN` that count, exactly one a key, by run and step; see `liveness` for the rule.
@@ -202,7 +203,7 @@ class Store:
         limits = self._fences.resume_steps(self._fences.ends(owners)) if table.name != "events" else {}
         stored = fetch(self.files, table, found)
         views = [exactly_once(table, rows.parts, limits.get(owner, {})) for owner, rows in sorted(stored.items())]
-        return pa.concat_tables([table.schema.empty_table(), *views])
+        return pa.concat_tables([no_rows(table.schema), *views])
 
 
 def _narrowed(table: Table, columns: Collection[str] | None) -> Table:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
+from dit_grid.experiments.store.columns import no_rows
 from dit_grid.experiments.store.liveness import live_limit
 from dit_grid.experiments.store.records import Table
 
@@ -18,7 +19,7 @@ def exactly_once(table: Table, parts: Sequence[pa.Table], resume_steps: Mapping[
     `parts` come in the order in which they were written within each attempt (a compaction before what it does not
     cover); `resume_steps` is by attempt, empty where no attempt limits another.
     """
-    rows = pa.concat_tables(parts) if parts else table.schema.empty_table()
+    rows = pa.concat_tables(parts) if parts else no_rows(table.schema)
     if resume_steps:
         rows = rows.filter(pa.array(_live(rows, resume_steps)))
     key = [name for name in table.key if name not in ("run_id", "journal")]

@@ -1,0 +1,51 @@
+"""Columns from buffers are those of `pa.array`, to the bytes of the file, and need no pandas."""
+
+import subprocess
+import sys
+
+import pyarrow as pa
+import pytest
+
+from dit_grid.experiments.store.columns import column
+from dit_grid.experiments.store.encoding import checked_row, encode, table_of
+from dit_grid.experiments.store.records import TRAIN
+
+
+@pytest.mark.parametrize(("values", "kind"), [
+    ([], pa.string()), ([None] * 9, pa.float64()), ([1, None, -(2**63), 2**63 - 1] * 5, pa.int64()),
+    ([7] * 17, pa.int64()),
+    ([0.5, None, float("nan"), float("inf"), -0.0] * 3, pa.float64()), ([1e300], pa.float64()),
+    (["é", None, "", "日本語", "a" * 100], pa.string()), (["one", "two"], pa.string()), ([None, ""], pa.string()),
+])  # fmt: skip
+def test_a_column_is_that_of_arrow(values, kind):
+    found, wanted = column(values, kind), pa.array(values, type=kind)
+    found.validate(full=True)
+    assert found.type == wanted.type
+    assert found.null_count == wanted.null_count
+    assert str(found.to_pylist()) == str(wanted.to_pylist())  # in which NaN is itself, and -0.0 not 0.0
+
+
+def test_a_file_is_the_same_to_the_byte():
+    rows = [
+        checked_row(TRAIN, {"run_id": "é-1", "attempt": 1, "step": step, "loss": None if step % 3 else 1 / step})
+        for step in range(1, 30)
+    ]
+    columns = [pa.array([row.get(field.name) for row in rows], type=field.type) for field in TRAIN.schema]
+    assert encode(table_of(TRAIN, rows)) == encode(pa.Table.from_arrays(columns, schema=TRAIN.schema))
+
+
+def test_an_integer_beyond_64_bits_is_refused():
+    with pytest.raises(OverflowError):
+        column([1, 2**63], pa.int64())
+
+
+def test_beginning_and_writing_a_run_loads_no_pandas(tmp_path):
+    program = (
+        "import sys; from dit_grid.experiments.store import Store; store = Store.create(sys.argv[1]); "
+        "store.add_run({'run_id': 'r', 'spec': '{}'}); writer = store.writer(store.begin_attempt('r', 0)); "
+        "writer.train({'step': 1, 'loss': 1.0}); writer.flush(); "
+        "store.runs(), store.states(), store.journal('j'); "
+        "print('pandas' in sys.modules)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "store")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
