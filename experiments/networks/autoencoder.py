@@ -291,8 +291,9 @@ def _merged(kernel: jax.Array, side: int, axis: int) -> jax.Array:
 def precision() -> str:
     """Return how exactly the network multiplies on what it is made for: in float32, on TPUs by three bfloat16 passes.
 
-    Three move pixels by 0.001 of a grey level and FID by far less than other samples do, where six take twice as long
-    to compile and to run (`benchmarks/decoder_precision.py`). On GPUs the word would mean TensorFloat-32, of 10 bits.
+    Three move pixels by 0.001 of a grey level and FID by far less than other samples do
+    (`benchmarks/decoder_precision.py`); six take 1.8 times as long by the compiler's cycles. On GPUs the word would
+    mean TensorFloat-32, of 10 bits.
     """
     return "high" if platform() == "tpu" else "highest"
 

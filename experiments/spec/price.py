@@ -77,7 +77,8 @@ class PriceSpec(Record):
     `mfu_error` is how far the utilisation may be off, as a share. `efficiency` is the share of a compiled program's
     roofline that it reaches, asked of the compiler or shipped, in place of one utilisation for all. Every preemption
     costs `restart_s` and what was done since the last checkpoint; `overhead` is a share of time for anything else.
-    `slices` are what is reserved, and billed as `capacity` says; the times that nobody measured here are assumptions to edit.
+    `slices` are what is reserved, and billed as `capacity` says; the times that nobody measured here are assumptions to
+    edit.
     """
 
     mfu: Annotated[float, Field(ge=1e-6, le=1)] | None = None

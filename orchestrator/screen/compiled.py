@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import click
 
 from dit_grid.experiments.spec import AnyRun, ExperimentSpec, RunSpec
+from dit_grid.model.plurals import counted
 from dit_grid.orchestrator.compiling.alternatives import complaint, evaluation_complaint, refusal
 from dit_grid.orchestrator.compiling.compiler import CompilerError, check_compiler, is_installed
 from dit_grid.orchestrator.compiling.generations import GIB
@@ -98,8 +99,8 @@ def print_compiled(spec: ExperimentSpec, found: dict[str, Compiled]) -> None:
     if rows:
         print_rows(COLUMNS, rows, "one update by the TPU compiler, a core; nothing ran on a TPU", SPARE)
         _print_programs(spec, found)
-    if len(rows) < len(spec.networks):
-        click.echo(f"{len(spec.networks) - len(rows)} runs name no TPU slice and were not compiled")
+    if elsewhere := len(spec.networks) - len(on_slices(spec.networks)):
+        click.echo(f"{counted(elsewhere, 'run')} on no TPU slice: not compiled")
 
 
 def _print_programs(spec: ExperimentSpec, found: dict[str, Compiled]) -> None:

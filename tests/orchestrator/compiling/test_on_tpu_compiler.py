@@ -21,6 +21,7 @@ from dit_grid.orchestrator.compiling import child
 from dit_grid.orchestrator.compiling.compiler import CompilerError, ask, check_compiler
 from dit_grid.orchestrator.compiling.generations import GENERATIONS, GIB, generation_of, topology_of
 from dit_grid.orchestrator.compiling.inline import held_inline
+from dit_grid.orchestrator.compiling.known_rooflines import program_of, shipped
 from dit_grid.orchestrator.compiling.questions import SAMPLE, evaluation_of, update_of
 from dit_grid.orchestrator.compiling.verdicts import RefusedError, judge
 
@@ -129,6 +130,16 @@ def test_xl_2_on_its_slice_meets_the_targets():
     assert found.between_hosts_bytes is not None
     assert found.between_hosts_bytes <= 0.5 * GIB
     assert found.flops == pytest.approx(found.model_flops, rel=0.025)
+
+
+@pytest.mark.parametrize("row", shipped().rows, ids=lambda row: f"{row.model.name}-{row.model.block}-{row.slice}")
+def test_the_rooflines_that_are_shipped_are_what_the_compiler_says(row):
+    """Within 5 %, by which versions of the compiler may differ; else `python docs/write_rooflines.py`."""
+    runs = load_spec(GRID, ["blocks", "512", "long"]).networks
+    run = next(run for run in runs if program_of(run) == row.program)
+    found = judge(run, check_compiler())
+    assert row.roofline_s == pytest.approx(found.roofline_s, rel=0.05)
+    assert row.estimated_s == pytest.approx(found.estimated_s, rel=0.05)
 
 
 def test_the_group_512_fits_as_it_is_shipped_and_not_replicated():
