@@ -38,7 +38,7 @@ def test_each_form_has_the_derivatives_of_its_value(law, axes, parameters):
     z = rng.normal(size=(6, axes))
     z[:, -1] = -np.abs(z[:, -1])  # repeated data: ln of unique over all
     theta = rng.normal(size=(4, parameters)) * 0.5
-    form = laws.with_extras(laws.Form("it", law, np.zeros(parameters), np.ones(parameters)), 1)
+    form = laws.with_extras(laws.Form("it", law, np.zeros(parameters), np.ones(parameters)), [(0.0, 1.0)])
     theta, z = np.hstack([theta, rng.normal(size=(4, 2))]), np.hstack([z, rng.normal(size=(6, 1))])
     _, slopes = form.rate(theta, z)
     for k in range(theta.shape[1]):
@@ -193,6 +193,18 @@ def test_a_column_that_is_a_product_of_others_is_left_out_and_said():
     found = forecast_table(rows, asked, "loss", ["params", "tokens", "gflops"])
     assert any(note.startswith("gflops says nothing of its own") for note in found.notes)
     assert axes_of(rows, asked, ("params", "tokens")).along == "params · tokens"
+
+
+def test_compute_a_parameter_counts_like_compute_and_a_step_like_steps():
+    """Tokens an image bring the metric down by an exponent of 0.9: as far past the data as four times as many."""
+    grid = [(n, k, s) for n in (1e4, 4e4, 1.6e5) for k in (1.0, 4.0) for s in (500, 1000, 2000)]
+    rows = pd.DataFrame(grid, columns=["params", "patches", "step"]).assign(gmacs=lambda f: f["params"] * f["patches"])
+    law = lambda f: 50 * (f["params"] / 1e4) ** -0.4 * f["patches"] ** -0.9 * (f["step"] / 500) ** -0.5  # noqa: E731
+    asked = pd.DataFrame({"params": [1.6e5], "patches": [16.0], "step": [2000]}).assign(gmacs=2.56e6)
+    found = predicted(rows.assign(fid=law(rows)), asked, x=("params", "gmacs", "step"))
+    assert found["predicted"][0] == pytest.approx(law(asked)[0], rel=0.1)
+    named = [frame.rename(columns={"step": "steps"}) for frame in (rows.assign(fid=law(rows)), asked)]
+    assert found.equals(predicted(*named, x=("params", "gmacs", "steps")))
 
 
 def test_units_mixed_by_a_thousand_are_said():
