@@ -62,8 +62,8 @@ def axes_of(seen: pd.DataFrame, asked: pd.DataFrame, x: tuple[str, ...]) -> Axes
         named |= {role: about(logs[column]) for role, column in main.items() if column}
     used = {size, data, total, unique} | ({forward} if forward in (*pair, along) or not size else set())
     per_size = forward if forward and size and forward not in used else None
-    if per_size:
-        logs[forward] = tuple(f - s for f, s in zip(logs[forward], logs[size], strict=True))
+    if per_size and size:
+        logs[per_size] = tuple(f - s for f, s in zip(logs[per_size], logs[size], strict=True))
     left_out = []
     for column in x:
         if column in used:

@@ -203,8 +203,8 @@ def test_compute_a_parameter_counts_like_compute_and_a_step_like_steps():
     asked = pd.DataFrame({"params": [1.6e5], "patches": [16.0], "step": [2000]}).assign(gmacs=2.56e6)
     found = predicted(rows.assign(fid=law(rows)), asked, x=("params", "gmacs", "step"))
     assert found["predicted"][0] == pytest.approx(law(asked)[0], rel=0.1)
-    named = [frame.rename(columns={"step": "steps"}) for frame in (rows.assign(fid=law(rows)), asked)]
-    assert found.equals(predicted(*named, x=("params", "gmacs", "steps")))
+    seen, other = (frame.rename(columns={"step": "steps"}) for frame in (rows.assign(fid=law(rows)), asked))
+    assert found.equals(predicted(seen, other, x=("params", "gmacs", "steps")))
 
 
 def test_units_mixed_by_a_thousand_are_said():
@@ -298,8 +298,8 @@ def test_numbers_of_any_size_are_answered_without_a_warning():
 def test_of_thousands_of_groups_those_asked_for_are_fitted():
     names = [f"f{k}" for k in range(400)]
     gflops = np.geomspace(1, 50, 400)
-    seen = pd.DataFrame({"family": names, "gflops": gflops, "fid": 90 * gflops**-0.4})
-    seen.loc[7, "fid"] *= 2
+    fid = 90 * gflops**-0.4 * np.where(np.arange(400) == 7, 2, 1)
+    seen = pd.DataFrame({"family": names, "gflops": gflops, "fid": fid})
     found = forecast_table(seen, pd.DataFrame({"family": ["f7"], "gflops": [60.0]}), "fid", ["gflops"], "family")
     assert found.predictions["predicted"][0] > 1.3 * 90 * 60**-0.4  # its own level, of one row
     assert any("40 of 400 values of family were fitted" in note for note in found.notes)
