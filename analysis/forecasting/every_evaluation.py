@@ -16,6 +16,10 @@ from dit_grid.analysis.tables.any_table import forecast_table
 LEAST = 3
 """Evaluations that each run must have had."""
 
+LATE = 0.5
+"""Share of a run from which on its evaluations are used, where LEAST of them are later: before that a schedule that
+anneals has hardly begun to, and a run cut short there is no run of so many steps."""
+
 X = ["params", "gmacs", "step"]
 
 
@@ -32,8 +36,9 @@ def from_every_evaluation(results: Results, candidates: pd.DataFrame, metric: st
     observed = rows[rows["step"] == rows["steps"]].groupby("model")["value"].mean()
     rows = rows[~rows["model"].isin(candidates["model"])]
     known = candidates[["params", "gmacs", "steps"]].notna().all(axis=None)
-    few = rows.empty or rows.groupby("run_id")["step"].nunique().min() < LEAST
-    if few or not known or not metric_named(metric).lower_is_better:
+    late = rows[rows["step"] >= LATE * rows["steps"]]
+    rows = late if _least(late) >= LEAST else rows
+    if _least(rows) < LEAST or not known or not metric_named(metric).lower_is_better:
         return None
     train = rows.rename(columns={"value": metric})[[*X, metric]]
     asked = candidates.rename(columns={"steps": "step"})[X]
@@ -41,6 +46,11 @@ def from_every_evaluation(results: Results, candidates: pd.DataFrame, metric: st
     return found[["predicted", "low", "high"]].assign(
         model=candidates["model"].to_numpy(), observed=candidates["model"].map(observed).to_numpy()
     )
+
+
+def _least(rows: pd.DataFrame) -> int:
+    """Evaluations of the run that has fewest; 0 without any. Every run's last one is late."""
+    return 0 if rows.empty else int(rows.groupby("run_id")["step"].nunique().min())
 
 
 def _history(results: Results, metric: str) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 SIZE = ("params", "parameters", "n_params", "params_m", "model_size", "size", "n")
-DATA = ("tokens", "examples", "images", "samples", "steps", "iterations", "epochs", "d")
+DATA = ("tokens", "examples", "images", "samples", "steps", "step", "iterations", "epochs", "epoch", "d")
 TOTAL = ("flops", "train_flops", "training_flops", "compute", "train_gmacs", "train_gflops", "c")
 FORWARD = ("gflops", "gmacs", "macs", "forward_flops", "forward_macs")
 UNIQUE = ("unique_tokens", "unique_examples", "unique_images", "unique_data", "unique")
@@ -25,13 +25,15 @@ class Axes:
     """Centred logs of seen and asked rows, (rows,) each: `named` has those of compute, size, data and extras.
 
     `repeats` is ln of unique over all data, uncentred; absent without a column of unique data. `along` says what
-    compute stands for, `left_out` the columns that say nothing of their own.
+    compute stands for, `left_out` the columns that say nothing of their own, `per_size` the one that is compute a
+    parameter.
     """
 
     named: Mapping[str, tuple[np.ndarray, np.ndarray]]
     repeats: tuple[np.ndarray, np.ndarray] | None
     along: str
     left_out: tuple[str, ...]
+    per_size: str | None = None
 
     def stack(self, *names: str) -> tuple[np.ndarray, np.ndarray]:
         """The named axes side by side, of seen and of asked rows: (rows, axes) each."""
@@ -59,8 +61,9 @@ def axes_of(seen: pd.DataFrame, asked: pd.DataFrame, x: tuple[str, ...]) -> Axes
     if len(pair) == 2 and _own(np.stack([logs[c][0] for c in pair], 1)) > APART:
         named |= {role: about(logs[column]) for role, column in main.items() if column}
     used = {size, data, total, unique} | ({forward} if forward in (*pair, along) or not size else set())
-    if forward and size and forward not in used:
-        logs[forward] = tuple(f - s for f, s in zip(logs[forward], logs[size], strict=True))
+    per_size = forward if forward and size and forward not in used else None
+    if per_size and size:
+        logs[per_size] = tuple(f - s for f, s in zip(logs[per_size], logs[size], strict=True))
     left_out = []
     for column in x:
         if column in used:
@@ -73,7 +76,7 @@ def axes_of(seen: pd.DataFrame, asked: pd.DataFrame, x: tuple[str, ...]) -> Axes
     repeats = None
     if unique and data:
         repeats = tuple(np.minimum(u - d, 0.0) for u, d in zip(logs[unique], logs[data], strict=True))
-    return Axes(named, repeats, along, tuple(left_out))
+    return Axes(named, repeats, along, tuple(left_out), per_size)
 
 
 def _compute(logs: dict, size: str | None, data: str | None, total: str | None, forward: str | None) -> tuple:

@@ -5,7 +5,7 @@ so that e is the floor's share of what the law says there. Levels, floors and mi
 predictor enters as ln(x / x_reference), so units change nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +15,11 @@ Rate = tuple[np.ndarray, np.ndarray]
 
 Law = Callable[[np.ndarray, np.ndarray], Rate]
 
-EXTRA_SD = (0.3, 0.05)
+EXTRA_SD, EXTRA_DRIFT_SD = 0.3, 0.05
 """Prior sds of an extra column's exponent, which may have either sign, and of its drift."""
+
+PER_SIZE_SD = 0.5
+"""Prior sd of the exponent of compute per parameter (tokens an image): about that of any compute, not about none."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +105,9 @@ def repeated(theta: np.ndarray, z: np.ndarray) -> Rate:
     return np.log(total), np.stack(grad, -1) / total[..., None]
 
 
-def with_extras(form: Form, count: int) -> Form:
-    """The form times a signed, bent power of each of the last `count` axes of z; itself where there are none."""
+def with_extras(form: Form, exponents: Sequence[tuple[float, float]]) -> Form:
+    """The form times a signed, bent power of each of the last axes of z, an exponent's mean and sd each; or itself."""
+    count = len(exponents)
     if not count:
         return form
     own = len(form.mean)
@@ -114,5 +118,8 @@ def with_extras(form: Form, count: int) -> Form:
         fixed = np.broadcast_to(extra, (len(theta), *extra.shape))
         return r + theta[:, own:] @ extra.T, np.concatenate([grad, fixed], -1)
 
-    sd = np.repeat(EXTRA_SD, count)
-    return Form(form.name, rate, np.concatenate([form.mean, 0 * sd]), np.concatenate([form.sd, sd]), form.exponents)
+    mean, sd = np.transpose(exponents)
+    none, drift = np.zeros(count), np.full(count, EXTRA_DRIFT_SD)
+    return Form(
+        form.name, rate, np.concatenate([form.mean, mean, none]), np.concatenate([form.sd, sd, drift]), form.exponents
+    )

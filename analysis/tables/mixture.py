@@ -98,15 +98,16 @@ def mix(
 def forms_for(axes: Axes, prior: Prior) -> list[tuple[Form, tuple[np.ndarray, np.ndarray]]]:
     """The forms that these axes allow, each with its own axes of seen and of asked rows."""
     a, a_sd = prior.exponent
-    extras, count = axes.extras, len(axes.extras)
+    extras, per_size = axes.extras, (float(np.exp(a)), forms.PER_SIZE_SD)
+    exponents = [per_size if name == axes.per_size else (0.0, forms.EXTRA_SD) for name in extras]
 
     def form(name: str, rate: forms.Law, mean: list[float], sd: list[float], *on: str) -> tuple:
         z = axes.stack(*on, *extras)
         if rate is forms.repeated and axes.repeats is not None:
             first, second = (np.column_stack([b[:, :2], r, b[:, 2:]]) for b, r in zip(z, axes.repeats, strict=True))
             z = first, second
-        exponents = min(len(on), len(mean))
-        return forms.with_extras(Form(name, rate, np.array(mean), np.array(sd), exponents), count), z
+        positive = min(len(on), len(mean))
+        return forms.with_extras(Form(name, rate, np.array(mean), np.array(sd), positive), exponents), z
 
     found = [form("power of compute", forms.power, [a], [a_sd], "compute")]
     if "size" not in axes.named:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from dit_grid.analysis.forecasting.candidates import named_models
@@ -44,6 +45,19 @@ def test_what_was_asked_about_is_not_looked_at(floored):
     wrong = floored.evals["value"].where(~floored.evals["model"].isin(asked["model"]), 1e6)
     seen, unseen = (
         forecast(results, asked) for results in (floored, replace(floored, evals=floored.evals.assign(value=wrong)))
+    )
+    assert seen["predicted"].tolist() == unseen["predicted"].tolist()
+
+
+def test_of_runs_measured_often_enough_late_in_training_the_early_evaluations_are_not_looked_at(floored):
+    asked, evals = dearest(floored), floored.evals
+    early = evals["step"] < evals["step"].max() / 2
+    firsts = evals[evals["step"] == evals["step"].min()].assign(step=evals["step"].max() // 4)
+    later = evals[~early]
+    assert later["step"].nunique() >= 3
+    seen, unseen = (
+        forecast(replace(floored, evals=pd.concat([firsts.assign(value=firsts["value"] * by), later])), asked)
+        for by in (1, 100)
     )
     assert seen["predicted"].tolist() == unseen["predicted"].tolist()
 

@@ -38,7 +38,7 @@ def test_each_form_has_the_derivatives_of_its_value(law, axes, parameters):
     z = rng.normal(size=(6, axes))
     z[:, -1] = -np.abs(z[:, -1])  # repeated data: ln of unique over all
     theta = rng.normal(size=(4, parameters)) * 0.5
-    form = laws.with_extras(laws.Form("it", law, np.zeros(parameters), np.ones(parameters)), 1)
+    form = laws.with_extras(laws.Form("it", law, np.zeros(parameters), np.ones(parameters)), [(0.0, 1.0)])
     theta, z = np.hstack([theta, rng.normal(size=(4, 2))]), np.hstack([z, rng.normal(size=(6, 1))])
     _, slopes = form.rate(theta, z)
     for k in range(theta.shape[1]):
@@ -195,6 +195,18 @@ def test_a_column_that_is_a_product_of_others_is_left_out_and_said():
     assert axes_of(rows, asked, ("params", "tokens")).along == "params · tokens"
 
 
+def test_compute_a_parameter_counts_like_compute_and_a_step_like_steps():
+    """Tokens an image bring the metric down by an exponent of 0.9: as far past the data as four times as many."""
+    grid = [(n, k, s) for n in (1e4, 4e4, 1.6e5) for k in (1.0, 4.0) for s in (500, 1000, 2000)]
+    rows = pd.DataFrame(grid, columns=["params", "patches", "step"]).assign(gmacs=lambda f: f["params"] * f["patches"])
+    law = lambda f: 50 * (f["params"] / 1e4) ** -0.4 * f["patches"] ** -0.9 * (f["step"] / 500) ** -0.5  # noqa: E731
+    asked = pd.DataFrame({"params": [1.6e5], "patches": [16.0], "step": [2000]}).assign(gmacs=2.56e6)
+    found = predicted(rows.assign(fid=law(rows)), asked, x=("params", "gmacs", "step"))
+    assert found["predicted"][0] == pytest.approx(law(asked)[0], rel=0.1)
+    seen, other = (frame.rename(columns={"step": "steps"}) for frame in (rows.assign(fid=law(rows)), asked))
+    assert found.equals(predicted(seen, other, x=("params", "gmacs", "steps")))
+
+
 def test_units_mixed_by_a_thousand_are_said():
     c = np.array([2.0, 8.0, 32.0, 128.0, 512.0, 2048.0])
     rows = pd.DataFrame({"gflops": np.where(c > 100, c * 1000, c), "fid": 100 * c**-0.4})
@@ -286,8 +298,8 @@ def test_numbers_of_any_size_are_answered_without_a_warning():
 def test_of_thousands_of_groups_those_asked_for_are_fitted():
     names = [f"f{k}" for k in range(400)]
     gflops = np.geomspace(1, 50, 400)
-    seen = pd.DataFrame({"family": names, "gflops": gflops, "fid": 90 * gflops**-0.4})
-    seen.loc[7, "fid"] *= 2
+    fid = 90 * gflops**-0.4 * np.where(np.arange(400) == 7, 2, 1)
+    seen = pd.DataFrame({"family": names, "gflops": gflops, "fid": fid})
     found = forecast_table(seen, pd.DataFrame({"family": ["f7"], "gflops": [60.0]}), "fid", ["gflops"], "family")
     assert found.predictions["predicted"][0] > 1.3 * 90 * 60**-0.4  # its own level, of one row
     assert any("40 of 400 values of family were fitted" in note for note in found.notes)
