@@ -280,4 +280,6 @@ class ParamsTokens(LinearLaw):
         terms = ("", "·n", "·t", *(["·n·t"] if self.interaction else []), *(["·n²"] if self.curved else []))
         body = " ".join(f"{signed(value)}{term}" for value, term in zip(theta, terms, strict=True))
         mn, mt = self.centre or (0.0, 0.0)
-        return f"ln {self.y} = {body.removeprefix('+ ')}, n = ln {self.params} − {mn:.4f}, t = ln {self.tokens} − {mt:.4f}"
+        return (
+            f"ln {self.y} = {body.removeprefix('+ ')}, n = ln {self.params} − {mn:.4f}, t = ln {self.tokens} − {mt:.4f}"
+        )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-LONG = 40
+LONG = 24
 """Letters from which on a text may break into lines."""
 
 Cell = tuple[str, float | None]

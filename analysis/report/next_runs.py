@@ -24,7 +24,9 @@ def next_html(found: NextRuns | None) -> str:
     if found is None:
         return "<p>Not asked for. <code>dit-grid suggest WHERE</code> ranks runs by what they teach.</p>"
     kinds = ["", *[" class=num"] * (len(found.titles) - 1)]
-    heads = "".join(f"<th scope=col{kind}>{escape(title)}</th>" for title, kind in zip(found.titles, kinds, strict=False))
+    heads = "".join(
+        f"<th scope=col{kind}>{escape(title)}</th>" for title, kind in zip(found.titles, kinds, strict=False)
+    )
     rows = "".join(f"<tr>{_cells(found.titles, row, kinds)}</tr>" for row in found.rows)
     table = f"<table class=listed><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
     boxed = f'<div class=scroll tabindex=0 role=region aria-label="What to run next">{table}</div>' if table else ""

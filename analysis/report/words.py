@@ -80,7 +80,7 @@ def facts(law: ScalingLaw) -> list[Item]:
     if law.tuning is not None:
         rows.append(("Of each model", law.tuning.sweep.over))
     runs = int(law.points["seeds"].sum()) if len(law.points) else 0
-    return [*rows, ("Models in it", f"{len(law.points)}"), ("Runs in it", f"{runs}")]
+    return [*rows, ("Models in it", f"{len(law.points):,}"), ("Runs in it", f"{runs:,}")]
 
 
 def checklist(law: ScalingLaw) -> list[Item]:

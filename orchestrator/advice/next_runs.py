@@ -39,8 +39,10 @@ def next_runs(results: "Results", spec: ExperimentSpec | None) -> "NextRuns":
 
     metric = main_metric(set(results.evals["metric"]))
     asked = _few(spec or recorded_spec(results))
-    if metric is None or not asked.runs:
+    if metric is None:
         return NextRuns("Nothing was measured yet; what to run next is known once there is a law.")
+    if not asked.runs:
+        return NextRuns("This store does not say of which spec its runs are; name the spec in place of the store.")
     try:
         found = suggest(asked, results, parse_target("exponent"), None, metric)
     except (RequestError, CannotFitError, NotMeasuredError) as error:

@@ -1,5 +1,5 @@
 // The figures of the page: a plot each with what chooses its axes, smoothing, seeds and CSV.
-import { element, withInterval, short } from "./formats.js";
+import { cell, element, withInterval, short } from "./formats.js";
 import { bring } from "./live.js";
 import { draw } from "./plot.js";
 import { listen } from "./pointing.js";
@@ -35,10 +35,10 @@ function head({ view, heading, holder }) {
 // Below a law's plot: what was fitted to the runs shown; below curves: what a line is.
 function tell({ view, said, holder }) {
   if (isAlong(view)) { said.textContent = view.mean ? "Each line is a model, the mean of its seeds." : "Each line is a run."; return; }
-  const { fit, models, runs, others } = holder.law, out = others ? `; ${others} runs of other families or recipes are drawn and not fitted` : "";
+  const { fit, models, runs, others } = holder.law, out = others ? `; ${cell(others)} runs of other families or recipes are drawn and not fitted` : "";
   if (!fit) { said.textContent = `${models} models have a final value; a line needs three${out}.`; return; }
   const name = fit.log ? "exponent" : "slope", unit = fit.log ? "" : " a tenfold";
-  said.textContent = `${name} ${withInterval(fit.effect, fit.low, fit.high)}${unit}, 95 % with ${fit.dof} degrees of freedom; ${models} models, ${runs} runs; `
+  said.textContent = `${name} ${withInterval(fit.effect, fit.low, fit.high)}${unit}, 95 % with ${fit.dof} degrees of freedom; ${cell(models)} models, ${cell(runs)} runs; `
     + `a model is off the line by ${fit.log ? `×${Math.exp(fit.sigma).toFixed(2)}` : short(fit.sigma)}${out}.`;
 }
 

@@ -1,5 +1,5 @@
 // What is shown and how it is coloured: words, and buttons for sizes, patches and groups. Plots, table and law follow.
-import { element, svg } from "./formats.js";
+import { cell, element, svg } from "./formats.js";
 import { markPath } from "./plot.js";
 import { changed, chosen, colour, groupings, groups, isFiltered, page, shownRuns, valueOf } from "./runs.js";
 
@@ -58,5 +58,5 @@ function button([key, label, fill, patch]) {
 function say() {
   const hint = "Point at a mark, or focus a plot and use the arrow keys, to see the run behind it; drag to zoom, double-click to go back.";
   document.getElementById("shown").textContent = isFiltered()
-    ? `${shownRuns().length} of ${page.runs.length} runs are shown, and the laws below the plots are fitted to these.` : hint;
+    ? `${cell(shownRuns().length)} of ${cell(page.runs.length)} runs are shown, and the laws below the plots are fitted to these.` : hint;
 }

@@ -13,7 +13,7 @@ export function runsTable() {
   const table = element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows));
   const parts = [element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Runs" }, table)];
   if (alike.length) parts.unshift(element("p", { class: "hint" }, `All of them: ${alike.join(", ")}.`));
-  if (shown.length > rows.length) parts.push(element("button", { type: "button", class: "more", onclick: () => { order.all = true; runsTable(); } }, `Show all ${shown.length} runs`));
+  if (shown.length > rows.length) parts.push(element("button", { type: "button", class: "more", onclick: () => { order.all = true; runsTable(); } }, `Show all ${cell(shown.length)} runs`));
   if (out.length) parts.push(element("p", { class: "hint" }, `No room for: ${out.join(", ")}. A run's page has them, and so has a wider window.`));
   place.replaceChildren(...parts);
 }

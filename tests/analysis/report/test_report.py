@@ -165,9 +165,18 @@ def test_the_page_works_in_a_browser_at_desk_and_phone_width(page, headless):
             tab.open(page.as_uri(), width)
             assert tab.ask(WIDE) <= width
             assert tab.ask(SHOWN) == 22
-            parts = "[...document.querySelectorAll('.plot text, nav a, #runs-table td')]"
+            parts = "[...document.querySelectorAll('.plot text, nav a, #runs-table td, .listed td')]"
             assert max(tab.ask(f"{parts}.map(part => part.getBoundingClientRect().right)")) <= width
         assert tab.errors == []
+
+
+def test_a_column_of_numbers_writes_all_of_them_by_powers_of_ten_or_none(page, headless):
+    with headless() as tab:
+        tab.open(page.as_uri(), 1280)
+        column = "[...document.querySelectorAll('#runs-table th')].findIndex(head => head.textContent === 'GMACs')"
+        rows = "[...document.querySelectorAll('#runs-table tbody tr')]"
+        texts = tab.ask(f"{rows}.map(row => row.cells[{column}].textContent)")
+        assert {"·10⁻" in text for text in texts} == {True}, texts
 
 
 def test_the_page_answers_pointer_keys_and_sorting(page, headless):

@@ -6,8 +6,9 @@ import sys
 import pyarrow as pa
 import pytest
 
+from dit_grid.experiments.store.checked_rows import checked_row, table_of
 from dit_grid.experiments.store.columns import column
-from dit_grid.experiments.store.encoding import checked_row, encode, table_of
+from dit_grid.experiments.store.encoding import encode
 from dit_grid.experiments.store.records import TRAIN
 
 
