@@ -48,11 +48,7 @@ def main() -> None:
 
 def finished(folder: Path, seeds: int) -> None:
     """Write a spec whose runs, twelve a seed, are all done in its store."""
-    folder.mkdir(parents=True, exist_ok=True)
-    text = DIGITS.read_text().replace("store: results/digits", f"store: {folder / 'store'}")
-    text = text.replace("\nseed: 0\n", "\n").replace("\ngrid:\n", f"\ngrid:\n  seed: {list(range(seeds))}\n")
-    file = folder / "many.yaml"
-    file.write_text(text)
+    file = many(folder, seeds)
     spec = load_spec(file)
     store = Store.create(spec.store)
     record_runs(spec, store)
@@ -69,6 +65,16 @@ def finished(folder: Path, seeds: int) -> None:
     compact(store)
     collect(store, dry_run=False, grace_s=0.0)
     file.rename(folder / FINISHED)  # last: a folder that holds it is whole
+
+
+def many(folder: Path, seeds: int) -> Path:
+    """Write a spec of the digits grid, twelve models, over so many seeds, its store beside it; return the file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = DIGITS.read_text().replace("store: results/digits", f"store: {folder / 'store'}")
+    text = text.replace("\nseed: 0\n", "\n").replace("\ngrid:\n", f"\ngrid:\n  seed: {list(range(seeds))}\n")
+    file = folder / "many.yaml"
+    file.write_text(text)
+    return file
 
 
 def timed(arguments: list[str]) -> tuple[float, float]:
