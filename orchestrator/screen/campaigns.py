@@ -8,7 +8,6 @@ from dataclasses import asdict
 
 from dit_grid.experiments.spec import ExperimentSpec
 from dit_grid.model.plurals import counted
-from dit_grid.orchestrator.screen.cells import short
 from dit_grid.orchestrator.screen.rows import print_rows
 from dit_grid.orchestrator.screen.tables import print_json, print_text
 from dit_grid.orchestrator.simulation.campaign import Outcome
