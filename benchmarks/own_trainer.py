@@ -4,6 +4,7 @@
 
 The goals: under 20 microseconds a call, 100,000 rows a second, 1.05 times the time of a bare process. The last is of a
 trainer that works 10 ms a step, one row a step and a checkpoint every hundred; start and end are in it.
+So are imports; where surroundings forbid bytecode (PYTHONDONTWRITEBYTECODE), unset that, or their compiling is timed.
 """
 
 import argparse
