@@ -74,8 +74,9 @@ def is_there(to, tracking):
         return False
 
 
-def test_of_a_session_of_wandb_that_failed_none_is_left_open(tmp_path, monkeypatch):
-    pytest.importorskip("wandb", reason="uv sync --group trackers")
+def test_of_a_session_of_wandb_that_failed_none_is_left_open(tmp_path, monkeypatch, request):
+    wandb = pytest.importorskip("wandb", reason="uv sync --group trackers")
+    request.addfinalizer(wandb.teardown)  # else programs that other tests start inherit this one's service of W&B's
     from dit_grid.experiments.tracking import wandb_tracker
 
     monkeypatch.setenv("WANDB_MODE", "offline")
