@@ -11,8 +11,12 @@ from typing import Any, NamedTuple
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-COLUMNS = frozenset({"qkv", "q", "kv", "fc1", "modulation"})
-"""Products of a block whose outputs are divided: heads, hidden units, and shifts and scales."""
+COLUMNS = frozenset({"qkv", "q", "kv", "fc1"})
+"""Products of a block whose outputs are divided: heads and hidden units.
+
+Not shifts and scales: divided so on a mesh with three axes of two or more, XLA (jax 0.10.2, CPU) gives a gradient of
+theirs that is a third off, of a batch that is over the other two.
+"""
 
 ROWS = frozenset({"proj", "fc2"})
 """Products of a block whose inputs are divided and whose outputs are summed."""

@@ -116,7 +116,7 @@ def test_a_run_killed_while_it_is_measured_loses_no_training_and_is_measured_aga
 
 
 def test_a_run_stopped_while_it_draws_samples_draws_the_rest_when_it_goes_on(whole, store, monkeypatch):
-    monkeypatch.setattr(evaluation, "CHUNK", 30)
+    monkeypatch.setattr(evaluation, "SAMPLE_BATCH", 30)
     outcome = train(RUN, Context(store, stop_requested=StopAfter(3)))  # two windows, and a chunk
     assert (outcome.kind, outcome.step, store.evals().num_rows) == ("interrupted", 20, 0)
     (kept,) = partials_of(store.files, RUN.id)
@@ -280,7 +280,7 @@ def test_the_same_weights_give_the_same_numbers_whatever_the_chunk(whole, monkey
     first, labels = evaluation.samples(state.params, setting)
     again, _ = evaluation.samples(state.params, setting)
     np.testing.assert_array_equal(first, again)
-    monkeypatch.setattr("dit_grid.experiments.evaluation.evaluation.CHUNK", 33)
+    monkeypatch.setattr("dit_grid.experiments.evaluation.evaluation.SAMPLE_BATCH", 33)
     # Another batch shape is another program, whose sums may round differently.
     np.testing.assert_allclose(evaluation.samples(state.params, setting)[0], first, atol=1e-5)
     assert list(labels[:10]) == list(range(10))

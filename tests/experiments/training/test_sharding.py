@@ -121,8 +121,11 @@ LAYOUTS = {
 
 
 @pytest.fixture(scope="module")
-def four_devices(tmp_path_factory):
-    """What a process of four devices did, by job; most of its time is its start. And where it kept a state."""
+def eight_devices(tmp_path_factory):
+    """What a process of eight devices did, by job; most of its time is its start. And where it kept a state.
+
+    Eight are the fewest by which all three axes of a mesh have two.
+    """
     kept = str(tmp_path_factory.mktemp("kept") / "state")
     jobs = {
         "replicated": {"spec": LAYOUTS["replicated"]},
@@ -131,19 +134,19 @@ def four_devices(tmp_path_factory):
         "batch of 2": {"spec": run_spec(accumulate=8)},
         "mesh of 3": {"spec": run_spec("auto", mesh={"fsdp": 3})},
     }
-    return dict(zip(jobs, results(start(list(jobs.values()), 4)), strict=True)), kept
+    return dict(zip(jobs, results(start(list(jobs.values()), 8)), strict=True)), kept
 
 
 @pytest.mark.parametrize("layout", ["replicated", "host"])
-def test_several_devices_give_the_losses_of_one(one_device, four_devices, layout):
-    found = four_devices[0][layout]
-    assert found["devices"] == 4
+def test_several_devices_give_the_losses_of_one(one_device, eight_devices, layout):
+    found = eight_devices[0][layout]
+    assert found["devices"] == 8
     assert (found["split"] > 10) == (layout != "replicated")
     np.testing.assert_allclose(found["losses"], one_device, rtol=TOLERANCE)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layout", list(LAYOUTS)[2:])
+@pytest.mark.parametrize("layout", [name for name in list(LAYOUTS)[2:] if name != "tensor"])
 def test_eight_devices_give_the_losses_of_one_in_every_layout(one_device, layout):
     (found,) = results(start([{"spec": LAYOUTS[layout]}], 8))
     assert (found["devices"], found["split"] > 10) == (8, True)
@@ -162,8 +165,8 @@ def test_two_hosts_give_the_losses_of_one(one_device, layout, split_over):
         np.testing.assert_allclose(found["losses"], one_device, rtol=TOLERANCE)
 
 
-def test_a_network_over_four_devices_gives_the_losses_of_one_and_goes_on_on_one(one_device, four_devices, program):
-    done, kept = four_devices
+def test_a_network_over_several_devices_gives_the_losses_of_one_and_goes_on_on_one(one_device, eight_devices, program):
+    done, kept = eight_devices
     assert done["tensor"]["parts"] == 4
     np.testing.assert_allclose(done["tensor"]["losses"], one_device[:6], rtol=TOLERANCE)
     like = jax.tree.map(ocp.utils.to_shape_dtype_struct, program.init())
@@ -211,10 +214,10 @@ def test_a_batch_in_parts_gives_the_losses_of_the_whole(one_device):
     np.testing.assert_allclose(losses, one_device, rtol=TOLERANCE)
 
 
-def test_what_does_not_divide_is_refused_in_a_line(four_devices):
-    done, _ = four_devices
-    assert "a batch of 2 images does not divide among 4 devices" in done["batch of 2"]["refused"]
-    assert "execution.mesh {fsdp: 3} does not divide 4 devices; " in done["mesh of 3"]["refused"]
+def test_what_does_not_divide_is_refused_in_a_line(eight_devices):
+    done, _ = eight_devices
+    assert "a batch of 2 images does not divide among 8 devices" in done["batch of 2"]["refused"]
+    assert "execution.mesh {fsdp: 3} does not divide 8 devices; " in done["mesh of 3"]["refused"]
     assert not any("\n" in done[job]["refused"] for job in ("batch of 2", "mesh of 3"))
 
 

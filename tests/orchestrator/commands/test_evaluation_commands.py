@@ -215,7 +215,7 @@ def test_encode_into_a_bucket_makes_what_a_folder_gets(files, tmp_path, dit_grid
 
 
 def test_a_run_measured_by_hand_goes_on_where_the_process_was_killed(store, monkeypatch):
-    monkeypatch.setattr(evaluation, "CHUNK", 16)
+    monkeypatch.setattr(evaluation, "SAMPLE_BATCH", 16)
     often = functools.partial(PartialEvaluation, every_s=0.0)
     monkeypatch.setattr(later_evaluation, "PartialEvaluation", often)
     opened = Store.open(store)
@@ -243,7 +243,7 @@ def test_a_run_measured_by_hand_goes_on_where_the_process_was_killed(store, monk
 
 
 def test_ctrl_c_keeps_what_is_measured_and_the_same_command_goes_on(store, dit_grid, monkeypatch):
-    monkeypatch.setattr(evaluation, "CHUNK", 16)
+    monkeypatch.setattr(evaluation, "SAMPLE_BATCH", 16)
     request = ("evaluate", "B/4", "--where", store, "--step", "400", "--samples", "70", "--steps", "3", "--json")
     whole, honest, starts = dit_grid.succeed(*request), evaluation.Evaluation._chunks, []
 

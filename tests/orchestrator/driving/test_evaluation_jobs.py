@@ -149,7 +149,7 @@ def test_a_process_killed_between_chunks_of_samples_is_gone_on_from(inside, wait
         "from dit_grid.experiments.training.context import Context\n"
         "from dit_grid.experiments.running.owed_evaluations import job_from_json\n"
         "from dit_grid.experiments.store import Store\n"
-        "evaluation.CHUNK = 16\n"
+        "evaluation.SAMPLE_BATCH = 16\n"
         "chunks = []\n"
         "def stop():\n"
         "    chunks.append(None)\n"
@@ -173,7 +173,7 @@ def test_a_process_killed_between_chunks_of_samples_is_gone_on_from(inside, wait
     process.communicate()
     assert rows(store) == []
     assert sorted(part.chunks for part in partials_of(store.files, job.run_id)) == [2, 3]
-    monkeypatch.setattr(evaluation, "CHUNK", 16)
+    monkeypatch.setattr(evaluation, "SAMPLE_BATCH", 16)
     taken, honest = [], PartialEvaluation._go_on
 
     def told(self, chunks, found):
