@@ -56,9 +56,14 @@ def store(miniature_spec, tmp_path_factory):
     return spec.store
 
 
-def test_the_plan_reckons_the_papers_hours():
-    """XL/2 runs at about 5.7 it/s on a v3-256, so 400K steps take 19.5 hours (paper, section 5, and arithmetic)."""
-    rows = json.loads(dit_grid("plan", SHIPPED / "grid.yaml", "--json").stdout)
+def test_the_plan_reckons_the_papers_hours(tmp_path):
+    """XL/2 ran at about 5.7 it/s on a v3-256, so 400K steps take 19.5 hours (paper, section 5, and arithmetic).
+
+    Replicated it has no roofline among those that are shipped, and goes by the utilisation that this is.
+    """
+    text = (SHIPPED / "grid.yaml").read_text()
+    (tmp_path / "grid.yaml").write_text(text.replace("execution:\n", "execution:\n  sharding: replicated\n", 1))
+    rows = json.loads(dit_grid("plan", tmp_path / "grid.yaml", "--json").stdout)
     largest = next(row for row in rows if row["model"] == "XL/2")
     assert largest["steps_per_s"] == pytest.approx(5.7, rel=0.01)
     assert largest["steps"] / largest["steps_per_s"] / 3600 == pytest.approx(19.5, rel=0.01)
