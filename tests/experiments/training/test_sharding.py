@@ -153,6 +153,17 @@ def test_eight_devices_give_the_losses_of_one_in_every_layout(one_device, layout
     np.testing.assert_allclose(found["losses"], one_device, rtol=TOLERANCE)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("block", ["adaln", "cross-attention", "in-context"])
+def test_eight_devices_give_the_losses_of_one_in_every_design_of_the_block(block):
+    spec, over = run_spec(), LAYOUTS["tensor"]
+    model = spec["model"] | {"block": block}
+    program = Program(RunSpec.model_validate(spec | {"model": model}))
+    one, _ = advanced(program, program.init(), range(8))
+    (found,) = results(start([{"spec": over | {"model": model}}], 8))
+    np.testing.assert_allclose(found["losses"], one, rtol=TOLERANCE)
+
+
 @pytest.mark.parametrize(("layout", "split_over"), [("host", 2), pytest.param("fsdp", 4, marks=pytest.mark.slow)])
 def test_two_hosts_give_the_losses_of_one(one_device, layout, split_over):
     with socket.socket() as free:
