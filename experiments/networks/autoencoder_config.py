@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dit_grid.experiments.networks.autoencoder import VAEConfig
-
-WHERE = "diffusion_pytorch_model.safetensors of stabilityai/sd-vae-ft-ema or -mse (335 MB, 248 tensors)"
+from dit_grid.experiments.networks.publishers import VAE
 
 NAMES = {
     "widths": "block_out_channels",
@@ -68,7 +67,7 @@ def config_said(held: Mapping[str, Any], path: Path) -> VAEConfig:
         sizes = {ours: held[theirs] for ours, theirs in NAMES.items()}
     except KeyError as error:
         raise VAEWeightsError(
-            f"{path}: no {error}: not the config.json of an AutoencoderKL; the VAE is {WHERE}"
+            f"{path}: no {error}: not the config.json of an AutoencoderKL; the VAE is {VAE}"
         ) from error
     scaling = {} if held.get(SCALING) is None else {"scaling": held[SCALING]}
     return checked_config(sizes | scaling, str(path))

@@ -15,7 +15,8 @@ import numpy as np
 from flax import nnx
 
 from dit_grid.experiments.networks.autoencoder import AutoencoderKL, VAEConfig
-from dit_grid.experiments.networks.autoencoder_config import WHERE, VAEWeightsError, checked_config, read_config
+from dit_grid.experiments.networks.autoencoder_config import VAEWeightsError, checked_config, read_config
+from dit_grid.experiments.networks.publishers import VAE
 from dit_grid.experiments.networks.weight_files import read_header, tensor_faults
 from dit_grid.experiments.networks.weight_places import read_weights, weight_place
 
@@ -58,7 +59,7 @@ def load_vae(path: Path, config: Path | None = None) -> AutoencoderKL:
     """
     path = weight_place(path)
     if not path.is_file():
-        raise VAEWeightsError(f"{path}: no such file; the VAE is {WHERE}")
+        raise VAEWeightsError(f"{path}: no such file; the VAE is {VAE}")
     tensors = read_weights(path)
     return vae_of(config_of(path, tensors, config), tensors, source=str(path))
 
@@ -81,10 +82,10 @@ def vae_of(config: VAEConfig, tensors: Mapping[str, np.ndarray], source: str = "
     if not named:
         names = ", ".join(sorted(tensors)[:3])
         raise VAEWeightsError(
-            f"{source}: not this AutoencoderKL: no tensor of it ({names}); the published one is {WHERE}"
+            f"{source}: not this AutoencoderKL: no tensor of it ({names}); the published one is {VAE}"
         )
     if faults := tensor_faults(tensor_shapes(config), named):
-        raise VAEWeightsError(f"{source}: not this AutoencoderKL: {faults}; the published one is {WHERE}")
+        raise VAEWeightsError(f"{source}: not this AutoencoderKL: {faults}; the published one is {VAE}")
     definition, shapes = _skeleton(config)
     return nnx.merge(definition, jax.tree.map_with_path(lambda path, _: _to_ours(named[_name(path)]), shapes))
 

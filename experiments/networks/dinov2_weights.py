@@ -16,12 +16,9 @@ from flax import nnx
 from dit_grid.experiments.networks.dinov2 import HEAD_WIDTH, POSITION_OFFSET, DINOv2, DINOv2Config, features
 from dit_grid.experiments.networks.features import POOL, FeatureNetwork
 from dit_grid.experiments.networks.local_devices import copied, spread
+from dit_grid.experiments.networks.publishers import DINOV2
 from dit_grid.experiments.networks.weight_files import tensor_faults
 from dit_grid.experiments.networks.weight_places import read_weights, weight_place, weights_sha256
-
-WHERE = (
-    "dinov2_vitl14_pretrain.pth of github.com/facebookresearch/dinov2, or model.safetensors of facebook/dinov2-large"
-)
 
 TRANSFORMERS_NAMES = (
     (r"^embeddings\.patch_embeddings\.projection\.", "patch_embed.proj."),
@@ -53,7 +50,7 @@ def load_dinov2(path: Path) -> FeatureNetwork:
     Raises DINOv2WeightsError for another network's weights and a missing file.
     """
     if not path.exists():
-        raise DINOv2WeightsError(f"{path}: no such file; DINOv2 is {WHERE}")
+        raise DINOv2WeightsError(f"{path}: no such file; DINOv2 is {DINOV2}")
     path = weight_place(path)
     network = dinov2_of(read_weights(path), source=str(path))
     graph, weights = nnx.split(network)
@@ -72,7 +69,7 @@ def dinov2_of(tensors: Mapping[str, np.ndarray], source: str = "weights") -> DIN
     named = {name: array for name, array in _renamed(tensors).items() if name not in UNUSED}
     config = _config(named, source)
     if faults := tensor_faults(tensor_shapes(config), named):
-        raise DINOv2WeightsError(f"{source}: not DINOv2: {faults}; it is {WHERE}")
+        raise DINOv2WeightsError(f"{source}: not DINOv2: {faults}; it is {DINOV2}")
     offset = 0.0 if theirs else POSITION_OFFSET
     network = nnx.eval_shape(lambda: DINOv2(config, nnx.Rngs(0), offset))
     for name, array in named.items():
@@ -123,10 +120,10 @@ def _config(named: Mapping[str, np.ndarray], source: str) -> DINOv2Config:
         grid = math.isqrt(named["pos_embed"].shape[1] - 1)
         inner = named["blocks.0.mlp.fc1.weight"].shape[0]
     except (KeyError, ValueError, IndexError) as error:
-        raise DINOv2WeightsError(f"{source}: not DINOv2: no usable {error}; it is {WHERE}") from error
+        raise DINOv2WeightsError(f"{source}: not DINOv2: no usable {error}; it is {DINOV2}") from error
     depth = 1 + max(int(match[1]) for name in named if (match := re.match(r"blocks\.(\d{1,4})\.", name)))
     if not width or width % HEAD_WIDTH or inner % width:
-        raise DINOv2WeightsError(f"{source}: not DINOv2: width {width} is no multiple of {HEAD_WIDTH}; it is {WHERE}")
+        raise DINOv2WeightsError(f"{source}: not DINOv2: width {width} is no multiple of {HEAD_WIDTH}; it is {DINOV2}")
     return DINOv2Config(width, depth, patch, grid, inner // width)
 
 

@@ -31,15 +31,12 @@ from dit_grid.experiments.networks.inception import (
 from dit_grid.experiments.networks.inception_graph import CLASSES, POOL_FEATURES, convolutions
 from dit_grid.experiments.networks.inception_tensorflow import read_graph
 from dit_grid.experiments.networks.local_devices import copied, spread
+from dit_grid.experiments.networks.publishers import INCEPTION, INCEPTION_SHA256
 from dit_grid.experiments.networks.weight_files import tensor_faults
 from dit_grid.experiments.networks.weight_places import weights_sha256
 from dit_grid.model.weights import read_tensors
 
 BATCH_NORM_EPSILON = 1e-3
-PUBLISHED_SHA256 = "6726825d"
-"""First digits of the hash of pt_inception-2015-12-05-6726825d.pth, part of its name by PyTorch's rule."""
-
-WHERE = "pt_inception-2015-12-05-6726825d.pth, from the releases of github.com/mseitzer/pytorch-fid"
 
 
 class InceptionWeightsError(ValueError):
@@ -53,13 +50,13 @@ def load_inception(path: Path, resize: str = TF1) -> FeatureNetwork:
     with papers. Raises InceptionWeightsError for another network's weights and a missing file.
     """
     if not path.is_file():
-        raise InceptionWeightsError(f"{path}: no such file; the FID network is {WHERE}")
+        raise InceptionWeightsError(f"{path}: no such file; the FID network is {INCEPTION}")
     network = inception_of(_read(path), source=str(path))
     sha256 = weights_sha256(path)
-    if not sha256.startswith(PUBLISHED_SHA256):
+    if not sha256.startswith(INCEPTION_SHA256):
         warnings.warn(
-            f"{path}: SHA-256 is {sha256[:8]}…, not {PUBLISHED_SHA256}…: FIDs compare with papers only if the tensors "
-            f"are those of {WHERE}",
+            f"{path}: SHA-256 is {sha256[:8]}…, not {INCEPTION_SHA256}…: FIDs compare with papers only if the tensors "
+            f"are those of {INCEPTION}",
             stacklevel=2,
         )
     return feature_network(network, sha256, resize)
@@ -95,7 +92,7 @@ def inception_of(tensors: Mapping[str, np.ndarray], source: str = "weights") -> 
     """The network with these tensors, by the names and layouts of `tensor_shapes`; raises InceptionWeightsError."""
     tensors = {name: array for name, array in tensors.items() if not name.endswith("num_batches_tracked")}
     if faults := tensor_faults(tensor_shapes(), tensors):
-        raise InceptionWeightsError(f"{source}: not the FID network: {faults}; it is {WHERE}")
+        raise InceptionWeightsError(f"{source}: not the FID network: {faults}; it is {INCEPTION}")
     network = nnx.eval_shape(lambda: Inception(nnx.Rngs(0)))
     for step, _ in convolutions():
         kernel, bias = _folded(tensors, step.name)

@@ -25,6 +25,7 @@ from dit_grid.experiments.networks.objectives import (
     objective_words,
     process_of,
 )  # fmt: skip
+from dit_grid.experiments.networks.publishers import INCEPTION, INCEPTION_SHA256, VAE
 from dit_grid.experiments.networks.transformer_config import transformer_beside
 from dit_grid.experiments.networks.weight_files import Header, Kind, read_header, write_weights
 from dit_grid.experiments.networks.weight_places import content_sha256, read_contents, weight_place
@@ -36,8 +37,8 @@ from dit_grid.model.weights import WeightsError, from_tensors, guess_layout
 WHERE = {
     "dit": "DiT-XL-2-256x256.pt or DiT-XL-2-512x512.pt of facebookresearch/DiT, the transformer folder of "
     "facebook/DiT-XL-2-256 in diffusers' form, or SiT-XL-2-256x256.pt of willisma/SiT",
-    "vae": "diffusion_pytorch_model.safetensors of stabilityai/sd-vae-ft-ema or sd-vae-ft-mse",
-    "inception": inception_weights.WHERE,
+    "vae": VAE,
+    "inception": INCEPTION,
 }
 """Where the files that a user may have are published."""
 
@@ -120,7 +121,7 @@ def import_weights(
     written = folder / f"{name}-{sha256[:8]}.safetensors"
     write_weights(written, tensors, header)
     parameters = sum(int(array.size) for array in tensors.values())
-    known = sha256.startswith(inception_weights.PUBLISHED_SHA256) if kind == "inception" else None
+    known = sha256.startswith(INCEPTION_SHA256) if kind == "inception" else None
     claims = f"{said.source}, SHA-256 {said.source_sha256}" if said else ""
     return Imported(
         str(path), kind, words, len(tensors), parameters, sha256, known, str(written), trained_on, claims

@@ -14,6 +14,7 @@ from dit_grid.experiments.data.registry import NEEDS_A_DEVICE, dataset_named
 from dit_grid.experiments.data.remote import exists, is_remote
 from dit_grid.experiments.metrics.mistakes import mistakes
 from dit_grid.experiments.metrics.names import IMAGES, INCEPTION
+from dit_grid.experiments.networks import publishers
 from dit_grid.experiments.spec.any_run import AnyRun
 from dit_grid.experiments.spec.measurement import EvalSetting
 from dit_grid.experiments.spec.run import RunSpec
@@ -155,16 +156,10 @@ def _named(setting: EvalSetting) -> Iterator[tuple[str, Callable[[str], str]]]:
 
 
 def _where_vae(name: str) -> str:
-    from dit_grid.experiments.networks.autoencoder_weights import WHERE
-
-    return f"the VAE is {WHERE}"
+    return f"the VAE is {publishers.VAE}"
 
 
 def _where_features(name: str) -> str:
     if name.startswith(INCEPTION):
-        from dit_grid.experiments.networks.inception_weights import PUBLISHED_SHA256, WHERE
-
-        return f"the FID network is {WHERE}, SHA-256 {PUBLISHED_SHA256}…"
-    from dit_grid.experiments.networks.dinov2_weights import WHERE as WHERE_DINOV2
-
-    return f"DINOv2 is {WHERE_DINOV2}"
+        return f"the FID network is {publishers.INCEPTION}, SHA-256 {publishers.INCEPTION_SHA256}…"
+    return f"DINOv2 is {publishers.DINOV2}"

@@ -155,11 +155,11 @@ def _are_digits(images: "ImageSet") -> bool:
 def _network(features: str | None) -> "FeatureNetwork":
     from dit_grid.experiments.data.remote import local_copy
     from dit_grid.experiments.metrics.extractors import feature_network
-    from dit_grid.experiments.networks.inception_weights import PUBLISHED_SHA256, WHERE
+    from dit_grid.experiments.networks.publishers import INCEPTION, INCEPTION_SHA256
 
     if features is None:
         raise RequestError(
-            f"add --features FILE, the FID network: {WHERE} (its SHA-256 begins with {PUBLISHED_SHA256})"
+            f"add --features FILE, the FID network: {INCEPTION} (its SHA-256 begins with {INCEPTION_SHA256})"
         )
     name, weights = _named(features)
     return feature_network(name, local_copy(weights) if weights else None)
