@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# XLA, jax 0.7.2 to 0.10.2: a product over a mesh with three axes of two or more has half of its values wrong.
+# XLA, jax 0.7.2 and 0.10.2: a product over a mesh with three axes of two or more has half of its values wrong.
 #
 # The layout is the usual one for a large network: rows over data and fsdp, weights over fsdp and tensor, the second
 # product of a pair by rows. A slice of the columns of one product multiplies the pair. On 2 x 2 x 2 devices half of the
