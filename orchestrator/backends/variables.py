@@ -3,7 +3,12 @@
 What the process then does is `worker`. A benchmark of training starts its process with the same ones.
 """
 
+import os
+
 from dit_grid.experiments.spec.any_run import AnyRun
+from dit_grid.experiments.spec.run import RunSpec
+
+TUNABLES = "GLIBC_TUNABLES"
 
 MALLOC = ":".join(
     f"glibc.malloc.{setting}" for setting in ("hugetlb=1", "arena_max=1", "mmap_max=0", "trim_threshold=1000000000000")
@@ -24,7 +29,15 @@ def environment(run: AnyRun, cache: str) -> dict[str, str]:
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         "TF_CPP_MIN_LOG_LEVEL": "2",
     }
-    return variables | (on_cores(run.execution.resources.count) if is_cpu else {})
+    if not is_cpu:
+        return variables
+    # How a trainer of one's own takes memory is its own affair.
+    return variables | on_cores(run.execution.resources.count) | (memory_kept() if isinstance(run, RunSpec) else {})
+
+
+def memory_kept() -> dict[str, str]:
+    """Return those by which XLA's working memory stays a process's own; what the user has set besides stays."""
+    return {TUNABLES: ":".join(filter(None, [os.environ.get(TUNABLES), MALLOC]))}
 
 
 def on_cores(cores: int) -> dict[str, str]:
@@ -35,4 +48,4 @@ def on_cores(cores: int) -> dict[str, str]:
     """
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(cores))
     flags = "--xla_cpu_multi_thread_eigen=false" if cores == 1 else ""
-    return {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "GLIBC_TUNABLES": MALLOC, **threads}
+    return {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, **threads}

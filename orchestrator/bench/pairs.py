@@ -14,7 +14,7 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
-from dit_grid.orchestrator.backends.variables import on_cores
+from dit_grid.orchestrator.backends.variables import memory_kept, on_cores
 from dit_grid.orchestrator.bench.contests import OURS, Contest
 
 
@@ -104,7 +104,7 @@ def _worker(contest: Contest, who: str, case: str, threads: int) -> Iterator[Wor
         tempfile.TemporaryFile("w+", errors="replace") as words,
         tempfile.TemporaryDirectory(prefix="dgb-", ignore_cleanup_errors=True) as folder,
     ):
-        env = {**os.environ, "TMPDIR": folder} | (on_cores(threads) if computes and who == OURS else {})
+        env = {**os.environ, "TMPDIR": folder} | (on_cores(threads) | memory_kept() if computes and who == OURS else {})
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=words, text=True, env=env
         )

@@ -40,7 +40,7 @@ def bench(
 
     \b
     uv sync --group peers && uv pip install torch      # any peer may be missing: it is left out and named
-    uv run --no-sync dit-grid bench                    # ten minutes on two idle cores
+    uv run --no-sync dit-grid bench                    # a quarter of an hour on two idle cores
     uv run --no-sync dit-grid bench --only updates --cases S/2,S/4@32 --threads 2
 
     A ratio above 1 says that dit-grid is faster; beside it stands the middle half of the paired ratios.
