@@ -70,15 +70,15 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.2, help="of the recipe's updates and samples (default 0.2)")
     parser.add_argument("--pairs", type=int, default=1, help="how often both are launched (default 1)")
     asked = parser.parse_args()
-    builds = {"older": asked.older.absolute() / ".venv/bin/python", "this": Path(sys.executable)}
+    builds = {"older": asked.older.absolute() / ".venv/bin/dit-grid", "this": Path(sys.executable).with_name("dit-grid")}
     updates = 12 * steps_of(asked.share)
     print(
         f"{updates:,} updates in twelve models\nbuild  seconds  ms an update  first update, s  ms an update, training"
     )
     found: dict[str, list[Launch]] = {build: [] for build in builds}
     for _ in range(asked.pairs):
-        for build, python in builds.items():
-            took = launch(python, asked.share)
+        for build, program in builds.items():
+            took = launch(program, asked.share)
             found[build].append(took)
             print(f"{build:5}  {took.seconds:7.1f}  {1e3 * took.seconds / updates:12.2f}  {took.first_s:15.1f}  "
                   f"{1e3 * took.update_s:22.2f}", flush=True)  # fmt: skip
@@ -105,15 +105,15 @@ def spec_of(share: float, store: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def launch(python: Path, share: float) -> Launch:
-    """Launch once with the build of this interpreter, in a folder of its own that is gone afterwards."""
+def launch(program: Path, share: float) -> Launch:
+    """Launch once with the build of this `dit-grid`, in a folder of its own that is gone afterwards."""
     with tempfile.TemporaryDirectory() as scratch:
         store, spec = Path(scratch, "store"), Path(scratch, "digits.yaml")
         spec.write_text(yaml.safe_dump(spec_of(share, store)))
         environment = os.environ | {"XDG_CACHE_HOME": str(Path(scratch, "cache"))}
         environment.pop("VIRTUAL_ENV", None)  # which `uv run` sets, and which is this build's
         began, started = time.time(), time.monotonic()
-        command = [str(python), "-m", "dit_grid.orchestrator", "launch", str(spec)]
+        command = [str(program), "launch", str(spec)]
         subprocess.run(command, check=True, env=environment, cwd=scratch, stdout=subprocess.DEVNULL)
         seconds, train = time.monotonic() - started, load(str(store)).train
         late = train[train["step"] > train["step"].min()]  # the first window holds the compilation
