@@ -80,7 +80,7 @@ class Guard:
 
 async def _page(hub: Hub, request: Request) -> Response:
     nonce = secrets.token_urlsafe(16)
-    text = await in_thread(hub.feed.page, nonce)
+    text = await hub.page(nonce)
     allowed = (
         f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src data:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

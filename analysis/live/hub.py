@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import threading
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
@@ -18,12 +19,17 @@ LOOK_EVERY_S = 0.5
 TROUBLE_S = 3.0
 """Pause after a look that failed."""
 
+FIRST_S = 5.0
+"""How long the first page after a while waits to be brought up to date; then it shows what it had, and changes come."""
+
 BACKLOG = 256
 """Changes that wait for a page that does not take them; then it has to come again."""
 
 Told = Change | str | None
 """A change; a line about what is wrong; None at the end."""
 
+Work = Callable[[], Change | None]
+"""What the feed does with the store: each at most once at a time."""
 
 _Found = TypeVar("_Found")
 
@@ -52,7 +58,7 @@ async def in_thread(work: Callable[..., _Found], *arguments: Any) -> _Found:
     return await done
 
 
-def _timed(work: Callable[[], Change | None]) -> tuple[Change | None, float]:
+def _timed(work: Work) -> tuple[Change | None, float]:
     """What the work returns, and the processor time of it: on a busy machine waiting is no reason to wait longer."""
     began = time.thread_time()
     return work(), time.thread_time() - began
@@ -65,7 +71,17 @@ class Hub:
         self.feed = feed
         self._open: set[asyncio.Queue[Told]] = set()
         self._someone, self._work = asyncio.Event(), set[asyncio.Task[None]]()
+        self._busy: defaultdict[Work, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._catching_up: asyncio.Task[None] | None = None
         self._closed = False
+
+    async def page(self, nonce: str) -> str:
+        """The page; while nobody looked the store was not read, so that is done before it is shown."""
+        if not self._open:
+            if self._catching_up is None or self._catching_up.done():
+                self._catching_up = asyncio.create_task(self._catch_up())
+            await asyncio.wait({self._catching_up}, timeout=FIRST_S)
+        return await in_thread(self.feed.page, nonce)
 
     def join(self) -> "asyncio.Queue[Told]":
         """A queue that gets every change from now on."""
@@ -96,6 +112,11 @@ class Hub:
         yield
         self.close()
 
+    async def _catch_up(self) -> None:
+        await self._one(self.feed.poll)
+        if self.feed.is_behind:
+            await self._one(self.feed.render)
+
     async def _look(self) -> None:
         while True:
             await self._someone.wait()
@@ -118,11 +139,12 @@ class Hub:
             asked = measured
             await asyncio.sleep(max(LOOK_EVERY_S, 4 * took))
 
-    async def _one(self, work: Callable[[], Change | None]) -> float:
+    async def _one(self, work: Work) -> float:
         """Do the work in a thread and tell what comes of it; the seconds of processor time that it took."""
         took = 0.0
         try:
-            change, took = await in_thread(_timed, work)
+            async with self._busy[work]:
+                change, took = await in_thread(_timed, work)
             if change:
                 self._tell(change)
         except (ValueError, OSError) as error:  # a store that went away, or is damaged: it may come back

@@ -25,9 +25,8 @@ def head(material: Material, law: ScalingLaw | None, why: str) -> str:
     """The first screen's markup; `why` says why there is no law, where there is none."""
     results = material.everything
     title = f"No law yet: {why}" if law is None and len(results.evals) else headline(law)
-    place = (
-        f"<p class=where>{escape(name_of(results))} · {escape(results.where or '')} · {escape(_counts(results))}</p>"
-    )
+    said = dict.fromkeys([name_of(results), results.where or "", _counts(results)])  # a store without runs has no name
+    place = f"<p class=where>{' · '.join(map(escape, filter(None, said)))}</p>"
     if law is None:
         return f"{place}<h1>{escape(title)}</h1>"
     numbers = "".join(f"<div><dt>{escape(n)}</dt><dd>{escape(v)}</dd></div>" for n, v in facts(law))

@@ -46,10 +46,13 @@ def served():
             server = Server(Feed(where, advice), token)
             thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]})
             thread.start()
-            yield SimpleNamespace(
-                port=taken.getsockname()[1], thread=thread, feed=server.feed, stop=lambda: server.handle_exit(2, None)
-            )
-            server.handle_exit(2, None)
-            thread.join(10)
+            try:
+                yield SimpleNamespace(
+                    port=taken.getsockname()[1], thread=thread, feed=server.feed,
+                    stop=lambda: server.handle_exit(2, None),
+                )  # fmt: skip
+            finally:  # a test that fails must not leave a thread that the process waits for
+                server.handle_exit(2, None)
+                thread.join(10)
 
     return serving

@@ -99,6 +99,16 @@ def test_a_last_value_makes_another_law_and_its_text_is_told(half_done, served, 
         assert "fd_conv" in run["laws"]
 
 
+def test_the_first_page_after_a_while_has_what_was_written_while_nobody_looked(half_done, served, goes_on, planted):
+    with served(half_done) as server:
+        row = planted.eval_row({"run_id": "xl-2-000000"}, "fd_conv", 0.02, 2000)
+        goes_on(half_done, "xl-2-000000", [2000], {k: v for k, v in row.items() if v is not None})
+        text = ask(server.port, "/")[2]
+        (run,) = [run for run in data_of(text)["runs"] if run["id"] == "xl-2-000000"]
+        assert (run["step"], "fd_conv" in run["laws"]) == (2000, True)
+        assert "<dt>Models in it</dt><dd>4</dd>" in text
+
+
 def test_a_page_that_was_away_catches_up_and_one_of_another_server_loads_again(half_done, served, goes_on):
     with served(half_done) as server:
         before = server.feed.version
