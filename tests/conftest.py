@@ -20,7 +20,8 @@ if sys.dont_write_bytecode:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Set before anything imports JAX. Unoptimised code computes the same to the tolerances that tests state, and compiles
-# in a third of the time, which is most of what these tests cost; workers of a launch get flags of their own.
+# in a third of the time, which is most of what these tests cost; training programs leave the level that is named here
+# alone, and workers of a launch get flags of their own.
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the suite's workers fill the cores; threads would only fight
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")

@@ -3,6 +3,7 @@
 Noise, timesteps and dropped labels are functions of (seed, step), never of history, so a resumed run repeats them.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -237,11 +238,13 @@ def make_diffusion(spec: DiffusionSpec) -> Process:
 def quick_compile() -> dict[str, bool | int] | None:
     """Return compiler options for programs that run once or seldom.
 
-    On CPUs they compile in about half the time; the code they give is slower, by a tenth for a training step.
+    On CPUs they compile in about half the time; the code they give is slower, by a tenth for a training step. What
+    XLA_FLAGS says of an option stands; a launch gives its workers flags of its own.
     """
     if jax.default_backend() != "cpu":
         return None
-    return {name: value for name, value in QUICK_OPTIONS.items() if _is_known(name, value)}
+    said = os.environ.get("XLA_FLAGS", "")
+    return {name: value for name, value in QUICK_OPTIONS.items() if f"--{name}" not in said and _is_known(name, value)}
 
 
 def _is_known(option: str, value: bool | int) -> bool:
