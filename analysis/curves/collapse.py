@@ -117,24 +117,24 @@ def limit_of(dof: float) -> float:
 
 
 def residuals(own: np.ndarray, shape: np.ndarray) -> np.ndarray:
-    """ln of the loss over what the shape foretells, for each bin after the first PAST: (bins - PAST,).
+    """ln of the loss over what the shape foretells, for each bin after the first PAST: (..., bins - PAST).
 
-    A bin is foretold by the shape, shifted and stretched as it fits the bins before it (least squares).
+    A bin is foretold by the shape, shifted and stretched as it fits the bins before it (least squares). `own` and
+    `shape` are (..., bins), a curve a row.
     """
-    count = np.arange(1, len(own) + 1)
-    x, y = shape - shape[0], own - own[0]
-    mean_x, mean_y = np.cumsum(x) / count, np.cumsum(y) / count
-    var = np.cumsum(x * x) / count - mean_x**2
-    cov = np.cumsum(x * y) / count - mean_x * mean_y
+    count = np.arange(1, own.shape[-1] + 1)
+    x, y = shape - shape[..., :1], own - own[..., :1]
+    mean_x, mean_y = np.cumsum(x, -1) / count, np.cumsum(y, -1) / count
+    var = np.cumsum(x * x, -1) / count - mean_x**2
+    cov = np.cumsum(x * y, -1) / count - mean_x * mean_y
     factor = (cov * count + STIFF) / (np.maximum(var, 0) * count + STIFF)
-    past = slice(PAST - 1, -1)
-    return y[PAST:] - mean_y[past] - factor[past] * (x[PAST:] - mean_x[past])
+    past, now = np.s_[..., PAST - 1 : -1], np.s_[..., PAST:]
+    return y[now] - mean_y[past] - factor[past] * (x[now] - mean_x[past])
 
 
 def _scatter(rows: np.ndarray) -> tuple[np.ndarray, float]:
     """Root mean square of how far peers were off each other so far, a bin each, and its degrees of freedom."""
-    total = rows.sum(0)
-    each = np.array([residuals(row, (total - row) / (len(rows) - 1)) for row in rows])
+    each = residuals(rows, (rows.sum(0) - rows) / (len(rows) - 1))
     bins = np.arange(1, each.shape[1] + 1)
     squares = np.cumsum((each**2).mean(0)) / bins
     freedom = 2.0 * (len(rows) - 1)

@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -93,23 +95,21 @@ class _Curve:
 
 def _of_group(runs: list[Mapping[str, Any]], losses: Losses) -> Looked:
     steps = float(runs[0]["steps"])
-    every = [np.diff(losses[run["run_id"]][0]).max(initial=1) for run in runs]
-    bins = min(BINS, int(steps / float(np.median(every))))
+    every = [float(np.diff(losses[run["run_id"]][0]).max(initial=1)) for run in runs]
+    bins = min(BINS, int(steps / median(every)))
     if bins < LEAST_BINS:
         return Looked(alone=len(runs))
     curves = [_curve(run, losses, steps, bins) for run in runs]
-    sets = {curve.run_id: _peers(curve, curves) for curve in curves}
-    alone = sum(len(rows) < LEAST_PEERS for rows in sets.values())
+    peers = {curve: _peers(curve, curves) for curve in curves}
+    alone = sum(len(rows) < LEAST_PEERS for rows in peers.values())
     left: dict[str, Found] = {}
-    while True:
-        found = {curve: _held(curve, curves, left) for curve in curves if curve.run_id not in left}
-        far = {curve: one for curve, one in found.items() if one is not None}
-        if not far:
-            break
+    while far := _far(peers):
         worst = max(far, key=lambda curve: abs(far[curve].sigmas))
         left[worst.run_id] = far[worst]
+        curves = [curve for curve in curves if curve is not worst]
+        peers = {curve: _peers(curve, curves) for curve in curves}
     said = [_said(run_id, one, steps, bins) for run_id, one in left.items()]
-    return Looked(tuple(said), len(curves) - alone, alone)
+    return Looked(tuple(said), len(runs) - alone, alone)
 
 
 def _curve(run: Mapping[str, Any], losses: Losses, steps: float, bins: int) -> _Curve:
@@ -119,9 +119,10 @@ def _curve(run: Mapping[str, Any], losses: Losses, steps: float, bins: int) -> _
                   binned(*losses[run["run_id"]], steps, bins))  # fmt: skip
 
 
-def _held(curve: _Curve, curves: list[_Curve], left: Mapping[str, Found]) -> Found | None:
-    rows = _peers(curve, [one for one in curves if one.run_id not in left])
-    return departure(curve.logs, np.array(rows)) if len(rows) >= LEAST_PEERS else None
+def _far(peers: Mapping[_Curve, list[np.ndarray]]) -> dict[_Curve, Found]:
+    """Where each curve leaves those of its peers, of the curves that do."""
+    found = {curve: departure(curve.logs, np.array(rows)) for curve, rows in peers.items() if len(rows) >= LEAST_PEERS}
+    return {curve: one for curve, one in found.items() if one is not None}
 
 
 def _peers(curve: _Curve, curves: list[_Curve]) -> list[np.ndarray]:
@@ -134,7 +135,7 @@ def _peers(curve: _Curve, curves: list[_Curve]) -> list[np.ndarray]:
     for one in others:
         if one.seed != curve.seed:
             seeds[one.seed].append(one.logs)
-    return [np.mean(rows, 0) for rows in seeds.values()][:MOST_PEERS]
+    return [np.mean(rows, 0) if len(rows) > 1 else rows[0] for rows in islice(seeds.values(), MOST_PEERS)]
 
 
 def _said(run_id: str, found: Found, steps: float, bins: int) -> Departure:

@@ -1,6 +1,6 @@
-"""Columns of Arrow made from buffers: `pa.array` and `pa.scalar` import pandas, which takes a second of a processor.
+"""Columns of Arrow from buffers and back: `pa.array`, `pa.scalar` and `to_numpy` import pandas, which takes a second.
 
-A trainer and a driver write rows and need no pandas for them. What columns there are is `records`.
+A trainer and a driver write rows, and read them, and need no pandas for that. What columns there are is `records`.
 """
 
 from collections.abc import Sequence
@@ -38,6 +38,39 @@ def constant(value: str | int | None, kind: pa.DataType, rows: int) -> pa.Array:
         offsets = np.arange(rows + 1, dtype=np.int32) * np.int32(len(text))
         return pa.Array.from_buffers(kind, rows, [None, pa.py_buffer(offsets), pa.py_buffer(text * rows)])
     return pa.Array.from_buffers(kind, rows, [None, pa.py_buffer(np.full(rows, value, dtype=np.int64))])
+
+
+def repeated(values: Sequence[str | int], counts: Sequence[int], kind: pa.DataType) -> pa.Array:
+    """Return a column of each value so many times."""
+    if len(set(values)) == 1:
+        return constant(values[0], kind, sum(counts))
+    return column([value for value, count in zip(values, counts, strict=True) for _ in range(count)], kind)
+
+
+def of_numbers(values: np.ndarray) -> pa.Array:
+    """Return a column of a NumPy array of 64-bit numbers, whose memory it shares, or of truth values."""
+    if values.dtype == bool:
+        bits = pa.py_buffer(np.packbits(values, bitorder="little"))
+        return pa.Array.from_buffers(pa.bool_(), len(values), [None, bits])
+    kinds = {np.dtype(held): kind for kind, held in _NUMBERS.items()}
+    return pa.Array.from_buffers(kinds[values.dtype], len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
+
+
+def numbers(values: pa.ChunkedArray) -> np.ndarray:
+    """Return a column of 64-bit numbers as `to_numpy` would: shared where it can be, with nulls as reals with NaN."""
+    parts = [_numbers(chunk) for chunk in values.chunks]
+    return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, _NUMBERS[values.type]), *parts])
+
+
+def _numbers(chunk: pa.Array) -> np.ndarray:
+    known, held = chunk.buffers()
+    kind, here = _NUMBERS[chunk.type], slice(chunk.offset, chunk.offset + len(chunk))
+    if held is None or not len(chunk):
+        return np.full(len(chunk), np.nan) if len(chunk) else np.zeros(0, kind)
+    found = np.frombuffer(held, kind, here.stop)[here]
+    if not chunk.null_count:
+        return found
+    return np.where(np.unpackbits(np.frombuffer(known, np.uint8), bitorder="little")[here], found, np.nan)
 
 
 def no_rows(schema: pa.Schema) -> pa.Table:

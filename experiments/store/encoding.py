@@ -5,19 +5,22 @@ On their way there `checked_rows` does. Where the bytes are kept, and which rows
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dit_grid.experiments.store.columns import constant
+from dit_grid.experiments.store.columns import repeated
 from dit_grid.experiments.store.errors import DamagedFileError, NewerVersionError, StoreError
 from dit_grid.experiments.store.records import SCHEMA_VERSION, Table
 
 _COVERS = b"dit_grid.covers"
 _ROW_GROUP = 4096
 _TABLE, _VERSION = b"dit_grid.table", b"dit_grid.schema_version"
+
+_File = tuple[str, pa.Table, Mapping[str, Any]]
+"""A file's name, its rows in its own form, and the constants that its name says of them."""
 
 
 def encode(rows: pa.Table, covers: Mapping[int, int] | None = None) -> bytes:
@@ -55,7 +58,7 @@ def decode(
     reads the last row group only. Raises DamagedFileError, or NewerVersionError for a later schema version.
     """
     rows, covers = _checked(table, data, name, constants, tail)
-    return _completed(table, rows, name, constants), covers
+    return _joined(table, [(name, rows, constants)]), covers
 
 
 def misplaced_column(data: bytes) -> str:
@@ -75,20 +78,20 @@ def misplaced_column(data: bytes) -> str:
 
 
 def decode_together(
-    table: Table, files: Iterable[tuple[str, bytes]], constants: Mapping[str, Any], tail: bool = False
+    table: Table, files: Iterable[tuple[str, bytes, Mapping[str, Any]]], tail: bool = False
 ) -> list[pa.Table]:
-    """The rows of several (name, bytes), in order, each file checked as by `decode`.
+    """The rows of several (name, bytes, constants), in order, each file checked as by `decode`.
 
-    Files of one form, all of a run as a rule, give one table: making a table for each would cost a fifth of the time
-    that reading thousands of small files takes.
+    Neighbours of one form, all files of a store as a rule, give one table: making a table for each would cost a fifth
+    of the time that reading thousands of small files takes.
     """
-    alike: list[tuple[str, list[pa.Table]]] = []
-    for name, data in files:
+    alike: list[list[_File]] = []
+    for name, data, constants in files:
         rows, _ = _checked(table, data, name, constants, tail)
-        if not alike or not rows.schema.equals(alike[-1][1][0].schema):
-            alike.append((name, []))
-        alike[-1][1].append(rows)
-    return [_completed(table, pa.concat_tables(parts), name, constants) for name, parts in alike]
+        if not alike or not rows.schema.equals(alike[-1][0][1].schema):
+            alike.append([])
+        alike[-1].append((name, rows, constants))
+    return [_joined(table, files_of_one_form) for files_of_one_form in alike]
 
 
 def _checked(
@@ -114,15 +117,19 @@ def _checked(
         return rows, {int(attempt): int(count) for attempt, count in covers.items()}
 
 
-def _completed(table: Table, rows: pa.Table, name: str, constants: Mapping[str, Any]) -> pa.Table:
-    """The rows in the table's form: constants and nulls filled in."""
+def _joined(table: Table, files: Sequence[_File]) -> pa.Table:
+    """The rows of files of one form in the table's form: constants and nulls filled in."""
+    name, first, constants = files[0]
     with _readable(table, name):
+        rows = pa.concat_tables([held for _, held, _ in files]) if len(files) > 1 else first
         held = dict(zip(rows.column_names, rows.columns, strict=True))
-        columns = [
-            held[one.name] if one.name in held else constant(constants.get(one.name), one.type, len(rows))
-            for one in table.columns
-        ]
-        return pa.Table.from_arrays(columns, schema=table.schema)
+        counts = [len(each) for _, each, _ in files]
+        for one in table.columns:
+            if one.name in constants:
+                held[one.name] = repeated([named[one.name] for _, _, named in files], counts, one.type)
+            elif one.name not in held:
+                held[one.name] = pa.nulls(len(rows), one.type)
+        return pa.Table.from_arrays([held[one.name] for one in table.columns], schema=table.schema)
 
 
 @contextlib.contextmanager

@@ -34,5 +34,5 @@ def latest_rows(files: Files, fences: Fences, table: Table, run_ids: Collection[
 def _last(table: Table, rows: Rows, resume_steps: Mapping[int, int]) -> pa.Table | None:
     """The last live row of the ends of a run's files; None if they may hide it: past a rewind, or without any row."""
     stored = exactly_once(table, rows.parts, {})
-    live = exactly_once(table, rows.parts, resume_steps)
+    live = exactly_once(table, rows.parts, resume_steps) if resume_steps else stored
     return live[-1:] if 0 < len(live) == len(stored) else None

@@ -59,12 +59,8 @@ def listings(files: Files, table: Table, owners: Collection[str] | None = None) 
         else:
             listing.compacted.append(part)
     for listing in found.values():
-        listing.segments.sort(key=_precedence)
+        listing.segments.sort()
     return found
-
-
-def _precedence(segment: Segment) -> tuple[int, int]:
-    return segment.attempt, segment.sequence
 
 
 def _names(files: Files, table: Table, owner: str) -> list[str]:
@@ -96,7 +92,9 @@ def fetch(files: Files, table: Table, found: Mapping[str, Listing], tail: bool =
         parts = [compacted[head][0]] if head else []
         for _, segments in itertools.groupby(loose[owner], key=lambda segment: segment.attempt):
             same = list(segments)
-            parts += decode_together(table, itertools.islice(data, len(same)), _constants(same[0]), tail)
+            constants = _constants(same[0])
+            files = ((name, held, constants) for name, held in itertools.islice(data, len(same)))
+            parts += decode_together(table, files, tail)
         result[owner] = Rows(parts, covers[owner])
     return result
 

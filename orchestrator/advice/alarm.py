@@ -3,17 +3,15 @@
 What is here reads the store, and no more of it than an alarm needs; the rule is `analysis.curves`.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from dit_grid.experiments.store import Store
+from dit_grid.experiments.store.columns import numbers
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from dit_grid.analysis.curves import Looked
+    from dit_grid.analysis.curves.peers import Losses
 
 MOST_READ = 100
 """Runs whose losses are read: those that are not done, then others of theirs; a status is to be quick."""
@@ -32,21 +30,15 @@ def alarms(store: Store, unfinished: Collection[str]) -> "Looked":
     if len(names) < 2:
         return Looked()
     runs = store.runs(names, columns=COLUMNS).to_pylist()
-    return departures(runs, losses_of(store.train(names, columns=["run_id", "step", "loss"])))
+    return departures(runs, losses_of(store, names))
 
 
-def losses_of(train: "pa.Table") -> Mapping[str, tuple[np.ndarray, np.ndarray]]:
-    """Return run id -> steps and losses, of a table sorted by run and step; an unknown loss is NaN."""
-    if not len(train):
-        return {}
-    ids = train["run_id"].dictionary_encode().combine_chunks()  # as a list of strings a million rows take half a second
-    places = ids.indices.to_numpy()
-    steps = train["step"].to_numpy().astype(float)
-    losses = train["loss"].to_numpy().astype(float)
-    starts = [0, *(np.flatnonzero(np.diff(places)) + 1).tolist()]
-    names = ids.dictionary.to_pylist()
-    parts = zip(starts, [*starts[1:], len(places)], strict=True)
-    return {names[places[low]]: (steps[low:high], losses[low:high]) for low, high in parts}
+def losses_of(store: Store, run_ids: Collection[str] | None = None) -> "Losses":
+    """Return run id -> steps and losses, sorted by step, of runs that logged any; an unknown loss is NaN."""
+    return {
+        run_id: (numbers(rows["step"]).astype(float), numbers(rows["loss"]))
+        for run_id, rows in store.train_by_run(run_ids, columns=["step", "loss"]).items()
+    }
 
 
 def detail_of(departure: Any) -> dict[str, Any]:

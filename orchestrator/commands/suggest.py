@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dit_grid.model.accounting import FLOPS_PER_MAC
 from dit_grid.model.plurals import counted
 from dit_grid.orchestrator.commands.forecast import METRIC, SPEC, main_metric_of, opened, refuse
 from dit_grid.orchestrator.commands.options import JSON, WHERE
@@ -155,6 +154,8 @@ SPARE = ("run", "narrows by", "TMACs", "usd", "seed", "per hour", "per usd", "pe
 
 
 def _shown(row: dict[str, Any], found: "Suggestion", scale: float) -> dict[str, Any]:
+    from dit_grid.model.accounting import FLOPS_PER_MAC
+
     return row | {
         "time": None if row["hours"] is None else row["hours"] * scale,
         "seed": None if row["run_seed"] is None else int(row["run_seed"]),
