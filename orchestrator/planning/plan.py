@@ -1,8 +1,9 @@
 """What a spec would run and cost before anything runs: compute from `model.accounting`, and time and money from that.
 
 Hours come from the speed that the store holds for the same run, else from the roofline of its compiled program, of this
-day or shipped, and the efficiency that the spec states, else from the MFU that it states and the peak of what it runs
-on; with none of these there are none. Nothing is reserved and no accelerator is needed.
+day or shipped, and the efficiency that the spec states (never faster than the compiler's own cycles), else from the MFU
+that it states and the peak of what it runs on; with none of these there are none. Nothing is reserved and no
+accelerator is needed.
 """
 
 import math
@@ -16,6 +17,7 @@ from dit_grid.experiments.spec.any_run import costs, objective
 from dit_grid.experiments.spec.execution import ResourceSpec
 from dit_grid.model import accounting
 from dit_grid.orchestrator.compiling.known_rooflines import known_roofline
+from dit_grid.orchestrator.compiling.roofline import Roofline
 from dit_grid.orchestrator.planning.peaks import chips_and_cores, peak_flops_per_s
 from dit_grid.orchestrator.planning.terms import Term, beside_terms, coming_up, scoring, scoring_terms, waiting_term
 
@@ -82,15 +84,15 @@ class PlanRow:
 
 def plan(
     spec: ExperimentSpec, measured_steps_per_s: Mapping[str, float | Speed] | None = None,
-    rooflines_s: Mapping[str, float] | None = None,
+    rooflines: Mapping[str, Roofline] | None = None,
 ) -> list[PlanRow]:  # fmt: skip
     """Return a row for each run of the spec; `measured_steps_per_s` holds speeds by run id where the store has them.
 
-    `rooflines_s` are seconds of an update at peak, by run id, where programs were compiled; where not, those that the
-    package ships stand in.
+    `rooflines` hold, by run id, what the compiler said where programs were compiled; where not, those that the package
+    ships stand in.
     """
-    measured, rooflines = measured_steps_per_s or {}, rooflines_s or {}
-    return [_row(run, spec.plan, measured.get(run.id), rooflines.get(run.id)) for run in spec.runs]
+    measured, asked = measured_steps_per_s or {}, rooflines or {}
+    return [_row(run, spec.plan, measured.get(run.id), asked.get(run.id)) for run in spec.runs]
 
 
 def times_evaluated(run: AnyRun) -> int:
@@ -125,9 +127,9 @@ def usd_per_hour(resources: ResourceSpec, price: PriceSpec) -> float | None:
     return None if hourly is None else hourly * resources.count
 
 
-def _row(run: AnyRun, price: PriceSpec, measured: float | Speed | None, roofline_s: float | None) -> PlanRow:
+def _row(run: AnyRun, price: PriceSpec, measured: float | Speed | None, compiled: Roofline | None) -> PlanRow:
     resources, known, evaluation = run.execution.resources, costs(run), evaluation_macs(run)
-    speed, source = _speed(run, price, measured, roofline_s)
+    speed, source = _speed(run, price, measured, compiled)
     train_hours = eval_hours = beside_hours = hours = hours_low = hours_high = None
     lost, terms, scored = price.overhead, list[Term](), list[Term]()
     apart, eval_resources = run.execution.evaluate_on is not None, run.execution.evaluate_on or resources
@@ -226,17 +228,18 @@ def preemption_overhead(run: AnyRun, price: PriceSpec, steps_per_s: float, eval_
 
 
 def _speed(
-    run: AnyRun, price: PriceSpec, measured: float | Speed | None, roofline_s: float | None
+    run: AnyRun, price: PriceSpec, measured: float | Speed | None, compiled: Roofline | None
 ) -> tuple[Speed | None, str]:
     if isinstance(measured, Speed):
         return measured, "measured"
     if measured:
         return Speed(measured, measured, measured), "measured"
-    roofline = (roofline_s, "") if roofline_s is not None else known_roofline(run)
+    known = (compiled, "") if compiled is not None else known_roofline(run)
     efficiency = EFFICIENCY if price.efficiency is None and price.mfu is None else price.efficiency
-    if efficiency is not None and roofline is not None:
-        seconds, by = roofline
-        return _between(efficiency / seconds, price), f"roofline {efficiency:.0%}" + (by and f", {by}")
+    if efficiency is not None and known is not None:
+        roofline, asked = known
+        speed = _between(1 / roofline.seconds(efficiency), price, roofline.cycles_s)
+        return speed, roofline.by(efficiency) + (asked and f", {asked}")
     peak = peak_flops_per_s(run.execution.resources)
     macs = costs(run).train_macs
     if price.mfu is None or peak is None or macs is None:
@@ -245,5 +248,7 @@ def _speed(
     return _between(price.mfu * peak / flops_a_step, price), f"MFU {price.mfu:.1%}"
 
 
-def _between(rate: float, price: PriceSpec) -> Speed:
-    return Speed(rate, rate * (1 - price.mfu_error), rate * (1 + price.mfu_error))
+def _between(rate: float, price: PriceSpec, least_s: float | None = None) -> Speed:
+    """The rate and its range; no end of it is quicker than `least_s` an update."""
+    high = rate * (1 + price.mfu_error)
+    return Speed(rate, rate * (1 - price.mfu_error), min(high, 1 / least_s) if least_s else high)

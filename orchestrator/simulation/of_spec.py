@@ -11,6 +11,7 @@ from dit_grid.experiments.spec import AnyRun, ExperimentSpec, PriceSpec
 from dit_grid.experiments.spec.price import SINGLE
 from dit_grid.experiments.spec.slices import slice_hosts
 from dit_grid.orchestrator import core
+from dit_grid.orchestrator.compiling.roofline import Roofline
 from dit_grid.orchestrator.control.errors import RequestError
 from dit_grid.orchestrator.planning.account import named, tariff
 from dit_grid.orchestrator.planning.plan import PlanRow, Speed, evaluation_s, plan, times_evaluated
@@ -65,10 +66,10 @@ def slices_needed(spec: ExperimentSpec) -> dict[str, int]:
 
 def campaign(
     spec: ExperimentSpec, slices: Mapping[str, int], pools: Mapping[str, int], faults: Faults,
-    speeds: Mapping[str, Speed] | None = None, rooflines_s: Mapping[str, float] | None = None,
+    speeds: Mapping[str, Speed] | None = None, rooflines: Mapping[str, Roofline] | None = None,
 ) -> Campaign:  # fmt: skip
     """Return the spec's campaign on so many slices of each type, and cores and GPUs (`pools`)."""
-    rows = {row.run_id: row for row in plan(spec, speeds, rooflines_s)}
+    rows = {row.run_id: row for row in plan(spec, speeds, rooflines)}
     jobs = [evaluation_job(run, s) for run in spec.networks if run.execution.evaluate_on for s in evaluation_steps(run)]
     _check(spec.runs, jobs, rows, {**slices, **pools})
     paces = {run.id: _pace(run, rows[run.id]) for run in spec.runs}
