@@ -19,7 +19,17 @@ from dit_grid.model import accounting
 from dit_grid.orchestrator.compiling.known_rooflines import known_roofline
 from dit_grid.orchestrator.compiling.roofline import Roofline
 from dit_grid.orchestrator.planning.peaks import chips_and_cores, peak_flops_per_s
-from dit_grid.orchestrator.planning.terms import Term, beside_terms, coming_up, scoring, scoring_terms, waiting_term
+from dit_grid.orchestrator.planning.terms import (
+    FIRST_READING,
+    SAID_AT_NOTHING,
+    Term,
+    beside_terms,
+    coming_up,
+    heldout_reading,
+    scoring,
+    scoring_terms,
+    waiting_term,
+)
 
 LONGEST = 50.0
 """A piece of work that is preempted more often than so is never done; its time is any absurd number."""
@@ -141,10 +151,12 @@ def _row(run: AnyRun, price: PriceSpec, measured: float | Speed | None, compiled
         sampling_hours = train_hours * evaluation / (known.train_macs or 1) * share
         scored, beside = scoring_terms(run, eval_resources), beside_terms(run, price, train_hours)
         if apart and isinstance(run, RunSpec):
-            scored += coming_up(eval_resources, price, len(evaluation_steps(run)), " of evaluations")
+            due = [settings_due(run, step) for step in evaluation_steps(run)]
+            scored += coming_up(eval_resources, price, len(due), " of evaluations") + heldout_reading(run, price, due)
         eval_hours = sampling_hours + sum(term.hours for term in scored)
         beside_hours = sum(term.hours for term in beside)
-        lost += preemption_overhead(run, price, speed.steps_per_s, 0.0 if apart else eval_hours * 3600)
+        read_s = 3600 * sum(term.hours for term in beside if term.name == FIRST_READING)
+        lost += preemption_overhead(run, price, speed.steps_per_s, 0.0 if apart else eval_hours * 3600, read_s)
         stretched = (train_hours + sampling_hours) * (1 + lost)  # what a higher speed shortens
         hours = (train_hours + eval_hours + beside_hours) * (1 + lost)
         hours_low, hours_high = (hours + stretched * (speed.steps_per_s / end - 1) for end in (speed.high, speed.low))
@@ -198,7 +210,7 @@ def _priced(
     return tuple(
         replace(term, usd=(None if usd is None else usd - rest) if term.name == LOST else cost)
         for term, cost in zip(terms, costs, strict=True)
-        if term.hours or term.name == "waiting for data"
+        if term.hours or term.name in SAID_AT_NOTHING
     )
 
 
@@ -206,8 +218,12 @@ def _giga(macs: int | None) -> float | None:
     return None if macs is None else macs / 1e9
 
 
-def preemption_overhead(run: AnyRun, price: PriceSpec, steps_per_s: float, eval_s: float = 0.0) -> float:
+def preemption_overhead(
+    run: AnyRun, price: PriceSpec, steps_per_s: float, eval_s: float = 0.0, read_s: float = 0.0
+) -> float:
     """Return the share of time that preemptions add; `eval_s` is what all evaluations take together.
+
+    `read_s` are seconds that a start waits for data that its hosts have not read yet.
 
     Work is safe once it is committed. A piece of t seconds between two commits (a checkpoint's interval, and the
     evaluation before a checkpoint) takes (1/rate + restart) (e^(rate t) - 1) seconds on average if preemptions are
@@ -221,7 +237,7 @@ def preemption_overhead(run: AnyRun, price: PriceSpec, steps_per_s: float, eval_
     plain_s = train_s / pieces
     long_s = plain_s + eval_s / with_evaluation if with_evaluation else plain_s
     expected_s = sum(
-        count * (1 / rate + price.restart_s) * math.expm1(min(rate * seconds, LONGEST))
+        count * (1 / rate + price.restart_s + read_s) * math.expm1(min(rate * seconds, LONGEST))
         for count, seconds in ((pieces - with_evaluation, plain_s), (with_evaluation, long_s))
     )
     return expected_s / (train_s + eval_s) - 1
