@@ -6,15 +6,17 @@
 
 Shards are of real size: moments of 32 x 32 x 4 latents, as they are and flipped, 64 KiB an image. A host of
 several reads only its own rows of each batch. "First touch" reads and checks each shard once, as every start of a run
-does. Rates are a second of the clock, to be read on an idle machine, and a second of the processors.
+does: from the disk, and from the memory that the system keeps of it. Rates are a second of the clock, to be read on an
+idle machine, and a second of the processors; "MB of shards" is what is read and checked, a second of either, in the
+time that a first touch takes longer than the same images do later (`plan.read_mb_per_s`).
 """
 
 import argparse
+import importlib
 import io
 import os
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -60,15 +62,31 @@ def images(folder: Path, count: int) -> ImageFolder:
     return ImageFolder(folder, 256)
 
 
-def measured(dataset: Dataset, rows: int, batches: int) -> Iterator[tuple[str, float, float]]:
-    """What was timed, seconds of the clock, and of the processors, an image; `rows` of each batch are read."""
+Timed = tuple[float, float]
+"""Seconds of the clock, and of the processors."""
+
+
+def measured(dataset: Dataset, rows: int, batches: int) -> tuple[Timed, Timed]:
+    """Of an image at the first touch of a dataset that nothing was read of, and later; `rows` of a batch are read."""
     feed = Feed(dataset, 0, BATCH, 2 * batches, rows=slice(0, rows))
-    for name, first in (("first touch", 0), ("steady", batches)):
-        began, cpu = time.perf_counter(), time.process_time()
-        for step in range(first, first + batches):
-            feed.stacked(step)
-        done = batches * rows
-        yield name, (time.perf_counter() - began) / done, (time.process_time() - cpu) / done
+    return _timed(feed, range(batches), rows), _timed(feed, range(batches, 2 * batches), rows)
+
+
+def _timed(feed: Feed, steps: range, rows: int) -> Timed:
+    began, cpu, done = time.perf_counter(), time.process_time(), len(steps) * rows
+    for step in steps:
+        feed.stacked(step)
+    return (time.perf_counter() - began) / done, (time.process_time() - cpu) / done
+
+
+def forgotten(folder: Path) -> None:
+    """Have the system drop what it keeps of the files in memory, so that they are read from the disk."""
+    for file in folder.rglob("*"):
+        if file.is_file():
+            handle = os.open(file, os.O_RDONLY)
+            os.fsync(handle)
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(handle)
 
 
 def main() -> None:
@@ -79,20 +97,34 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=128, help="of 256, in each pass")
     parser.add_argument("--folder", help="where to make the data; default: the system's temporary folder")
     args = parser.parse_args()
+    importlib.import_module("grain")  # two seconds, which are no part of a first touch
     cores = sorted(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         place = Path(folder) / "data"
         made = images(place, 512) if args.images else latents(place, args.shards)
-        print(f"{'cores':>5}  {'rows of 256':>11}  {'pass':<11}  {'a second':>9}  {'a processor second':>18}")
+        size = sum(file.stat().st_size for file in place.rglob("*.npy")) / 1e6
+        print(
+            f"{'cores':>5}  {'rows of 256':>11}  {'pass':<20}  {'a second':>9}  {'a processor second':>18}  "
+            f"{'MB of shards':>12}"
+        )
         for count in (1, 2) if len(cores) > 1 else (1,):
             os.sched_setaffinity(0, cores[:count])
             for rows in (BATCH, BATCH // 4):
-                fresh = ImageFolder(place, 256) if args.images else LatentFolder("latents", place)
-                for name, wall_s, cpu_s in measured(fresh, rows, args.batches):
-                    print(f"{count:>5}  {rows:>11}  {name:<11}  {1 / wall_s:>9,.0f}  {1 / cpu_s:>18,.0f}")
+                for where in ("disk", "memory"):
+                    if where == "disk":
+                        forgotten(place)
+                    fresh = ImageFolder(place, 256) if args.images else LatentFolder("latents", place)
+                    first, later = measured(fresh, rows, args.batches)
+                    more = [(one - other) * args.batches * rows for one, other in zip(first, later, strict=True)]
+                    checked = ", ".join(f"{size / seconds:,.0f}" for seconds in more if size and seconds > 0)
+                    _show(count, rows, f"first touch, {where}", first, f"{checked:>12}")
+                _show(count, rows, "steady", later)
         if not args.images:
-            size = sum(file.stat().st_size for file in place.iterdir())
-            print(f"{size / 1e6:,.0f} MB of shards; {len(made.labels):,} latents")
+            print(f"{size:,.0f} MB of shards; {len(made.labels):,} latents")
+
+
+def _show(cores: int, rows: int, name: str, timed: Timed, checked: str = "") -> None:
+    print(f"{cores:>5}  {rows:>11}  {name:<20}  {1 / timed[0]:>9,.0f}  {1 / timed[1]:>18,.0f}  {checked}".rstrip())
 
 
 if __name__ == "__main__":

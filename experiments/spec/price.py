@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from dit_grid.experiments.spec.record import Record, later
+from dit_grid.experiments.spec.record import Count, Record, later
 from dit_grid.experiments.spec.slices import SIZES, chips_and_cores, slice_mistake
 from dit_grid.experiments.spec.source import Located, Problem, SpecError, read_yaml
 from dit_grid.experiments.spec.validate import validated
@@ -115,6 +115,10 @@ class PriceSpec(Record):
     """[MB/s] That a host writes of a checkpoint."""
     latents_per_s: Annotated[float, Field(gt=0, le=1e12)] | None = later(None)
     """[images/s] That the data feed of one host gives, where it was measured; holds up a run that wants more."""
+    read_mb_per_s: Annotated[float, Field(gt=0, le=1e9)] = later(200.0)
+    """[MB/s] That a host reads, and checks, of shards of latents when a start of a run first needs them."""
+    images: Count | None = later(None)
+    """[images] In the folder of latents that is trained on, where that is not on this disk."""
     back_s: Seconds = later(1800.0)
     """[seconds] Until a preempted slice, or another for it, is there; waited for, not billed."""
     overhead: Annotated[float, Field(ge=0, le=1e6)] = 0.0

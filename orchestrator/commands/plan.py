@@ -11,6 +11,7 @@ from dit_grid.orchestrator.commands.options import GROUPS, JSON, SPEC, WRONG_REQ
 
 if TYPE_CHECKING:
     from dit_grid.experiments.spec import ExperimentSpec
+    from dit_grid.orchestrator.compiling.roofline import Roofline
     from dit_grid.orchestrator.compiling.verdicts import Compiled
 
 
@@ -104,8 +105,8 @@ def plan(
         end_with(unfit, WRONG_REQUEST)
 
 
-def _compiled(spec: "ExperimentSpec") -> "tuple[dict[str, Compiled], list[str], dict[str, float]]":
-    """The compiler's verdicts, the runs that cannot run as they are, and seconds of an update at peak, by run id."""
+def _compiled(spec: "ExperimentSpec") -> "tuple[dict[str, Compiled], list[str], dict[str, Roofline]]":
+    """The compiler's verdicts, the runs that cannot run as they are, and how long an update takes, by run id."""
     from dit_grid.orchestrator.screen.compiled import compile_runs, rooflines
 
     found, unfit = compile_runs(spec.networks)

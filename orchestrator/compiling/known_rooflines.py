@@ -14,6 +14,7 @@ from dit_grid.experiments.spec.record import Record
 from dit_grid.experiments.spec.run import ModelSpec, RunSpec
 from dit_grid.model.config import DiTConfig
 from dit_grid.orchestrator.compiling.layouts import layout_of
+from dit_grid.orchestrator.compiling.roofline import Roofline
 
 FILE = "rooflines.yaml"
 
@@ -66,8 +67,8 @@ def program_of(run: RunSpec) -> Program | None:
     return Program(run.model.config(), train.batch, train.optimizer.name, train.dtype, slice_name, layout_of(run))
 
 
-def known_roofline(run: Any) -> tuple[float, str] | None:
-    """Return seconds of an update of the run at peak, and the compiler that said so; None where it was never asked.
+def known_roofline(run: Any) -> tuple[Roofline, str] | None:
+    """Return how long an update of the run takes, and the compiler that said so; None where it was never asked.
 
     None as well of a trainer of one's own, and of a run on GPUs or cores.
     """
@@ -76,7 +77,7 @@ def known_roofline(run: Any) -> tuple[float, str] | None:
         return None
     known = shipped()
     found = next((row for row in known.rows if row.program == program), None)
-    return (found.roofline_s, f"libtpu {known.libtpu}") if found else None
+    return (Roofline(found.roofline_s, found.estimated_s), f"libtpu {known.libtpu}") if found else None
 
 
 @cache

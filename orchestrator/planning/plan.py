@@ -1,8 +1,9 @@
 """What a spec would run and cost before anything runs: compute from `model.accounting`, and time and money from that.
 
 Hours come from the speed that the store holds for the same run, else from the roofline of its compiled program, of this
-day or shipped, and the efficiency that the spec states, else from the MFU that it states and the peak of what it runs
-on; with none of these there are none. Nothing is reserved and no accelerator is needed.
+day or shipped, and the efficiency that the spec states (never faster than the compiler's own cycles), else from the MFU
+that it states and the peak of what it runs on; with none of these there are none. Nothing is reserved and no
+accelerator is needed.
 """
 
 import math
@@ -16,8 +17,19 @@ from dit_grid.experiments.spec.any_run import costs, objective
 from dit_grid.experiments.spec.execution import ResourceSpec
 from dit_grid.model import accounting
 from dit_grid.orchestrator.compiling.known_rooflines import known_roofline
+from dit_grid.orchestrator.compiling.roofline import Roofline
 from dit_grid.orchestrator.planning.peaks import chips_and_cores, peak_flops_per_s
-from dit_grid.orchestrator.planning.terms import Term, beside_terms, coming_up, scoring, scoring_terms, waiting_term
+from dit_grid.orchestrator.planning.terms import (
+    FIRST_READING,
+    SAID_AT_NOTHING,
+    Term,
+    beside_terms,
+    coming_up,
+    heldout_reading,
+    scoring,
+    scoring_terms,
+    waiting_term,
+)
 
 LONGEST = 50.0
 """A piece of work that is preempted more often than so is never done; its time is any absurd number."""
@@ -82,15 +94,15 @@ class PlanRow:
 
 def plan(
     spec: ExperimentSpec, measured_steps_per_s: Mapping[str, float | Speed] | None = None,
-    rooflines_s: Mapping[str, float] | None = None,
+    rooflines: Mapping[str, Roofline] | None = None,
 ) -> list[PlanRow]:  # fmt: skip
     """Return a row for each run of the spec; `measured_steps_per_s` holds speeds by run id where the store has them.
 
-    `rooflines_s` are seconds of an update at peak, by run id, where programs were compiled; where not, those that the
-    package ships stand in.
+    `rooflines` hold, by run id, what the compiler said where programs were compiled; where not, those that the package
+    ships stand in.
     """
-    measured, rooflines = measured_steps_per_s or {}, rooflines_s or {}
-    return [_row(run, spec.plan, measured.get(run.id), rooflines.get(run.id)) for run in spec.runs]
+    measured, asked = measured_steps_per_s or {}, rooflines or {}
+    return [_row(run, spec.plan, measured.get(run.id), asked.get(run.id)) for run in spec.runs]
 
 
 def times_evaluated(run: AnyRun) -> int:
@@ -125,9 +137,9 @@ def usd_per_hour(resources: ResourceSpec, price: PriceSpec) -> float | None:
     return None if hourly is None else hourly * resources.count
 
 
-def _row(run: AnyRun, price: PriceSpec, measured: float | Speed | None, roofline_s: float | None) -> PlanRow:
+def _row(run: AnyRun, price: PriceSpec, measured: float | Speed | None, compiled: Roofline | None) -> PlanRow:
     resources, known, evaluation = run.execution.resources, costs(run), evaluation_macs(run)
-    speed, source = _speed(run, price, measured, roofline_s)
+    speed, source = _speed(run, price, measured, compiled)
     train_hours = eval_hours = beside_hours = hours = hours_low = hours_high = None
     lost, terms, scored = price.overhead, list[Term](), list[Term]()
     apart, eval_resources = run.execution.evaluate_on is not None, run.execution.evaluate_on or resources
@@ -139,10 +151,12 @@ def _row(run: AnyRun, price: PriceSpec, measured: float | Speed | None, roofline
         sampling_hours = train_hours * evaluation / (known.train_macs or 1) * share
         scored, beside = scoring_terms(run, eval_resources), beside_terms(run, price, train_hours)
         if apart and isinstance(run, RunSpec):
-            scored += coming_up(eval_resources, price, len(evaluation_steps(run)), " of evaluations")
+            due = [settings_due(run, step) for step in evaluation_steps(run)]
+            scored += coming_up(eval_resources, price, len(due), " of evaluations") + heldout_reading(run, price, due)
         eval_hours = sampling_hours + sum(term.hours for term in scored)
         beside_hours = sum(term.hours for term in beside)
-        lost += preemption_overhead(run, price, speed.steps_per_s, 0.0 if apart else eval_hours * 3600)
+        read_s = 3600 * sum(term.hours for term in beside if term.name == FIRST_READING)
+        lost += preemption_overhead(run, price, speed.steps_per_s, 0.0 if apart else eval_hours * 3600, read_s)
         stretched = (train_hours + sampling_hours) * (1 + lost)  # what a higher speed shortens
         hours = (train_hours + eval_hours + beside_hours) * (1 + lost)
         hours_low, hours_high = (hours + stretched * (speed.steps_per_s / end - 1) for end in (speed.high, speed.low))
@@ -196,7 +210,7 @@ def _priced(
     return tuple(
         replace(term, usd=(None if usd is None else usd - rest) if term.name == LOST else cost)
         for term, cost in zip(terms, costs, strict=True)
-        if term.hours or term.name == "waiting for data"
+        if term.hours or term.name in SAID_AT_NOTHING
     )
 
 
@@ -204,8 +218,12 @@ def _giga(macs: int | None) -> float | None:
     return None if macs is None else macs / 1e9
 
 
-def preemption_overhead(run: AnyRun, price: PriceSpec, steps_per_s: float, eval_s: float = 0.0) -> float:
+def preemption_overhead(
+    run: AnyRun, price: PriceSpec, steps_per_s: float, eval_s: float = 0.0, read_s: float = 0.0
+) -> float:
     """Return the share of time that preemptions add; `eval_s` is what all evaluations take together.
+
+    `read_s` are seconds that a start waits for data that its hosts have not read yet.
 
     Work is safe once it is committed. A piece of t seconds between two commits (a checkpoint's interval, and the
     evaluation before a checkpoint) takes (1/rate + restart) (e^(rate t) - 1) seconds on average if preemptions are
@@ -219,24 +237,25 @@ def preemption_overhead(run: AnyRun, price: PriceSpec, steps_per_s: float, eval_
     plain_s = train_s / pieces
     long_s = plain_s + eval_s / with_evaluation if with_evaluation else plain_s
     expected_s = sum(
-        count * (1 / rate + price.restart_s) * math.expm1(min(rate * seconds, LONGEST))
+        count * (1 / rate + price.restart_s + read_s) * math.expm1(min(rate * seconds, LONGEST))
         for count, seconds in ((pieces - with_evaluation, plain_s), (with_evaluation, long_s))
     )
     return expected_s / (train_s + eval_s) - 1
 
 
 def _speed(
-    run: AnyRun, price: PriceSpec, measured: float | Speed | None, roofline_s: float | None
+    run: AnyRun, price: PriceSpec, measured: float | Speed | None, compiled: Roofline | None
 ) -> tuple[Speed | None, str]:
     if isinstance(measured, Speed):
         return measured, "measured"
     if measured:
         return Speed(measured, measured, measured), "measured"
-    roofline = (roofline_s, "") if roofline_s is not None else known_roofline(run)
+    known = (compiled, "") if compiled is not None else known_roofline(run)
     efficiency = EFFICIENCY if price.efficiency is None and price.mfu is None else price.efficiency
-    if efficiency is not None and roofline is not None:
-        seconds, by = roofline
-        return _between(efficiency / seconds, price), f"roofline {efficiency:.0%}" + (by and f", {by}")
+    if efficiency is not None and known is not None:
+        roofline, asked = known
+        speed = _between(1 / roofline.seconds(efficiency), price, roofline.cycles_s)
+        return speed, roofline.by(efficiency) + (asked and f", {asked}")
     peak = peak_flops_per_s(run.execution.resources)
     macs = costs(run).train_macs
     if price.mfu is None or peak is None or macs is None:
@@ -245,5 +264,7 @@ def _speed(
     return _between(price.mfu * peak / flops_a_step, price), f"MFU {price.mfu:.1%}"
 
 
-def _between(rate: float, price: PriceSpec) -> Speed:
-    return Speed(rate, rate * (1 - price.mfu_error), rate * (1 + price.mfu_error))
+def _between(rate: float, price: PriceSpec, least_s: float | None = None) -> Speed:
+    """The rate and its range; no end of it is quicker than `least_s` an update."""
+    high = rate * (1 + price.mfu_error)
+    return Speed(rate, rate * (1 - price.mfu_error), min(high, 1 / least_s) if least_s else high)

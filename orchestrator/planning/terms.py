@@ -14,6 +14,7 @@ from dit_grid.experiments.spec.execution import ResourceSpec
 from dit_grid.experiments.spec.slices import CORES_PER_CHIP, slice_hosts
 from dit_grid.model.accounting import DEVICE_PEAKS
 from dit_grid.model.plurals import counted
+from dit_grid.orchestrator.planning.first_reading import RGB, heldout_s, shards_of, trains_on_shards, waited_s
 from dit_grid.orchestrator.planning.gpu_memory import MOMENTS
 from dit_grid.orchestrator.planning.peaks import peak_flops_per_s
 
@@ -30,11 +31,18 @@ MOMENTS_S, FRECHET_S, NEIGHBOURS_S = 4.38 / 50_000, 1.1, 10.3 / 10_000
 """Seconds of a host an image for moments, once for the distance, and an image for precision and recall (the same)."""
 LATENT_SIDE = 32
 """Of an image of 256 pixels."""
-LATENT_CHANNELS, RGB = 4, 3
-FEED_LATENTS_PER_S = 16_000.0
-"""Latents of 32 x 32 x 4 a second that one core's processor time gives of shards on a disk, drawn and scaled
-(benchmarks/feed.py; docs/performance.md, Data feed). Eight threads read, so a host of many cores gives more."""
-NEAR = {"checkpoint_mb_per_s": "330 measured to a disk: docs/performance.md, Store"}
+LATENT_CHANNELS = 4
+FEED_LATENTS_PER_S = 23_000.0
+"""Latents of 32 x 32 x 4 a second that one idle core gives of shards that it has read before, drawn and scaled: the
+least of 23,000 to 26,000 (benchmarks/feed.py; docs/performance.md, Data feed). Eight threads read, so a host of many
+cores gives more."""
+FEED, FIRST_READING = "waiting for data", "first reading of shards"
+SAID_AT_NOTHING = (FEED, FIRST_READING)
+"""Terms that say what data a run wants, also where it waits for none or that is not known."""
+NEAR = {
+    "checkpoint_mb_per_s": "330 measured to a disk: docs/performance.md, Store",
+    "read_mb_per_s": "a core checks 1,200 to 2,000 from memory: docs/performance.md, Data feed",
+}
 """What was measured of the kind, elsewhere than on the hosts that the assumption is about."""
 KEPT_ARRAYS = 2
 """Of the parameters' size in a checkpoint, float32, beside the optimizer's moments: themselves and their average."""
@@ -122,10 +130,12 @@ def _beside(run: AnyRun, price: PriceSpec, train_hours: float, hosts: int) -> It
         wanted = run.train.batch * run.train.steps / (train_hours * 3600) / hosts
         rate, source = _feed(run, price)
         late = max(wanted / rate - 1, 0.0) * train_hours if rate else 0.0
+        if trains_on_shards(run):
+            yield _first_reading(run, price, wanted, hosts)
         said = (
             f"each of {counted(hosts, 'host')} reads {wanted:,.0f} a second{', is starved' if late else ''}; {source}"
         )
-        yield Term("waiting for data", late, said)
+        yield Term(FEED, late, said)
     yield from coming_up(run.execution.resources, price)
     if (params := costs(run).params) is not None:
         bytes_each = 4 * (KEPT_ARRAYS + _moments(run))
@@ -135,6 +145,26 @@ def _beside(run: AnyRun, price: PriceSpec, train_hours: float, hosts: int) -> It
         late_s = max(write_s - train_hours * 3600 / pieces, 0.0) * pieces  # others are written while training goes on
         said = f"{bytes_each} bytes a parameter, waited for before evaluations; {_stated(price, 'checkpoint_mb_per_s')}"
         yield Term("writing checkpoints", (waited * write_s + late_s) / 3600, said)
+
+
+def _first_reading(run: RunSpec, price: PriceSpec, wanted: float, hosts: int) -> Term:
+    shards = shards_of(run, price)
+    if shards is None:
+        return Term(FIRST_READING, 0.0, "how many images are trained on is not known: plan.images")
+    waited = waited_s(shards, price, wanted, run.train.batch * run.train.steps / hosts)
+    what = f"reads and checks {shards.gigabytes:,.3g} GB, {shards.source}, at each start"
+    return Term(
+        FIRST_READING,
+        waited / 3600,
+        f"each of {counted(hosts, 'host')} {what}; {_stated(price, 'read_mb_per_s')}",
+    )
+
+
+def heldout_reading(run: RunSpec, price: PriceSpec, jobs: Iterable[Iterable[EvalSetting]]) -> list[Term]:
+    """Return how long jobs that measure the loss on held-out latents read the shards of these, each anew."""
+    on = run.execution.evaluate_on
+    seconds = sum(heldout_s(run, price, settings) for settings in jobs) if on and on.kind != "cpu" else 0.0
+    return [Term(f"{FIRST_READING} of evaluations", seconds / 3600, _stated(price, "read_mb_per_s"))] if seconds else []
 
 
 def _moments(run: AnyRun) -> int:

@@ -10,6 +10,7 @@ from dit_grid.model.plurals import counted
 from dit_grid.orchestrator.compiling.alternatives import complaint, evaluation_complaint, refusal
 from dit_grid.orchestrator.compiling.compiler import CompilerError, check_compiler, is_installed
 from dit_grid.orchestrator.compiling.generations import GIB
+from dit_grid.orchestrator.compiling.roofline import Roofline
 from dit_grid.orchestrator.compiling.verdicts import Compiled, RefusedError, judge_all, on_slices, programs_of
 from dit_grid.orchestrator.screen.notices import progress
 from dit_grid.orchestrator.screen.rows import print_rows
@@ -77,9 +78,12 @@ EVALUATION_SPARE = ("block", "of", "roofline s", "bound", "GiB needed")
 """What a narrow terminal does not show, the most dispensable first."""
 
 
-def rooflines(found: dict[str, Compiled]) -> dict[str, float]:
-    """Return run id -> seconds of an update at peak, of the runs that fit."""
-    return {run_id: one.roofline_s for run_id, one in found.items() if one.roofline_s is not None}
+def rooflines(found: dict[str, Compiled]) -> dict[str, Roofline]:
+    """Return run id -> how long an update takes by the compiler, of the runs that fit."""
+    return {
+        run_id: Roofline(one.roofline_s, one.estimated_s)
+        for run_id, one in found.items() if one.roofline_s is not None
+    }  # fmt: skip
 
 
 def print_compiled(spec: ExperimentSpec, found: dict[str, Compiled]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dit_grid.experiments.spec import ExperimentSpec
+from dit_grid.model.plurals import counted
 from dit_grid.orchestrator.planning.account import unpriced_kinds
 from dit_grid.orchestrator.planning.plan import PlanRow
 from dit_grid.orchestrator.screen.cells import short
@@ -124,6 +125,6 @@ def term_lines(rows: Sequence[PlanRow]) -> Iterator[str]:
         terms = [term for row in rows for term in row.terms if term.name == name]
         usd = [term.usd for term in terms if term.usd is not None]
         sources = list(dict.fromkeys(term.source for term in terms))
-        more = f" (of the first; {len(sources) - 1} others in --json)" if len(sources) > 1 else ""
+        more = f" (of the first; {counted(len(sources) - 1, 'other')} in --json)" if len(sources) > 1 else ""
         cost = short(sum(usd)) if usd else ""
         yield f"{short(sum(term.hours for term in terms)):>10}  {cost:>10}  {name}: {sources[0]}{more}"

@@ -176,7 +176,7 @@ def _plan_totals(spec: "ExperimentSpec", rows: "list[PlanRow]") -> list[str]:
         beside = sum(row.beside_hours or 0 for row in rows)
         lost = hours / (train_hours + eval_hours + beside) - 1
         on_top = f", {lost:.1%} on top for preemptions and other overhead" if lost >= LITTLE else ""
-        starts = f", start, compilation and checkpoints {short(beside * scale)}" if beside else ""
+        starts = f", start, data, compilation and checkpoints {short(beside * scale)}" if beside else ""
         lines.append(
             f"{short(hours * scale)} {unit} if run one after another{known}: training {short(train_hours * scale)}, "
             f"evaluation {short(eval_hours * scale)}{starts}{on_top}"

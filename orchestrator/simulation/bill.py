@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from dit_grid.experiments.spec import ExperimentSpec
+from dit_grid.orchestrator.compiling.roofline import Roofline
 from dit_grid.orchestrator.control.errors import RequestError
 from dit_grid.orchestrator.planning.plan import Speed
 from dit_grid.orchestrator.simulation.campaign import Outcome
@@ -30,7 +31,7 @@ class Bill(NamedTuple):
 
 
 def bill(
-    spec: ExperimentSpec, speeds: Mapping[str, Speed] | None = None, rooflines_s: Mapping[str, float] | None = None
+    spec: ExperimentSpec, speeds: Mapping[str, Speed] | None = None, rooflines: Mapping[str, Roofline] | None = None
 ) -> Bill | None:
     """Return what the spec's runs are billed; None where no price or no speed is known, or they are on no slices.
 
@@ -41,7 +42,7 @@ def bill(
         return None
     faults = Faults(preemption=price.preemptions_per_hour, back_s=max(price.back_s, 1.0))
     try:
-        outcome = campaign(spec, slices, {}, faults, speeds, rooflines_s).outcome(seed=0)
+        outcome = campaign(spec, slices, {}, faults, speeds, rooflines).outcome(seed=0)
     except RequestError:  # a run on cores or GPUs, or of which no speed is known
         return None
     return Bill(slices, outcome) if outcome.billed_usd and not outcome.unfinished else None

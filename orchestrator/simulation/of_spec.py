@@ -6,15 +6,16 @@ Raises RequestError where that says no speed, or where the virtual cluster has n
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dit_grid.experiments.running.owed_evaluations import evaluation_job, evaluation_steps
+from dit_grid.experiments.running.owed_evaluations import EvaluationJob, evaluation_job, evaluation_steps, settings_due
 from dit_grid.experiments.spec import AnyRun, ExperimentSpec, PriceSpec
 from dit_grid.experiments.spec.price import SINGLE
 from dit_grid.experiments.spec.slices import slice_hosts
 from dit_grid.orchestrator import core
+from dit_grid.orchestrator.compiling.roofline import Roofline
 from dit_grid.orchestrator.control.errors import RequestError
 from dit_grid.orchestrator.planning.account import named, tariff
 from dit_grid.orchestrator.planning.plan import PlanRow, Speed, evaluation_s, plan, times_evaluated
-from dit_grid.orchestrator.planning.terms import coming_up
+from dit_grid.orchestrator.planning.terms import FEED, FIRST_READING, coming_up, heldout_reading
 from dit_grid.orchestrator.planning.work import core_run
 from dit_grid.orchestrator.simulation.campaign import Lines, Outcome, simulate
 from dit_grid.orchestrator.simulation.cluster import Pace, Scaling
@@ -65,10 +66,10 @@ def slices_needed(spec: ExperimentSpec) -> dict[str, int]:
 
 def campaign(
     spec: ExperimentSpec, slices: Mapping[str, int], pools: Mapping[str, int], faults: Faults,
-    speeds: Mapping[str, Speed] | None = None, rooflines_s: Mapping[str, float] | None = None,
+    speeds: Mapping[str, Speed] | None = None, rooflines: Mapping[str, Roofline] | None = None,
 ) -> Campaign:  # fmt: skip
     """Return the spec's campaign on so many slices of each type, and cores and GPUs (`pools`)."""
-    rows = {row.run_id: row for row in plan(spec, speeds, rooflines_s)}
+    rows = {row.run_id: row for row in plan(spec, speeds, rooflines)}
     jobs = [evaluation_job(run, s) for run in spec.networks if run.execution.evaluate_on for s in evaluation_steps(run)]
     _check(spec.runs, jobs, rows, {**slices, **pools})
     paces = {run.id: _pace(run, rows[run.id]) for run in spec.runs}
@@ -81,8 +82,7 @@ def campaign(
     ]
     for job in jobs:
         seconds = evaluation_s(job, rows[job.run_id].steps_per_s or 1.0)
-        come_up = {term.name: term.hours * 3600 for term in coming_up(job.execution.resources, spec.plan)}
-        paces[job.id] = Pace(seconds, 1, start_s=come_up.get("start", 0.0), compile_s=come_up.get("compilation", 0.0))
+        paces[job.id] = _job_pace(job, seconds, spec.plan)
         runs.append(core_run(job, spec.plan, steps_per_s=1 / seconds))
     return Campaign(tuple(runs), paces, slices, pools, spec, faults)
 
@@ -107,12 +107,19 @@ def _check(
         raise RequestError("\n".join([f"runs that the virtual cluster ({there}) cannot hold; add --slices:", *lines]))
 
 
+def _job_pace(job: EvaluationJob, seconds: float, price: PriceSpec) -> Pace:
+    reading = heldout_reading(job, price, [settings_due(job, job.measures)])
+    first_s = {term.name: term.hours * 3600 for term in (*coming_up(job.execution.resources, price), *reading)}
+    start_s = first_s.pop("start", 0.0)
+    return Pace(seconds, 1, start_s=start_s, compile_s=sum(first_s.values()))
+
+
 def _pace(run: AnyRun, row: PlanRow) -> Pace:
     checkpoint = min(run.execution.checkpoint_every, run.train.steps)
     inside = run.execution.evaluate_on is None
     steps_s = run.train.steps / (row.steps_per_s or 1.0)
     beside = {term.name: term.hours * 3600 for term in row.terms}
-    late_s = beside.get("waiting for data", 0.0) + beside.get("writing checkpoints", 0.0)
+    late_s = beside.get(FEED, 0.0) + beside.get("writing checkpoints", 0.0)
     return Pace(
         seconds_per_step=(steps_s + late_s) / run.train.steps,
         checkpoint_every=checkpoint,
@@ -121,5 +128,5 @@ def _pace(run: AnyRun, row: PlanRow) -> Pace:
         measured_every=0 if inside else run.evaluate.every,
         evaluation_s=(row.eval_hours or 0.0) * 3600 / times_evaluated(run) if inside else 0.0,
         start_s=beside.get("start", 0.0),
-        compile_s=beside.get("compilation", 0.0),
+        compile_s=beside.get("compilation", 0.0) + beside.get(FIRST_READING, 0.0),
     )

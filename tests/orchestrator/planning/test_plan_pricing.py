@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from dit_grid.experiments.spec import PriceSpec, SpecError, load_spec
 from dit_grid.orchestrator.commands.cli import cli
+from dit_grid.orchestrator.compiling.roofline import Roofline
 from dit_grid.orchestrator.planning.calibrate import calibration, measured_speeds, shortened, speed_of
 from dit_grid.orchestrator.planning.plan import Speed, plan, preemption_overhead
 
@@ -132,10 +133,10 @@ def test_simulate_prints_every_quantity_and_writes_the_same_journal_again(tmp_pa
 def test_a_roofline_and_its_efficiency_stand_between_what_was_measured_and_one_utilisation_for_all():
     """With 0.74 of a roofline of 0.1293 s an update, XL/2 replicated on a v3-256 makes the paper's 5.7 a second."""
     spec = load_spec(GRID)
-    by_roofline, shipped = plan(spec, None, {spec.runs[0].id: 0.1293})[:2]
+    by_roofline, _, shipped = plan(spec, None, {spec.runs[0].id: Roofline(0.1293)})[:3]
     assert by_roofline.speed_from == "roofline 74%"
     assert by_roofline.steps_per_s == pytest.approx(5.7, rel=0.01)
     assert shipped.speed_from.startswith("roofline 74%, libtpu ")
-    assert plan(spec, {spec.runs[0].id: 9.0}, {spec.runs[0].id: 0.1293})[0].speed_from == "measured"
+    assert plan(spec, {spec.runs[0].id: 9.0}, {spec.runs[0].id: Roofline(0.1293)})[0].speed_from == "measured"
     plain = spec.model_copy(update={"plan": spec.plan.model_copy(update={"efficiency": None})})
-    assert plan(plain, None, {spec.runs[0].id: 0.1293})[0].speed_from == "MFU 6.6%"
+    assert plan(plain, None, {spec.runs[0].id: Roofline(0.1293)})[0].speed_from == "MFU 6.6%"
