@@ -70,8 +70,13 @@ def record_spending(journal: Journal, spent: core.Spending, before: core.Spendin
 
 def spent_before(store: Store) -> core.Spending:
     """Return what earlier launches of the store spent: the last word of each of their journals, together."""
+    return spent_in(store.events().to_pylist())
+
+
+def spent_in(rows: Iterable[Mapping[str, Any]]) -> core.Spending:
+    """Return the last word of each journal of these rows, together."""
     last: dict[str, dict[str, float]] = {}
-    for row in store.events().to_pylist():
+    for row in rows:
         if row["kind"] == SPENT:
             last[row["journal"]] = _spending(row["journal"], row["detail"])
     slice_s, usd, billed_s, billed_usd = (sum(one[name] for one in last.values()) for name in SUMS)

@@ -22,6 +22,7 @@ from dit_grid.orchestrator.core.events import (
     SliceDraining,
     StartFailed,
     Tick,
+    Unwatched,
 )
 from dit_grid.orchestrator.core.placement import place
 from dit_grid.orchestrator.core.slices import FALSE_ALARM_S
@@ -69,6 +70,10 @@ def _take(draft: Draft, event: Event) -> None:
             draft.enough, draft.place_again = event.enough, True
             if event.enough and event.stop_running:
                 _stop_all(draft, "stop")
+        case Unwatched():
+            draft.ledger = draft.ledger.having_seen(event.most)
+            draft.spending = draft.spending.with_missed(event)
+            draft.count_slices()
         case Tick():
             pass
 

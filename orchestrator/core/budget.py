@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from dit_grid.experiments.spec.cluster import BudgetSpec
+from dit_grid.orchestrator.core.events import Unwatched
 
 HOUR_S = 3600.0
 
@@ -56,6 +57,8 @@ class Spending:
     billed_usd: float = 0.0
     by_gang: Rate = NOTHING
     stay: Rate = NOTHING
+    missed: Unwatched | None = None
+    """What of it no driver counted, where the one before this died."""
 
     def at(self, now: float) -> "Spending":
         """Return the same, counted until `now`."""
@@ -86,9 +89,20 @@ class Spending:
             billed_usd=self.billed_usd + kept_s / HOUR_S * usd_per_hour,
         )
 
+    def with_missed(self, missed: Unwatched) -> "Spending":
+        """Return the same with what was held and billed while no driver counted."""
+        return replace(
+            self,
+            slice_s=self.slice_s + missed.slice_s,
+            usd=self.usd + missed.usd,
+            billed_s=self.billed_s + missed.billed_s,
+            billed_usd=self.billed_usd + missed.billed_usd,
+            missed=missed,
+        )
+
     def before_any_gang(self) -> "Spending":
         """Return what was spent as another driver takes it over, that counts anew what is held and there."""
-        return replace(self, held=0, usd_per_hour=0.0, by_gang=NOTHING, stay=NOTHING, counted_at=None)
+        return replace(self, held=0, usd_per_hour=0.0, by_gang=NOTHING, stay=NOTHING, counted_at=None, missed=None)
 
     def exhausted_at(self, budget: BudgetSpec, grace_s: float) -> float | None:
         """Return when gangs must be asked to stop, so that all have ended within `grace_s` before a cap is reached."""

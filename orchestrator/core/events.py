@@ -151,6 +151,24 @@ class Reordered:
 
 
 @dataclass(frozen=True)
+class Unwatched:
+    """No driver counted for so many seconds until now, since the one before died: what was held and billed meanwhile.
+
+    `most` slices of each type had been there together, and are billed on where it is the same cluster. `at_most` says
+    in words why it may have been less; empty where it is known.
+    """
+
+    at: float
+    seconds: float
+    slice_s: float
+    usd: float
+    billed_s: float
+    billed_usd: float
+    most: Mapping[str, int]
+    at_most: str = ""
+
+
+@dataclass(frozen=True)
 class Tick:
     """Time passed; the core looks at its deadlines."""
 
@@ -168,6 +186,7 @@ Event = (
     | SliceDraining
     | Asked
     | Reordered
+    | Unwatched
     | Tick
 )
 

@@ -4,7 +4,7 @@ Ray's own counters are stale right after a reservation and its head resource is 
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -69,16 +69,19 @@ class Ledger:
             counted[item.type] = counted.get(item.type, 0) + 1
         pools = Map({kind: count for kind, count in sorted(cluster.pools.items()) if count > 0})
         there = {kind: totals.get(kind, 0) + broken.get(kind, 0) for kind in (*totals, *broken)}
-        most = self.most.update({kind: count for kind, count in there.items() if count > self.most.get(kind, 0)})
         book = replace(
-            self, pools=pools, slices=slices, totals=Map(totals), broken=Map(broken), leaving=leaving, free=Map(),
-            most=most,
+            self.having_seen(there), pools=pools, slices=slices, totals=Map(totals), broken=Map(broken),
+            leaving=leaving, free=Map(),
         )  # fmt: skip
         free: dict[str, list[str]] = {}
         for name in sorted(slices):
             if book._givable(name, cluster.at):
                 free.setdefault(slices[name].type, []).append(name)
         return replace(book, free=Map({kind: tuple(names) for kind, names in free.items()}))
+
+    def having_seen(self, most: Mapping[str, int]) -> "Ledger":
+        """Return the ledger of a cluster in which so many slices of each type were once there together."""
+        return replace(self, most=self.most.update({k: n for k, n in most.items() if n > self.most.get(k, 0)}))
 
     def usable(self, name: str | None) -> bool:
         """Return whether the slice is there, whole and staying, as far as is known; True for no slice."""

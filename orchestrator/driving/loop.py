@@ -18,6 +18,7 @@ from dit_grid.orchestrator import core
 from dit_grid.orchestrator.backends.contract import Backend, newest_checkpoint, now
 from dit_grid.orchestrator.control import journal
 from dit_grid.orchestrator.control.signals import stop_signals
+from dit_grid.orchestrator.control.unwatched import LeftOpen, left_open, unwatched
 from dit_grid.orchestrator.core.events import Asked, Event, RankEnded, Tick
 from dit_grid.orchestrator.driving.patience import PatientJournal, answered
 from dit_grid.orchestrator.planning.work import known_runs
@@ -56,12 +57,15 @@ def drive(
     checkpoint is.
     """
     driver = _Driver(store, backend, runs, requests, advise, watch, holds)
-    spent = journal.spent_before(store) if cluster.budget != type(cluster.budget)() else core.Spending()
+    budgeted = cluster.budget != type(cluster.budget)()
+    spent = journal.spent_before(store) if budgeted else core.Spending()
     known = known_runs(runs, store, price, speeds or {}, driver.first_steps)
     name = f"driver-{socket.gethostname()}-{os.getpid()}-{int(time.time())}"
     with stop_signals() as stop_asked:
+        state = core.initial(known, cluster, spent, tariff)
+        left = left_open(store) if budgeted or state.tariff.usd_per_hour else None
         events = PatientJournal(store.journal(name))
-        state = driver.to_the_end(core.initial(known, cluster, spent, tariff), events, show, stop_asked)
+        state = driver.to_the_end(state, events, show, stop_asked, left)
         journal.record_spending(events, state.spending, spent)
         events.close(holds)
     return state
@@ -84,12 +88,15 @@ class _Driver:
         self.spending_said = self.began
 
     def to_the_end(
-        self, state: core.State, events: PatientJournal, show: Callable[[Grid], None], stop_asked: Callable[[], bool]
-    ) -> core.State:
+        self, state: core.State, events: PatientJournal, show: Callable[[Grid], None], stop_asked: Callable[[], bool],
+        left: LeftOpen | None = None,
+    ) -> core.State:  # fmt: skip
         journal.open_with(events, state)
         # What is alive, and what people asked for, is known before the first look at the cluster lets anything start.
         adopted = self.backend.adopt({run.id: run for run in self.runs})
-        pending: list[Event] = [*adopted, *self.requests(), *self.advise(), self.backend.cluster()]
+        asked, seen = [*self.requests(), *self.advise()], self.backend.cluster()
+        missed = [unwatched(left, adopted, seen, time.time() - left.at_unix_s)] if left else []
+        pending: list[Event] = [*adopted, *missed, *asked, seen]
         while True:
             for event in pending:
                 if not self.holds():

@@ -11,6 +11,7 @@ from dit_grid.experiments.spec import ExperimentSpec, PriceSpec
 from dit_grid.experiments.spec.price import SINGLE
 from dit_grid.orchestrator import core
 from dit_grid.orchestrator.control.errors import RequestError
+from dit_grid.orchestrator.core.events import Unwatched
 
 
 class Account(NamedTuple):
@@ -23,12 +24,15 @@ class Account(NamedTuple):
     billed_hours: float
     held_usd: float | None
     billed_usd: float | None
+    missed: str = ""
+    """What of it no driver counted, in words."""
 
     @property
     def line(self) -> str:
         """The account in a sentence."""
         held, billed = (_said(self.held_hours, self.held_usd), _said(self.billed_hours, self.billed_usd))
-        return f"billed about {billed} for the slices of the cluster while this launch went on; its runs held {held}"
+        whole = f"billed about {billed} for the slices of the cluster while this launch went on"
+        return f"{whole}; its runs held {held}{self.missed}"
 
 
 def account(state: core.State, price: PriceSpec) -> Account | None:
@@ -36,13 +40,23 @@ def account(state: core.State, price: PriceSpec) -> Account | None:
     if not any(one.slice for run in state.in_order() for one in (*run.past, *filter(None, [run.attempt]))):
         return None
     spent, before = state.spending.at(state.now), state.spent_before
-    priced = all(price.hourly(kind) is not None for kind in state.ledger.most if kind in state.tariff.usd_per_hour)
+    kinds = state.ledger.most
+    priced = all(price.hourly(kind) is not None for kind in kinds if kind in state.tariff.usd_per_hour)
     return Account(
         (spent.slice_s - before.slice_s) / 3600,
         (spent.billed_s - before.billed_s) / 3600,
         spent.usd - before.usd if priced else None,
         spent.billed_usd - before.billed_usd if priced else None,
+        _missed(spent.missed, priced) if spent.missed else "",
     )
+
+
+def _missed(missed: Unwatched, priced: bool) -> str:
+    """What was billed while no driver counted, and why it may be less."""
+    billed = _said(missed.billed_s / 3600, missed.billed_usd if priced else None)
+    bound = f"at most {billed}" if missed.at_most else billed
+    why = f" ({missed.at_most}; when is not known)" if missed.at_most else ""
+    return f"; of the bill {bound} are of {missed.seconds / 3600:,.3g} hours in which no driver was alive{why}"
 
 
 def tariff(spec: ExperimentSpec) -> core.Tariff:

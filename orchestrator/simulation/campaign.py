@@ -12,6 +12,7 @@ from typing import Any
 from dit_grid.experiments.spec.cluster import ClusterSpec
 from dit_grid.orchestrator import core
 from dit_grid.orchestrator.control import journal
+from dit_grid.orchestrator.control.unwatched import LeftOpen, unwatched
 from dit_grid.orchestrator.core.events import Event, Tick
 from dit_grid.orchestrator.core.invariants import cheap, full
 from dit_grid.orchestrator.simulation.cluster import Pace, Scaling, VirtualCluster
@@ -141,11 +142,13 @@ class _Campaign:
         full(state)
         return self._summary(state)
 
-    def _driver(self, state: core.State) -> core.State:
-        """A driver begins: it takes over what lives, then looks at the cluster."""
+    def _driver(self, state: core.State, left: LeftOpen | None = None) -> core.State:
+        """A driver begins: it takes over what lives and what was billed meanwhile, then looks at the cluster."""
         if self.lines is not None:
             journal.open_with(self.lines, state)
-        found: list[Event] = [*self.cluster.living(), self.cluster.seen()]
+        living, seen = self.cluster.living(), self.cluster.seen()
+        missed = [unwatched(left, living, seen, self.cluster.now - left.at_unix_s)] if left else []
+        found: list[Event] = [*living, *missed, seen]
         for event in found:
             state = self._take(state, event)
         return state
@@ -164,7 +167,8 @@ class _Campaign:
             phase = core.Phase.DONE if done else core.Phase.FAILED if failed else core.Phase.WAITING
             reason = state.runs[run.id].reason if failed else ""
             known.append(replace(run, step=step, phase=phase, starts=state.runs[run.id].starts, reason=reason))
-        return self._driver(core.initial(known, self.options, state.spending.before_any_gang(), self.tariff))
+        left = LeftOpen(state, state.now, state.spending)
+        return self._driver(core.initial(known, self.options, state.spending.before_any_gang(), self.tariff), left)
 
     def _next_driver(self, now: float) -> float:
         return now + self.dice.expovariate(self.faults.driver / 3600) if self.faults.driver else HORIZON_S

@@ -31,6 +31,7 @@ from dit_grid.orchestrator.core.events import (
     Start,
     StartFailed,
     Tick,
+    Unwatched,
 )
 from dit_grid.orchestrator.driving.loop import drive
 from dit_grid.orchestrator.planning.work import record_runs
@@ -48,6 +49,7 @@ EVENTS: list[Event] = [
     SliceDraining(7.0, "a", 37.0),
     Asked(8.0, "pause", ("x", "y")),
     Reordered(9.0, ("y", "x"), "enough is known", True, "because"),
+    Unwatched(9.5, 60.0, 60.0, 0.5, 120.0, 1.0, {"v3-32": 2}, "slice a is gone"),
     Tick(10.0),
 ]
 

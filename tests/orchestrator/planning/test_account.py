@@ -61,7 +61,7 @@ def test_earlier_launches_are_no_part_of_a_launchs_account():
     state = core.initial([Run("r", "v3-32", 1, steps=10, usd_per_hour=32.0)], spent=spent)
     state, _ = core.advance(state, ClusterSeen(0.0, {}, (SliceSeen("a", "v3-32", ("h",)),)))
     state, _ = core.advance(state, Tick(3600.0))
-    assert account(state, load_spec(GRID).plan) == (1.0, 1.0, 32.0, 32.0)
+    assert account(state, load_spec(GRID).plan) == (1.0, 1.0, 32.0, 32.0, "")
 
 
 def test_without_a_price_it_is_hours_and_without_slices_nothing():

@@ -63,6 +63,22 @@ def test_what_the_scheduler_counts_as_billed_is_what_the_virtual_cluster_was_the
     assert states[-1].spending.billed_usd == pytest.approx(32 * found.billed_hours)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_drivers_that_die_while_slices_are_away_lose_nothing_of_the_bill(seed):
+    """The next driver sees fewer slices, and nobody counted since the last word of the one before."""
+    runs = [Run(f"r{i}", ["v3-32", "v3-64"][i % 2], 1, steps=3000, usd_per_hour=32.0) for i in range(6)]
+    states: list[State] = []
+    found = simulate(
+        runs, {run.id: Pace(1.0, 500) for run in runs}, {"v3-32": 2, "v3-64": 2}, seed=seed, watch=states.append,
+        faults=Faults(preemption=1.0, back_s=3600.0, driver=4.0),
+        tariff=Tariff(Map({"v3-32": 32.0, "v3-64": 32.0})),
+    )  # fmt: skip
+    drivers = [state for state in states if state.spending.missed is not None]
+    assert drivers
+    assert states[-1].spending.billed_s / 3600 == pytest.approx(found.billed_hours)
+    assert states[-1].spending.billed_usd == pytest.approx(32 * found.billed_hours)
+
+
 def test_a_slice_that_went_comes_again():
     """The evaluation needs the slice of the first run again after 5,000 s, when it has gone."""
     first = Run("first", "v3-32", 1, steps=1000, macs_per_step=1)
