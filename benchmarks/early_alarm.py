@@ -1,13 +1,14 @@
 """How often the early alarm is false, and what it hears: simulated grids, and real digits runs, healthy and not.
 
     python benchmarks/early_alarm.py                    simulated grids: the rate of false alarms by number of peers
+    python benchmarks/early_alarm.py --stores A B C     also that of finished healthy grids, a store a seed
     python benchmarks/early_alarm.py --train FOLDER     also trains three healthy grids of eight digits models, and four
                                                         faults (about ten minutes on two idle cores); asks of each
     python benchmarks/early_alarm.py --train FOLDER --npz FILE     writes the losses, a row a run, by its size
 
 Faults are of L/4 at seed 0: a learning rate 30 times as high, and noise in place of a third or a tenth of the images
 from half of training on; and a switch to the losses of seed 1 there. The rate of false alarms of healthy grids is over
-random choices of three and of five peers, and all seven.
+random choices of three, four, five and seven peers; and of all.
 """
 
 import argparse
@@ -48,6 +49,7 @@ def main() -> None:
     """Print rates and findings."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--grids", type=int, default=200, help="simulated grids of each size")
+    parser.add_argument("--stores", type=Path, nargs="+", default=[], metavar="STORE")
     parser.add_argument("--train", type=Path, metavar="FOLDER")
     parser.add_argument("--npz", type=Path, metavar="FILE")
     asked = parser.parse_args()
@@ -55,11 +57,12 @@ def main() -> None:
         print(
             f"simulated, {models - 1} peers: {simulated(models, asked.grids):.2%} of healthy runs flagged", flush=True
         )
+    if asked.stores:
+        told("stores", [recorded(store) for store in asked.stores])
     if not asked.train:
         return
     healthy = [trained(asked.train / f"seed{seed}", seed=seed) for seed in range(3)]
-    for peers in (3, 5, 7):
-        print(f"digits, {peers} peers: {drawn(healthy, peers):.2%} of healthy runs flagged", flush=True)
+    told("digits", [{model: binned(AT, y, STEPS, BINS) for model, y in curves.items()} for curves in healthy])
     faults = {"rate x30": trained(asked.train / "rate", rate="3e-2", sizes="L", patches="4")}
     for share in (0.33, 0.1):
         name = f"{share:.0%} of the images noise"
@@ -88,17 +91,37 @@ def simulated(models: int, grids: int) -> float:
     return flagged / (grids * models)
 
 
-def drawn(healthy: list[Curves], peers: int) -> float:
-    """The share of healthy real runs flagged, beside random peers of their own seed."""
-    rng, flags = np.random.default_rng(0), []
-    for curves in healthy:
-        parts = {model: binned(AT, y, STEPS, BINS) for model, y in curves.items()}
+def told(name: str, grids: list[Curves]) -> None:
+    """Print how many of the runs of healthy grids, binned, are flagged beside so many peers."""
+    models = min(map(len, grids))
+    for peers in sorted({3, 4, 5, 7, models - 1}):
+        if peers < models:
+            rate, ever = drawn(grids, peers)
+            count = sum(map(len, grids))
+            print(f"{name}, {peers} peers: {rate:.2%} of healthy runs flagged, {ever} of {count} ever", flush=True)
+
+
+def drawn(grids: list[Curves], peers: int) -> tuple[float, int]:
+    """The share of healthy real runs flagged beside random peers of their own seed, and how many ever are."""
+    rng, shares = np.random.default_rng(0), []
+    for parts in grids:
         for model, own in parts.items():
             others = [name for name in parts if name != model]
-            for _ in range(6 if peers < len(others) else 1):
-                rows = [parts[name] for name in rng.choice(others, peers, replace=False)]
-                flags.append(departure(own, np.array(rows)) is not None)
-    return float(np.mean(flags))
+            choices = [rng.choice(others, peers, replace=False) for _ in range(60 if peers < len(others) else 1)]
+            rows = [np.array([parts[name] for name in names]) for names in choices]
+            shares.append(np.mean([departure(own, each) is not None for each in rows]))
+    return float(np.mean(shares)), int(np.count_nonzero(shares))
+
+
+def recorded(where: Path) -> Curves:
+    """Binned losses of a store's runs, which are of one recipe and seed."""
+    from dit_grid.experiments.store import Store
+    from dit_grid.orchestrator.advice.alarm import losses_of
+
+    store = Store.open(where)
+    losses = losses_of(store.train(columns=["run_id", "step", "loss"]))
+    runs = store.runs(columns=["run_id", "steps"]).to_pylist()
+    return {run["run_id"]: binned(*losses[run["run_id"]], run["steps"], BINS) for run in runs}
 
 
 def as_records(curves: Curves) -> tuple[list[Mapping[str, Any]], dict[str, tuple[np.ndarray, np.ndarray]]]:

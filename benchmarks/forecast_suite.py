@@ -6,9 +6,10 @@
     python benchmarks/forecast_suite.py benchmarks/forecast_tables.csv     tables that nothing here was fitted to
 
 FOLDER holds a folder a task: train.csv, test.csv with the truth, and task.json with y, x and group. The laws beside: a
-power law in the compute-like column (a level per group, or by itself per curve where the folder's name begins with
-"curves"), the same with a floor, and Hoffmann et al.'s where there are params and tokens. Errors below what a rerun
-moves by count as it. A file has a row a measurement: task, its source, y, whether it is asked, and predictors by name.
+power law of compute (a level per group; a curve by itself where the task's name says curve), the same with a floor, and
+Hoffmann et al.'s where there are params and tokens. Errors below what a rerun moves by count as it. A file has a row a
+measurement: the round in which its task was first scored, task, source, y, whether it is asked, and predictors by name;
+each round has a summary of its own.
 """
 
 import argparse
@@ -52,10 +53,12 @@ def main() -> None:
         found[name] = forecast_table(
             train, blind, task["y"], task["x"], task["group"], without=(SAME_SOURCE.get(name, name),)
         )
-        rows.append(score(name, task, train, test, found[name]) | {"cpu_s": time.process_time() - began})
+        told = score(name, task, train, test, found[name]) | {"cpu_s": time.process_time() - began}
+        rows.append({"round": task.get("round", "")} | told)
     table = pd.DataFrame(rows)
     print(table.to_string(index=False, float_format="{:.4f}".format))
-    print(summary(table))
+    for number, part in table.groupby("round"):
+        print(f"{f'round {number}: ' if number else ''}{summary(part)}")
     if asked.figure:
         draw(tasks, found, asked.figure)
 
@@ -67,10 +70,13 @@ def tasks_of(where: Path) -> list[tuple[str, dict, pd.DataFrame, pd.DataFrame]]:
     found = []
     for name, rows in pd.read_csv(where).groupby("task", sort=False):
         y = str(rows["y"].iloc[0])
-        used = rows.drop(columns=["task", "source", "y"]).dropna(axis=1, how="all").rename(columns={"value": y})
+        used = (
+            rows.drop(columns=["round", "task", "source", "y"]).dropna(axis=1, how="all").rename(columns={"value": y})
+        )
         task = {"y": y, "x": [column for column in used if column not in ("asked", "group", y)]}
         parts = [used[used["asked"] == which].drop(columns="asked").reset_index(drop=True) for which in (0, 1)]
-        found.append((str(name), task | {"group": "group" if "group" in used else None}, *parts))
+        more = {"group": "group" if "group" in used else None, "round": int(rows["round"].iloc[0])}
+        found.append((str(name), task | more, *parts))
     return found
 
 
@@ -112,7 +118,7 @@ def summary(table: pd.DataFrame) -> str:
 def error(name: str, task: dict, test: pd.DataFrame, predicted: np.ndarray) -> float:
     """Mean |ln(predicted / observed)|; of curves the mean over them of the root mean square."""
     off = np.log(predicted / test[task["y"]].to_numpy(float))
-    if name.startswith("curves"):
+    if "curve" in name:
         return float(pd.Series(off**2).groupby(test[task["group"]].to_numpy()).mean().pow(0.5).mean())
     return float(np.mean(np.abs(off)))
 
@@ -120,7 +126,7 @@ def error(name: str, task: dict, test: pd.DataFrame, predicted: np.ndarray) -> f
 def beside(law, name: str, task: dict, train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
     """What a simple law says of the test rows, NaN where it does not apply."""
     out = np.full(len(test), np.nan)
-    if not name.startswith("curves"):
+    if "curve" not in name:
         return law(train, test, task["y"], task["x"], task["group"])
     for curve in set(test[task["group"]]):
         rows = (test[task["group"]] == curve).to_numpy()
@@ -129,16 +135,22 @@ def beside(law, name: str, task: dict, train: pd.DataFrame, test: pd.DataFrame) 
 
 
 def power(train: pd.DataFrame, test: pd.DataFrame, y: str, x: list[str], group: str | None) -> np.ndarray:
-    """A power law of the first predictor, a group at a time, at the test rows."""
+    """A power law of compute, a level a group, at the test rows."""
     names = sorted(set(train[group])) if group else [None]
-    column = next(c for c in ("flops", "compute", "gflops", "examples", "params", "steps") if c in x)
 
     def design(frame: pd.DataFrame) -> np.ndarray:
         level = frame[group].to_numpy()[:, None] == np.array(names) if group else np.ones((len(frame), 1))
-        return np.column_stack([level, np.log(frame[column].to_numpy(float))]).astype(float)
+        return np.column_stack([level, np.log(compute_of(frame, x))]).astype(float)
 
     fit = np.linalg.lstsq(design(train), np.log(train[y].to_numpy(float)), rcond=None)[0]
     return np.exp(design(test) @ fit)
+
+
+def compute_of(frame: pd.DataFrame, x: list[str]) -> np.ndarray:
+    """The compute-like column; where that is of one step, as a size is, and there are steps, times those."""
+    column = next(c for c in ("flops", "compute", "gflops", "examples", "params", "steps") if c in x)
+    a_step = column in ("gflops", "params") and "steps" in x
+    return frame[column].to_numpy(float) * (frame["steps"].to_numpy(float) if a_step else 1.0)
 
 
 def floored(train: pd.DataFrame, test: pd.DataFrame, y: str, x: list[str], group: str | None) -> np.ndarray:

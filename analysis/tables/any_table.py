@@ -15,6 +15,7 @@ from dit_grid.analysis.tables.axes import axes_of
 from dit_grid.analysis.tables.logarithms import scale_of
 from dit_grid.analysis.tables.mixture import Mixture, mix
 from dit_grid.analysis.tables.priors import kind_of, prior_of, with_floor_of
+from dit_grid.analysis.tables.remarks import remarks
 from dit_grid.analysis.tables.scales import mixed_units
 from dit_grid.analysis.tables.table import Tables, checked
 
@@ -23,9 +24,6 @@ OWN_ROWS, OWN_ROWS_OF_MANY = 5, 3
 
 MANY_GROUPS = 12
 """More groups than this are curves rather than families of models, and need fewer rows to speak for themselves."""
-
-RISES = 0.3
-"""Correlation of ln y with ln compute from which on y is said to rise."""
 
 MOST_ROWS = 240
 """Rows that a mixture is fitted to at most; of more, the dearest quarter and an even choice of the others."""
@@ -105,15 +103,7 @@ def forecast_table(
         along = axes.along
         for place, row in enumerate(asked_rows):
             spoke[row] = (name, place)
-        if len(t) > 1 and np.ptp(t) == 0:
-            notes.append(
-                f"all {len(t)} values of {y} are alike, so no law can be seen in them: their level is repeated"
-            )
-        if len(t) > 2 and np.ptp(t) > 0 and np.ptp(c) > 0 and np.corrcoef(t, c)[0, 1] > RISES:
-            whose = f" of {tables.group} {name!r}" if name else ""
-            notes.append(f"{y}{whose} rises with {axes.along}, and every form here falls: ask for what falls, as 1 - y")
-        if axes.left_out:
-            notes.append(f"{', '.join(axes.left_out)} says nothing of its own beside the other columns: left out")
+        notes += remarks(t, axes, y, f"{tables.group} {name!r}" if name else "")
     low, middle, high = predicted
     table = pd.DataFrame({"predicted": middle, "low": low, "high": high, "decades": decades})
     return TableForecast(table, mixtures, spoke, tables, along, tuple(dict.fromkeys(notes)))

@@ -35,9 +35,10 @@ def explained(found: TableForecast) -> list[str]:
     )
     lines = [f"  Forms, by how well each {judged}: {spoke}."]
     far = found.predictions["decades"]
+    past = int((far > 0).sum())
     lines.append(
-        f"  {(far > 0).sum()} of {counted(len(far), 'row')} lie past the data in {found.along}, the farthest by "
-        f"{far.max():.2f} decades (×{10 ** far.max():,.3g})."
+        f"  {past} of {counted(len(far), 'row')} {'lies' if past == 1 else 'lie'} past the data in {found.along}, "
+        f"the farthest by {far.max():.2f} decades (×{10 ** far.max():,.3g})."
     )
     name, place = found.spoke[int(np.argmax(far))]
     mixture = found.mixtures[name]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dit_grid.analysis import Forecast, Results
+    from dit_grid.analysis.tables import TableForecast
     from dit_grid.experiments.spec import ExperimentSpec
 
 SPEC = click.option(
@@ -129,7 +130,7 @@ def _forecast_of_table(
     """Print the forecast of any table; what was left out or looks odd goes to standard error beside CSV."""
     from dit_grid.analysis.tables.any_table import forecast_table
     from dit_grid.analysis.tables.table import read_table
-    from dit_grid.analysis.tables.wording import said
+    from dit_grid.orchestrator.screen.tables import print_json
 
     given = {"TABLE": where, "--predict": rows, "--y": y, "--x": x}
     missing = [name for name, value in given.items() if not value]
@@ -147,12 +148,24 @@ def _forecast_of_table(
             click.echo(note, err=True)
         click.echo(found.predictions[["predicted", "low", "high"]].to_csv(index=False), nl=False)
     elif form == "json":
-        from dit_grid.orchestrator.screen.tables import print_json
-
         print_json(found.to_record())
     else:
-        unit = f" Compute is in {compute}; forecasts do not depend on it." if compute else ""
-        click.echo(said(found) + (f"\n {unit}" if unit else ""))
+        _print_of_table(found, compute)
+
+
+def _print_of_table(found: "TableForecast", compute: str | None) -> None:
+    """Print the rows as a table, and what a reader has to know before believing one."""
+    from dit_grid.analysis.tables.wording import explained, heading
+    from dit_grid.orchestrator.screen.tables import print_rows, print_text
+
+    print_text(heading(found), inset=2)
+    names = sorted(map(str, found.tables.asked), key=lambda name: name != found.tables.group)
+    columns = {name: name for name in names} | {"predicted": "predicted", "95 % low": "low", "95 % high": "high"}
+    columns |= {"decades past": "past"} if (found.predictions["decades"] > 0).any() else {}
+    rows = found.to_record()["predictions"]
+    print_rows(columns, [row | {"past": round(row["decades"], 2)} for row in rows], spare=("decades past",))
+    unit = [f"  Compute is in {compute}; forecasts do not depend on it."] if compute else []
+    print_text("\n".join([*explained(found), *unit]))
 
 
 def opened(where: str | None, spec_file: str | None, paper: bool) -> "tuple[Results, ExperimentSpec | None]":

@@ -14,7 +14,8 @@ from dit_grid.orchestrator.commands.options import JSON, WHERE, store_named
 @click.option("--watch", is_flag=True, help="Look again every two seconds until interrupted.")
 def status(where: str | None, as_json: bool, watch: bool) -> None:
     """Show how every run stands: state, step, speed, loss, metrics, time to go; and an early alarm about any whose
-    training loss left the curve of its peers, which 1 % of healthy runs do. Of slices it says what was billed and held.
+    training loss left the curve of its peers, which 1 % of healthy runs do (with three peers 1.5 %). Of slices it says
+    what was billed and held.
 
     \b
     dit-grid status

@@ -130,7 +130,7 @@ def _print_suggestion(found: "Suggestion", where: str, as_json: bool) -> None:
     bought = int(table["bought"].notna().sum())
     if found.now is not None and found.then is not None:
         then = f"; with the {bought} chosen {target.tolerance(found.then)} is expected" if bought else ""
-        click.echo(f"{target.name}: now {target.tolerance(found.now)} (95 %){then}")
+        print_text(f"{target.name}: now {target.tolerance(found.now)} (95 %){then}")
         print_text(f"  Noise: {found.noise}.")
     times, scale = time_unit([row["hours"] for row in rows])
     columns = {

@@ -73,13 +73,16 @@ def print_text(text: str, inset: int | None = None) -> None:
 COMMAND = re.compile(r"`[^`]*`|(?<!\S)plan: \{.*\}")
 """What somebody copies: between backticks, or settings for a spec."""
 
+PERCENT = re.compile(r"(?<=\d) (?=%)")
+"""The blank between a number and its percent sign."""
+
 
 def _wrapped(line: str, width: int, inset: int | None) -> str:
     """The line broken where it may be; a line that is a command alone is left to the terminal, which breaks no copy."""
     indent = line[: len(line) - len(line.lstrip())]
     if indent and line.lstrip().startswith(("dit-grid ", "python ")):
         return line
-    whole = COMMAND.sub(lambda found: found[0].replace(" ", "\0"), line)
+    whole = PERCENT.sub("\0", COMMAND.sub(lambda found: found[0].replace(" ", "\0"), line))
     following = " " * (len(indent) + 2 if inset is None else inset)
     broken = fill(whole, width, subsequent_indent=following, break_on_hyphens=False, break_long_words=False)
     return broken.replace("\0", " ")

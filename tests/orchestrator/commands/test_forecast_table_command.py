@@ -69,8 +69,16 @@ def test_notes_go_beside_the_csv_and_not_into_it(files):
 def test_a_person_reads_forms_distance_and_floor(files):
     train, asked = files
     text = ask(train, *options(asked, **{"--group": "family", "--compute": "gmacs"})).output
-    for words in ("95 % intervals of one new run", "power of compute", "decades past the data", "Floor", "gmacs"):
+    for words in ("95 % intervals of one new run", "power of compute", "decades past", "Floor", "gmacs"):
         assert words in text
+
+
+def test_on_a_narrow_terminal_no_line_is_wider_and_no_percent_sign_stands_alone(files, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    train, asked = files
+    lines = ask(train, *options(asked, **{"--group": "family"})).output.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not any(line.lstrip().startswith("%") for line in lines)
 
 
 def test_json_holds_the_rows_and_the_weights(files):
