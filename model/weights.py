@@ -15,6 +15,7 @@ from flax import nnx
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
+from dit_grid.model.abstract import abstract_dit
 from dit_grid.model.accounting import trainable_params
 from dit_grid.model.checkpoint_contents import Contents, ContentsError, Weights, contents, unwrapped
 from dit_grid.model.config import DiTConfig
@@ -102,7 +103,7 @@ def from_tensors(
     for copies of one tensor that differ, and for numbers that are not finite.
     """
     _check_possible(config, tensors, source)
-    state = nnx.state(nnx.eval_shape(lambda: DiT(config, nnx.Rngs(0))), nnx.Param)
+    _, state = abstract_dit(config)
     shapes = {path: leaf.shape for path, leaf in _leaves(state).items()}
     wanted = list(slots(layout, config, list(shapes)))
     _check_names_and_shapes(config, wanted, shapes, tensors, layout, source)

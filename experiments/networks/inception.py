@@ -3,7 +3,7 @@
 Batch norm is folded into the convolutions when weights are read (`inception_weights`); nothing here can be trained.
 """
 
-from functools import partial, reduce
+from functools import cache, partial, reduce
 from typing import Any, NamedTuple
 
 import jax
@@ -80,6 +80,12 @@ class Inception(nnx.Module):
         return x_NHWC
 
 
+@cache
+def abstract_inception() -> tuple[nnx.GraphDef[Inception], nnx.State]:
+    """Return the network's definition, for `nnx.merge`, and its parameters as shapes, traced once a process."""
+    return nnx.split(nnx.eval_shape(lambda: Inception(nnx.Rngs(0))))
+
+
 @nnx.jit
 def features(network: Inception, images: jax.Array) -> Features:
     """`network(images)`, compiled once for each shape of images."""
@@ -95,7 +101,7 @@ def features_half_pixel(network: Inception, images: jax.Array) -> Features:
 def lower_features(resize: str, side: int, batch: int) -> tuple[Any, tuple[Any, jax.Array]]:
     """Return the features of `batch` images of a side, ready to compile for what `local_devices` speaks of, and the
     arrays they take, as shapes: the network's, and the images. `resize` is one of `features.PREPARATIONS`."""
-    graph, state = nnx.split(nnx.eval_shape(lambda: Inception(nnx.Rngs(0))))
+    graph, state = abstract_inception()
     state = as_shapes(state, whole_sharding())
     by_pillow = resize == CLEAN_FID
     shape = (batch, INPUT_SIZE, INPUT_SIZE, 3) if by_pillow else (batch, side, side, 3)

@@ -24,6 +24,7 @@ from dit_grid.experiments.networks.inception import (
     INPUT_SIZE,
     Features,
     Inception,
+    abstract_inception,
     features,
     features_half_pixel,
     resize_clean,
@@ -93,7 +94,7 @@ def inception_of(tensors: Mapping[str, np.ndarray], source: str = "weights") -> 
     tensors = {name: array for name, array in tensors.items() if not name.endswith("num_batches_tracked")}
     if faults := tensor_faults(tensor_shapes(), tensors):
         raise InceptionWeightsError(f"{source}: not the FID network: {faults}; it is {INCEPTION}")
-    network = nnx.eval_shape(lambda: Inception(nnx.Rngs(0)))
+    network = nnx.merge(*abstract_inception())
     for step, _ in convolutions():
         kernel, bias = _folded(tensors, step.name)
         layer = network.convolutions[step.name]

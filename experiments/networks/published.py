@@ -31,6 +31,7 @@ from dit_grid.experiments.networks.weight_files import Header, Kind, read_header
 from dit_grid.experiments.networks.weight_places import content_sha256, read_contents, weight_place
 from dit_grid.experiments.spec.objective import DiffusionSpec
 from dit_grid.model import DiT, DiTConfig
+from dit_grid.model.abstract import abstract_dit
 from dit_grid.model.config import SIZES, ConfigError
 from dit_grid.model.weights import WeightsError, from_tensors, guess_layout
 
@@ -177,7 +178,7 @@ def load_dit(
     _check_finite(tensors, path)
     config = dit_config(tensors, path, **asked)
     process = process_of(trained_on, config.learn_sigma)
-    definition, _ = nnx.split(nnx.eval_shape(lambda: DiT(config, nnx.Rngs(0))), nnx.Param)
+    definition, _ = abstract_dit(config)
     network = nnx.merge(definition, from_tensors(config, tensors, guess_layout(tensors), source=str(path)))
     assert process is not None  # checked above
     return network, process

@@ -54,7 +54,9 @@ def asked_until(spec: ExperimentSpec, target: str | None, metric: str | None, ru
     if chosen is None:
         return spec
     from dit_grid.analysis.forecasting.target import TargetError, check_metric, parse_target
+    from dit_grid.analysis.results.metric_names import declare
 
+    declare(run.model_dump(include={"metrics"}) for run in spec.runs)  # those of own trainers read as their spec says
     place = "--until" if target is not None else f"{spec.file}: until"
     try:
         check_metric(parse_target(chosen.target, with_width=True), chosen.metric or "fid")

@@ -28,12 +28,12 @@ def print_parameters(spec: "ExperimentSpec", model: str, as_json: bool) -> None:
 def _arrays(spec: "ExperimentSpec", model: str) -> dict[str, Any]:
     from flax import nnx
 
-    from dit_grid.model import DiT
+    from dit_grid.model.abstract import abstract_dit
     from dit_grid.orchestrator.control.errors import RequestError
 
     networks = {run.model.name: run.network for run in spec.networks}
     if model not in networks:
         there = ", ".join(networks) or "trainers of its own alone, whose parameters only they know"
         raise RequestError(f"{spec.file} has no model {model!r}; it has {there}")
-    shapes = nnx.eval_shape(lambda: nnx.state(DiT(networks[model], nnx.Rngs(0)), nnx.Param))
+    _, shapes = abstract_dit(networks[model])
     return nnx.to_pure_dict(shapes)

@@ -14,6 +14,7 @@ import pytest
 from flax import nnx
 
 from dit_grid.model import DiT, DiTConfig
+from dit_grid.model.abstract import abstract_dit
 from dit_grid.model.weights import from_tensors
 
 WEIGHTS = ("sd.", "grad1.", "after.", "ema.")
@@ -71,5 +72,5 @@ def _network(file: dict[str, np.ndarray]) -> DiT:
     side, patch, width, depth, heads, classes = (int(file[f"config.{name}"]) for name in names)
     config = DiTConfig(side, patch, width, depth, heads, classes=classes)
     tensors = {key.removeprefix("sd."): array for key, array in file.items() if key.startswith("sd.")}
-    graph, _ = nnx.split(nnx.eval_shape(lambda: DiT(config, nnx.Rngs(0))))
+    graph, _ = abstract_dit(config)
     return nnx.merge(graph, from_tensors(config, tensors))

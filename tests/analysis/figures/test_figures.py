@@ -207,24 +207,30 @@ def test_samples_of_another_form_are_refused(samples, message):
         sample_sheet(samples)
 
 
-def test_write_figures_writes_all_that_a_store_gives(tmp_path, planted):
-    where = planted.store(tmp_path / "store", noise=0.1, stop=("XL/2",))
-    written = write_figures(where, tmp_path / "out")
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, planted):
+    """All figures of a store that lacks one model; what was written, and where."""
+    root = tmp_path_factory.mktemp("figures")
+    where = planted.store(root / "store", noise=0.1, stop=("XL/2",))
+    return write_figures(where, root / "out"), root / "out"
+
+
+def test_write_figures_writes_all_that_a_store_gives(folder):
+    written, out = folder
     names = {entry.name for entry in catalog()} - {"figure05_blocks", "figure10_sampling_compute", "sensitivity"}
     assert {p.name for p in written} == {f"{n}.{e}" for n in names for e in ("png", "svg", "csv")} | {"index.html"}
     assert all(p.stat().st_size for p in written)
-    assert not re.search("nan|inf", (tmp_path / "out" / "figure13_training_loss.csv").read_text())
+    assert not re.search("nan|inf", (out / "figure13_training_loss.csv").read_text())
 
 
-def test_the_gallery_shows_what_was_drawn_and_says_what_the_rest_needs(tmp_path, planted):
-    where = planted.store(tmp_path / "store", noise=0.1, stop=("XL/2",))
-    write_figures(where, tmp_path / "out")
-    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+def test_the_gallery_shows_what_was_drawn_and_says_what_the_rest_needs(folder):
+    _, out = folder
+    page = (out / "index.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == len(catalog()) - 3
     for needed in ("two block designs of one model", "two or more numbers of sampler steps", "XL/2 seed 0 (started)"):
         assert needed in page
     assert not re.search(r"https?://", page)
-    assert {(tmp_path / "out" / link).exists() for link in re.findall('href="([^"]+)"', page)} == {True}
+    assert {(out / link).exists() for link in re.findall('href="([^"]+)"', page)} == {True}
 
 
 def test_early_losses_are_drawn_however_short_the_runs(planted):

@@ -1,6 +1,8 @@
 """A grid that stops when it knows enough: what comes first, when it is enough, and that nothing of it is lost."""
 
 import dataclasses
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -194,22 +196,42 @@ def test_a_journal_with_advice_reads_back():
     assert state.runs["r0"].attempt.gang == Gang("r0", 1)
 
 
-def test_a_real_grid_stops_at_its_target_and_a_later_launch_has_the_rest_to_do(eight):
+TOYS = """
+name: toys
+store: {store}
+trainer: toy_trainer:train
+grid: {{config.width: [2, 4, 8, 16, 32, 64, 128]}}
+cost: {{params: config.width, forward_gmacs: config.width / 1000, train_gmacs: config.width * train.steps / 1000}}
+metrics: {{distance: {{scale: log}}}}
+train: {{steps: 10}}
+execution: {{resources: {{cpus: 1}}, checkpoint_every: 10}}
+"""
+
+
+@pytest.fixture
+def seven(tmp_path):
+    """Seven runs of a trainer that takes no time."""
+    shutil.copy(Path(__file__).parents[2] / "toy_trainer.py", tmp_path)
+    path = tmp_path / "toys.yaml"
+    path.write_text(TOYS.format(store=tmp_path / "store"))
+    return load_spec(path)
+
+
+def test_a_real_grid_stops_at_its_target_and_a_later_launch_has_the_rest_to_do(seven):
     """One model is trained; four are put beside it as it was measured; of two that wait, one more is enough."""
-    store = Store.create(eight.store)
-    seven = eight.model_copy(update={"runs": tuple(run for run in eight.runs if run.model.name != "D/4")})
+    store = Store.create(seven.store)
     record_runs(seven, store)
-    by_name = {run.model.name: run for run in seven.runs}
-    drive([by_name["S/8"]], store, InProcess(store))
-    (row,) = store.evals().to_pylist()
-    for name in ("B/4", "C/8", "C/4", "D/8"):
-        attempt = store.begin_attempt(by_name[name].id, 0)
+    by_width = {run.config["width"]: run for run in seven.runs}
+    drive([by_width[2]], store, InProcess(store))
+    row = next(row for row in store.evals().to_pylist() if row["metric"] == "distance")
+    for width in (16, 32, 64, 128):
+        attempt = store.begin_attempt(by_width[width].id, 0)
         with store.writer(attempt) as writer:
             own = {key: value for key, value in row.items() if key not in ("run_id", "attempt") and value is not None}
-            writer.eval(own | {"value": row["value"] * LAW[name]})
-        store.end_attempt(attempt, "done", {"step": 100})
-    spec = asked_until(seven, "exponent ±50", None, "finish")
-    assert {run.model.name for run in unfinished(spec)} == {"S/4", "B/8"}
+            writer.eval(own | {"value": row["value"] * (2 / width) ** 0.3})
+        store.end_attempt(attempt, "done", {"step": 10})
+    spec = asked_until(seven, "exponent ±50", "distance", "finish")
+    assert [run.config["width"] for run in unfinished(spec)] == [4, 8]
     state = drive(unfinished(spec), store, InProcess(store), advise=adviser(spec, store))
     assert state.enough.startswith("target met: exponent")
     assert sorted(str(run.phase) for run in state.in_order()) == ["done", "waiting"]

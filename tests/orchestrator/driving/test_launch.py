@@ -1,5 +1,6 @@
 """Launching, interrupting and launching again: the same numbers, bit for bit, as a launch that nobody touched."""
 
+import json
 import os
 import signal
 import subprocess
@@ -64,14 +65,6 @@ def untouched(miniature_spec, numbers, tmp_path_factory):
     return spec, output, numbers(Store.open(str(folder / "store")))
 
 
-def finished(spec, **around):
-    """Launch again, with these variables of the environment changed, and wait for the end."""
-    process = launched(spec, env={**os.environ, **around})
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output
-    return output
-
-
 @pytest.fixture
 def unkind(ray_folder, tmp_path):
     """Surroundings in which our own Ray must start as well: another's address, a long folder, no home, and so no
@@ -105,7 +98,9 @@ def test_the_status_of_a_done_run_is_the_same_from_its_end_and_from_the_tables(u
 def test_launching_a_finished_grid_changes_nothing_and_starts_no_ray(untouched, numbers):
     spec, _, found = untouched
     before = {path: path.stat().st_mtime_ns for path in (spec.parent / "store").rglob("*") if path.is_file()}
-    output = finished(spec)
+    process = launched(spec)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
     assert "All 2 runs of miniature are done" in output
     assert "Scaling law" in output
     assert before == {path: path.stat().st_mtime_ns for path in (spec.parent / "store").rglob("*") if path.is_file()}
@@ -136,11 +131,13 @@ def test_killing_a_worker_and_then_the_driver_changes_no_number(untouched, minia
     assert Store.open(str(store)).states()[victim].attempt >= 2
 
 
-def test_ctrl_c_keeps_the_work_leaves_no_process_and_the_same_command_goes_on_whatever_is_around(
+def test_ctrl_c_leaves_no_process_and_the_same_command_goes_on_whatever_is_around_though_it_is_frozen(
     untouched, miniature_spec, numbers, tmp_path, unkind
 ):
+    """The second launch sleeps past its lease, wakes, and goes on under the next number instead of watching itself."""
     spec, store = miniature_spec(tmp_path), tmp_path / "store"
-    spec.write_text(spec.read_text().replace("[S, B]", "[S]"))
+    text = spec.read_text().replace("[S, B]", "[S]").replace("cluster: {", "cluster: {lease_s: 3, ")
+    spec.write_text(text.replace("checkpoint_every: 400", "checkpoint_every: 100"))  # most is still to be done then
     process = launched(spec)
     wait_for(lambda: checkpoints(store))
     os.killpg(process.pid, signal.SIGINT)  # what a terminal does: every process of the launch gets it
@@ -148,10 +145,19 @@ def test_ctrl_c_keeps_the_work_leaves_no_process_and_the_same_command_goes_on_wh
     assert process.returncode == 130, output
     assert "goes on from the last checkpoint" in output
     wait_for(lambda: not processes_of(process.pid), seconds=10)
-    (run_id, state), *others = Store.open(str(store)).states().items()
-    assert not others
-    assert state.outcome in {"interrupted", "done"}
-    assert "Traceback" not in finished(spec, **unkind)
+    ((run_id, state),) = Store.open(str(store)).states().items()
+    assert state.outcome == "interrupted"
+
+    again = launched(spec, env={**os.environ, **unkind})
+    wait_for(lambda: Store.open(str(store)).states()[run_id].attempt == 2 or again.poll() is not None)
+    os.kill(again.pid, signal.SIGSTOP)
+    time.sleep(1.5 * 3)
+    os.kill(again.pid, signal.SIGCONT)
+    output, _ = again.communicate(timeout=300)
+    assert again.returncode == 0, output
+    assert "Traceback" not in output
+    assert "watching it" not in output
+    assert json.loads((store / "control" / "driver-000003.end.json").read_text())["outcome"] == "ended"
     alone = {table: [row for row in rows if row["run_id"] == run_id] for table, rows in untouched[2].items()}
     assert numbers(Store.open(str(store))) == alone
 
