@@ -11,6 +11,7 @@ from dit_grid.model.plurals import counted
 from dit_grid.orchestrator.commands.along_training import along_training, longer_training, print_along, rows_of
 from dit_grid.orchestrator.commands.options import JSON, WHERE
 from dit_grid.orchestrator.control.errors import RequestError
+from dit_grid.orchestrator.screen.prose import print_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,7 +145,7 @@ def _forecast_of_table(
     )
     if form == "csv":
         for note in found.notes:
-            click.echo(note, err=True)
+            print_text(note, err=True)
         click.echo(found.predictions[["predicted", "low", "high"]].to_csv(index=False), nl=False)
     elif form == "json":
         from dit_grid.orchestrator.screen.tables import print_json
@@ -152,7 +153,7 @@ def _forecast_of_table(
         print_json(found.to_record())
     else:
         unit = f" Compute is in {compute}; forecasts do not depend on it." if compute else ""
-        click.echo(said(found) + (f"\n {unit}" if unit else ""))
+        print_text(said(found) + (f"\n {unit}" if unit else ""))
 
 
 def opened(where: str | None, spec_file: str | None, paper: bool) -> "tuple[Results, ExperimentSpec | None]":
@@ -227,7 +228,7 @@ def _next_sizes(results: "Results", points: "pd.DataFrame", metric: str) -> "pd.
             f"every model of {results.where} has a final {metric}; name models to predict, e.g. --models XL/1, or ask "
             "for a back-test, e.g. --cheapest 9"
         )
-    click.echo(
+    print_text(
         f"Every model of {results.where} has a final {metric}; forecast is the next size of its ladder.", err=True
     )
     return named_models(names, results)
@@ -278,7 +279,7 @@ def _print_along(ends: "pd.DataFrame", metric: str, factor: float, as_json: bool
         return
     print_along(ends, metric, factor)
     if factor == 1:
-        click.echo("  Models that have not begun are forecast once six have a final value.")
+        print_text("  Models that have not begun are forecast once six have a final value.")
 
 
 def _from_every_evaluation(results: "Results", asked: "pd.DataFrame", metric: str) -> "list[dict[str, Any]] | None":
@@ -295,7 +296,7 @@ def _from_every_evaluation(results: "Results", asked: "pd.DataFrame", metric: st
 
 
 def _print_every(rows: list[dict[str, Any]]) -> None:
-    from dit_grid.orchestrator.screen.tables import print_rows, print_text
+    from dit_grid.orchestrator.screen.tables import print_rows
 
     print_text("From every evaluation along training, by a mixture of laws of parameters, GMACs and steps:")
     columns = {"model": "model", "predicted": "predicted", "95 % low": "low", "high": "high"}
@@ -334,7 +335,7 @@ def _times(value: float | None, factor: float) -> float | None:
 
 def _print_table(found: "Forecast", rows: list[dict[str, Any]]) -> None:
     from dit_grid.orchestrator.screen.rows import time_unit
-    from dit_grid.orchestrator.screen.tables import print_rows, print_text
+    from dit_grid.orchestrator.screen.tables import print_rows
 
     print_text("\n".join(found.heading()))
     measured = any(row["observed"] is not None for row in rows)

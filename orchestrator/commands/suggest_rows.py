@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dit_grid.orchestrator.control.errors import RequestError
+from dit_grid.orchestrator.screen.prose import print_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +85,7 @@ def _print(found: "NextRows", sold: "pd.DataFrame", y: str, unit: str, most: flo
 
     records, bought = _records(found, sold, y), int(found.rows["bought"].notna().sum())
     of = f"of {most:,.4g} " if isfinite(most) else ""
-    click.echo(
+    print_text(
         f"{y} of the rows to be known: now within {found.now:.1%} (root mean squared, of the law), with the {bought} "
         f"chosen {found.then:.1%} is expected, for {found.spent:,.4g} {of}{unit}"
     )
@@ -95,8 +96,8 @@ def _print(found: "NextRows", sold: "pd.DataFrame", y: str, unit: str, most: flo
     if len(records) > max(SHOWN, bought):
         click.echo(f"  and {len(records) - max(SHOWN, bought)} more; --json has all")
     if not bought:
-        click.echo("  No row within the budget is worth its cost; a larger budget may hold one that is.")
+        print_text("  No row within the budget is worth its cost; a larger budget may hold one that is.")
     for note in found.notes:
-        click.echo(f"  Note: {note}.")
+        print_text(f"  Note: {note}.")
     if out:
         click.echo(f"Written: {out}")
