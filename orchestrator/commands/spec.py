@@ -94,7 +94,7 @@ def keys(key: str, as_json: bool) -> None:
         kept = "makes another run" if one.changes_id else "no part of a run's id"
         unit = f" [{one.unit}]" if one.unit else ""
         facts = [one.type + unit, f"default {one.default}", one.allowed.replace("`", ""), kept]
-        click.echo(f"{one.key}: {one.why}\n    {'; '.join(filter(None, facts))}")
+        print_text(f"{one.key}: {one.why}\n    {'; '.join(filter(None, facts))}", inset=4)
 
 
 @spec_group.command()
