@@ -42,6 +42,7 @@ def main() -> None:
             attempt = store.begin_attempt(run.id, 0, facts)
             segments = segments or written(store, attempt, asked.segments)
             linked(segments, spec.runs[0].id, run.id)
+        timed(["status", spec.store])  # which leaves its modules compiled
         times = [timed(["status", spec.store]) for _ in range(5)]
     seconds, cpu_s = map(median, zip(*times, strict=True))
     rows = len(spec.runs) * asked.segments * ROWS

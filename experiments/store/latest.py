@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 import pyarrow as pa
 
 from dit_grid.experiments.store.attempts import Fences
-from dit_grid.experiments.store.columns import no_rows
+from dit_grid.experiments.store.columns import in_one
 from dit_grid.experiments.store.files import Files
 from dit_grid.experiments.store.reading import Listing, Rows, fetch, listings
 from dit_grid.experiments.store.records import Table
@@ -28,7 +28,7 @@ def latest_rows(files: Files, fences: Fences, table: Table, run_ids: Collection[
     unsure = {run: found[run] for run, row in last.items() if row is None}
     for run, rows in fetch(files, table, unsure).items():
         last[run] = exactly_once(table, rows.parts, limits.get(run, {}))[-1:]
-    return pa.concat_tables([no_rows(table.schema), *(row for _, row in sorted(last.items()) if row is not None)])
+    return in_one(table.schema, (row for _, row in sorted(last.items()) if row is not None))
 
 
 def _last(table: Table, rows: Rows, resume_steps: Mapping[int, int]) -> pa.Table | None:

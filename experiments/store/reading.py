@@ -85,16 +85,14 @@ def fetch(files: Files, table: Table, found: Mapping[str, Listing], tail: bool =
     compacted = _compacted(files, table, [head for head in heads.values() if head], tail)
     covers = {owner: compacted[head][1] if head else {} for owner, head in heads.items()}
     loose = {owner: listing.uncovered(covers[owner]) for owner, listing in found.items()}
-    names = [StorePaths.rows(segment) for segments in loose.values() for segment in segments]
-    data = zip(names, _bytes(files, names), strict=True)
+    segments = [segment for uncovered in loose.values() for segment in uncovered]
+    names = [StorePaths.rows(segment) for segment in segments]
+    data = zip(names, _bytes(files, names), map(_constants, segments), strict=True)
     result = {}
     for owner, head in heads.items():
         parts = [compacted[head][0]] if head else []
-        for _, segments in itertools.groupby(loose[owner], key=lambda segment: segment.attempt):
-            same = list(segments)
-            constants = _constants(same[0])
-            files = ((name, held, constants) for name, held in itertools.islice(data, len(same)))
-            parts += decode_together(table, files, tail)
+        for _, same in itertools.groupby(loose[owner], key=lambda segment: segment.attempt):
+            parts += decode_together(table, itertools.islice(data, len(list(same))), tail)
         result[owner] = Rows(parts, covers[owner])
     return result
 

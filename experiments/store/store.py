@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from dit_grid.experiments.store.attempts import Attempt, AttemptRecord, Fences, RunState
 from dit_grid.experiments.store.checked_rows import checked_row, table_of
-from dit_grid.experiments.store.columns import no_rows
+from dit_grid.experiments.store.columns import in_one
 from dit_grid.experiments.store.encoding import decode, decode_together, encode
 from dit_grid.experiments.store.errors import NewerVersionError, NotAStoreError, RunConflictError, StoreError
 from dit_grid.experiments.store.files import Files, open_files
@@ -166,7 +166,7 @@ class Store:
         except FileNotFoundError as error:
             raise RunConflictError(f"{self.paths.root}: no such run ({error})") from error
         files = ((found[run_id], held, {"run_id": run_id}) for run_id, held in zip(ids, data, strict=True))
-        return pa.concat_tables([no_rows(table.schema), *decode_together(table, files)])
+        return in_one(table.schema, decode_together(table, files))
 
     def train(self, run_ids: Iterable[str] | None = None, columns: Collection[str] | None = None) -> pa.Table:
         """The rows of `records.TRAIN` that count, exactly one a key, by run and step; see `liveness` for the rule.
@@ -200,7 +200,7 @@ class Store:
         return Watch(self.files, self._fences)
 
     def _view(self, table: Table, owners: Iterable[str] | None) -> pa.Table:
-        return pa.concat_tables([no_rows(table.schema), *self._views(table, owners).values()])
+        return in_one(table.schema, self._views(table, owners).values())
 
     def _views(self, table: Table, owners: Iterable[str] | None) -> dict[str, pa.Table]:
         """Owner -> its rows, sorted by owner."""

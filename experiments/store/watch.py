@@ -9,7 +9,7 @@ from functools import partial
 import pyarrow as pa
 
 from dit_grid.experiments.store.attempts import Fences, RunState
-from dit_grid.experiments.store.columns import no_rows
+from dit_grid.experiments.store.columns import in_one
 from dit_grid.experiments.store.files import Files
 from dit_grid.experiments.store.liveness import is_live
 from dit_grid.experiments.store.paths import Compacted, Segment
@@ -106,4 +106,4 @@ def _following(segments: list[Segment], read: dict[int, int]) -> list[Segment]:
 def _table(table: Table, found: dict[str, Rows], resume_steps: dict[str, dict[int, int]]) -> pa.Table:
     limits = resume_steps if table is not EVENTS else {}
     views = [exactly_once(table, rows.parts, limits.get(owner, {})) for owner, rows in sorted(found.items())]
-    return pa.concat_tables([no_rows(table.schema), *views])
+    return in_one(table.schema, views)

@@ -25,8 +25,8 @@ def alarms(store: Store, unfinished: Collection[str]) -> "Looked":
 
     names = list(store.run_ids())
     if len(names) > MOST_READ:
-        wanted = [name for name in names if name in set(unfinished)]
-        names = [*wanted, *(name for name in names if name not in set(wanted))][:MOST_READ]
+        first = set(unfinished)
+        names = sorted(names, key=lambda name: name not in first)[:MOST_READ]
     if len(names) < 2:
         return Looked()
     runs = store.runs(names, columns=COLUMNS).to_pylist()

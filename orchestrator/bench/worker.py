@@ -9,7 +9,6 @@ import os
 import sys
 import time
 
-
 TURN_S = 2.0
 """How long a turn lasts about where a piece of work is shorter. Training goes on and on, and the first piece after
 another's turn finds cold caches and sleeping threads (S/8 on two threads: 0.18 s, and 0.13 s from then on), so that

@@ -55,7 +55,8 @@ def rows_of(ends: "pd.DataFrame") -> list[dict[str, Any]]:
 
 def print_along(ends: "pd.DataFrame", metric: str, factor: float = 1.0) -> None:
     """Print a line a run, and how to read it."""
-    from dit_grid.orchestrator.screen.tables import print_rows, print_text
+    from dit_grid.orchestrator.screen.prose import print_text
+    from dit_grid.orchestrator.screen.tables import print_rows
 
     of = "at their end" if factor == 1 else f"after {factor:g} times their steps"
     print_text(f"{metric} of runs along training, {of}; 95 % intervals of one new run")

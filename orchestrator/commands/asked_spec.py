@@ -5,10 +5,9 @@ Every command that plans, plays or runs a spec reads it here, so that all of the
 
 from collections.abc import Iterable
 
-import click
-
 from dit_grid.experiments.spec import ExperimentSpec, load_spec
 from dit_grid.orchestrator.advice.until import asked_until
+from dit_grid.orchestrator.screen.prose import print_text
 
 
 def asked_spec(path: str, groups: Iterable[str] = ()) -> ExperimentSpec:
@@ -18,5 +17,5 @@ def asked_spec(path: str, groups: Iterable[str] = ()) -> ExperimentSpec:
     """
     loaded = asked_until(load_spec(path, groups), None, None, "finish")
     for note in loaded.notes:
-        click.echo(f"note: {note}", err=True)
+        print_text(f"note: {note}", err=True)
     return loaded

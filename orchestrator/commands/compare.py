@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dit_grid.orchestrator.commands.options import JSON, WHERE
+from dit_grid.orchestrator.screen.prose import print_text
 
 if TYPE_CHECKING:
     from dit_grid.analysis import Results
@@ -69,7 +70,7 @@ def compare(
     columns = {"model": "model", "step": "steps", "own": "own", "other": "other", "ratio": "ratio", "gap": "verdict"}
     print_rows(columns | {"run": "run_id"}, rows)
     for line in found.summary():
-        click.echo(line)
+        print_text(line)
 
 
 def _objectives(own: "Results", metric: str, figure: str | None, as_json: bool) -> None:
@@ -77,7 +78,7 @@ def _objectives(own: "Results", metric: str, figure: str | None, as_json: bool) 
 
     from dit_grid.analysis.laws.objectives import compare_objectives
     from dit_grid.orchestrator.commands.coordinates import check_figure, write_figure
-    from dit_grid.orchestrator.screen.tables import print_json, print_text
+    from dit_grid.orchestrator.screen.tables import print_json
 
     check_figure(figure)
     found = compare_objectives(own, metric)

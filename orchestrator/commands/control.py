@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dit_grid.orchestrator.commands.options import JSON, OLD_WHERE
+from dit_grid.orchestrator.screen.prose import print_text
 
 if TYPE_CHECKING:
     from dit_grid.experiments.store import Store
@@ -105,11 +106,11 @@ def _ask(what: str, words: tuple[str, ...], where: str | None, as_json: bool) ->
                     "launch_is_running": driven})  # fmt: skip
         return
     for run_id, why in unchanged.items():
-        click.echo(f"{store.paths.root}: {found[run_id]} ({run_id}) {why}; nothing to {what}")
+        print_text(f"{store.paths.root}: {found[run_id]} ({run_id}) {why}; nothing to {what}")
     if changed:
         named = ", ".join(f"{model} ({run_id})" for run_id, model in changed.items())
         when = "the running launch acts on it within seconds" if driven else "no launch is running; the next one obeys"
-        click.echo(f"{store.paths.root}: {named}: {SAID[what]} ({when})")
+        print_text(f"{store.paths.root}: {named}: {SAID[what]} ({when})")
 
 
 def _unchanged(store: "Store", what: str, found: dict[str, str]) -> dict[str, str]:

@@ -21,7 +21,7 @@ def ask_whether_to_pay(spec: "ExperimentSpec", runs: "list[AnyRun]", yes: bool) 
 
     Raises RequestError where nobody can be asked and `yes` is not given. A run that has begun counts as a whole one.
     """
-    from dit_grid.orchestrator.screen.tables import print_text
+    from dit_grid.orchestrator.screen.prose import print_text
 
     if not (spec.plan.has_price and any(run.execution.resources.slice for run in runs)):
         return

@@ -13,6 +13,7 @@ import click
 from dit_grid.model.plurals import counted, was
 from dit_grid.orchestrator.commands.options import JSON
 from dit_grid.orchestrator.control.errors import RequestError
+from dit_grid.orchestrator.screen.prose import print_text
 
 if TYPE_CHECKING:
     from dit_grid.experiments.data.latent_shards import Encoding, Manifest
@@ -60,7 +61,7 @@ def encode(
     making = Making(image_size, CENTER_CROP, weights_sha256(vae), network.config.scaling)
     encoding = encoding_of(listing, making, shard_images)
     for line in listing.notes:
-        click.echo(line, err=True)
+        print_text(line, err=True)
     if mine.said_by:
         click.echo(f"host {mine.host} of {mine.hosts} ({mine.said_by})", err=True)
     total = sum(len(encoding.places(index)) for index in range(mine.host, encoding.shards, mine.hosts))

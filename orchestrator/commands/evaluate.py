@@ -14,6 +14,7 @@ from dit_grid.model.plurals import counted
 from dit_grid.orchestrator.commands.options import JSON, OLD_WHERE
 from dit_grid.orchestrator.commands.sample import changed, sampling_options
 from dit_grid.orchestrator.control.errors import RequestError
+from dit_grid.orchestrator.screen.prose import print_text
 
 if TYPE_CHECKING:
     from dit_grid.experiments.evaluation.image_sets import ImageSet
@@ -110,7 +111,7 @@ def _make_reference(
         print_json(made)
         return
     size = "x".join(map(str, made["image_size"]))
-    click.echo(f"{out}: {made['images']:,} images of {size}, {made['features']}; SHA-256 {made['reference_sha256']}")
+    print_text(f"{out}: {made['images']:,} images of {size}, {made['features']}; SHA-256 {made['reference_sha256']}")
 
 
 def _score_file(
@@ -145,7 +146,7 @@ def _images(target: str) -> Path:
 
 def _say_left_out(images: "ImageSet") -> None:
     if images.left_out:
-        click.echo(images.left_out, err=True)
+        print_text(images.left_out, err=True)
 
 
 def _are_digits(images: "ImageSet") -> bool:
@@ -200,7 +201,7 @@ def _score_run(
         if record:
             attempt = record_rows(store, run_id, found)
             said = f"{counted(len(found), 'row')} recorded as attempt {attempt}"
-            click.echo(f"{store.paths.root}: {run_id}: {said}", err=True)
+            print_text(f"{store.paths.root}: {run_id}: {said}", err=True)
         rows += [{"run": run_id} | row for row in found]
     _print(rows, {"run": "run"} | COLUMNS | DRAWN, as_json)
 

@@ -11,6 +11,7 @@ from dit_grid.model.plurals import counted
 from dit_grid.orchestrator.commands.along_training import along_training, longer_training, print_along, rows_of
 from dit_grid.orchestrator.commands.options import JSON, WHERE
 from dit_grid.orchestrator.control.errors import RequestError
+from dit_grid.orchestrator.screen.prose import print_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,7 +146,7 @@ def _forecast_of_table(
     )
     if form == "csv":
         for note in found.notes:
-            click.echo(note, err=True)
+            print_text(note, err=True)
         click.echo(found.predictions[["predicted", "low", "high"]].to_csv(index=False), nl=False)
     elif form == "json":
         print_json(found.to_record())
@@ -156,7 +157,7 @@ def _forecast_of_table(
 def _print_of_table(found: "TableForecast", compute: str | None) -> None:
     """Print the rows as a table, and what a reader has to know before believing one."""
     from dit_grid.analysis.tables.wording import explained, heading
-    from dit_grid.orchestrator.screen.tables import print_rows, print_text
+    from dit_grid.orchestrator.screen.tables import print_rows
 
     print_text(heading(found), inset=2)
     names = sorted(map(str, found.tables.asked), key=lambda name: name != found.tables.group)
@@ -240,7 +241,7 @@ def _next_sizes(results: "Results", points: "pd.DataFrame", metric: str) -> "pd.
             f"every model of {results.where} has a final {metric}; name models to predict, e.g. --models XL/1, or ask "
             "for a back-test, e.g. --cheapest 9"
         )
-    click.echo(
+    print_text(
         f"Every model of {results.where} has a final {metric}; forecast is the next size of its ladder.", err=True
     )
     return named_models(names, results)
@@ -291,7 +292,7 @@ def _print_along(ends: "pd.DataFrame", metric: str, factor: float, as_json: bool
         return
     print_along(ends, metric, factor)
     if factor == 1:
-        click.echo("  Models that have not begun are forecast once six have a final value.")
+        print_text("  Models that have not begun are forecast once six have a final value.")
 
 
 def _from_every_evaluation(results: "Results", asked: "pd.DataFrame", metric: str) -> "list[dict[str, Any]] | None":
@@ -308,7 +309,7 @@ def _from_every_evaluation(results: "Results", asked: "pd.DataFrame", metric: st
 
 
 def _print_every(rows: list[dict[str, Any]]) -> None:
-    from dit_grid.orchestrator.screen.tables import print_rows, print_text
+    from dit_grid.orchestrator.screen.tables import print_rows
 
     print_text("From every evaluation along training, by a mixture of laws of parameters, GMACs and steps:")
     columns = {"model": "model", "predicted": "predicted", "95 % low": "low", "high": "high"}
@@ -347,7 +348,7 @@ def _times(value: float | None, factor: float) -> float | None:
 
 def _print_table(found: "Forecast", rows: list[dict[str, Any]]) -> None:
     from dit_grid.orchestrator.screen.rows import time_unit
-    from dit_grid.orchestrator.screen.tables import print_rows, print_text
+    from dit_grid.orchestrator.screen.tables import print_rows
 
     print_text("\n".join(found.heading()))
     measured = any(row["observed"] is not None for row in rows)

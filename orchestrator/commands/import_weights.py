@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dit_grid.orchestrator.commands.options import JSON
+from dit_grid.orchestrator.screen.prose import print_text
 
 if TYPE_CHECKING:
     from dit_grid.experiments.networks.published import Imported
@@ -85,7 +86,7 @@ def _print(one: "Imported") -> None:
     click.echo(f"{one.file}: {one.network}; {one.tensors} tensors, {one.parameters:,} numbers")
     click.echo(f"  SHA-256 {one.sha256} ({known[one.published]}); every name and shape is as expected")
     if one.claims:
-        click.echo(f"  by its header, which is not checked, it was imported from {one.claims}")
+        print_text(f"  by its header, which is not checked, it was imported from {one.claims}")
     if one.kind == "dit":
         click.echo(f"  {_trained(one)}")
     click.echo(f"  written: {one.written}")

@@ -13,6 +13,7 @@ from dit_grid.orchestrator.commands.results import print_results
 from dit_grid.orchestrator.commands.serve import PORT, page_of
 from dit_grid.orchestrator.commands.track import TRACKER, mirrored
 from dit_grid.orchestrator.control.errors import RequestError
+from dit_grid.orchestrator.screen.prose import print_text
 
 if TYPE_CHECKING:
     from dit_grid.analysis import Results
@@ -77,7 +78,6 @@ def launch(
     from dit_grid.orchestrator.planning.work import unfinished
     from dit_grid.orchestrator.screen.live_grid import display
     from dit_grid.orchestrator.screen.notices import plain_warnings
-    from dit_grid.orchestrator.screen.tables import print_text
 
     if backend and address:
         raise RequestError(f"--backend {backend} with --address {address}: an address is of Ray; leave one of them out")
@@ -98,7 +98,7 @@ def launch(
 
         check_slices(runs, WRONG_REQUEST)
     also = f", {counted(measuring, 'evaluation')} as jobs of their own" if measuring else ""
-    click.echo(f"{loaded.name}: {len(runs)} of {counted(len(loaded.runs), 'run')} to do{also}, in {loaded.store}")
+    print_text(f"{loaded.name}: {len(runs)} of {counted(len(loaded.runs), 'run')} to do{also}, in {loaded.store}")
     page = page_of(loaded.store, spec, port) if is_served else nullcontext()
     with page, mirrored(loaded.store, asked, loaded.name) if asked else nullcontext(), plain_warnings():
         if address is None:
@@ -116,9 +116,9 @@ def launch(
 def _say_done(loaded: "ExperimentSpec", spec: str) -> None:
     """That there is nothing to launch, and what came of it."""
     all_runs, are = (f"All {len(loaded.runs)} runs", "are") if len(loaded.runs) > 1 else ("The only run", "is")
-    click.echo(f"{all_runs} of {loaded.name} {are} done, in {loaded.store}; nothing to launch.")
+    print_text(f"{all_runs} of {loaded.name} {are} done, in {loaded.store}; nothing to launch.")
     if len(loaded.runs) > MANY_RUNS:
-        click.echo(f"`dit-grid analyze {spec}` fits the law, `dit-grid results {spec}` has the table.")
+        print_text(f"`dit-grid analyze {spec}` fits the law, `dit-grid results {spec}` has the table.")
     else:
         print_results(loaded.store, figures=False)
 
@@ -135,7 +135,6 @@ def _print_closing(loaded: "ExperimentSpec", found: "Results") -> None:
     """How good the best samples are, what to run next, where to look."""
     from dit_grid.orchestrator.advice.closing import closing
     from dit_grid.orchestrator.commands.where import figures_folder
-    from dit_grid.orchestrator.screen.tables import print_text
 
     for line in closing(found, loaded, figures_folder(loaded.store)):
         print_text(line)
@@ -164,14 +163,14 @@ def _exit_status(finish: "Finish") -> int:
         if run in known:
             continue
         if run.phase is Phase.FAILED:
-            click.echo(f"{run.id} {run.phase}: {run.reason}; see `dit-grid logs {run.id}`", err=True)
+            print_text(f"{run.id} {run.phase}: {run.reason}; see `dit-grid logs {run.id}`", err=True)
         elif run.phase in (Phase.WAITING, Phase.CANCELLED, Phase.PAUSED) and not (state.stopping or state.enough):
-            click.echo(f"{run.id} {run.phase}: {why(state, run.id) or run.reason}", err=True)
+            print_text(f"{run.id} {run.phase}: {why(state, run.id) or run.reason}", err=True)
     if state.stopping:
-        click.echo("Stopped. The same command goes on from the last checkpoints.", err=True)
+        print_text("Stopped. The same command goes on from the last checkpoints.", err=True)
         return INTERRUPTED
     if state.enough:
-        click.echo(state.enough + "; " + _left_waiting(sum(run.phase is Phase.WAITING for run in state.in_order())))
+        print_text(state.enough + "; " + _left_waiting(sum(run.phase is Phase.WAITING for run in state.in_order())))
         phases.discard(Phase.WAITING)
     return DONE if phases <= {Phase.DONE} else SOME_FAILED
 
@@ -179,10 +178,10 @@ def _exit_status(finish: "Finish") -> int:
 def _say_known(lines: list[str]) -> None:
     """Say which runs were ended because their end is known, and that nothing of them is lost."""
     for line in lines:
-        click.echo(line)
+        print_text(line)
     if lines:
         ended = f"{counted(len(lines), 'run')} {was(len(lines))} ended early"
-        click.echo(f"{ended}. Launched without --until they go on from their checkpoints.")
+        print_text(f"{ended}. Launched without --until they go on from their checkpoints.")
 
 
 def _left_waiting(runs: int) -> str:
@@ -193,17 +192,17 @@ def _others_exit_status(said: "dict[str, Any]") -> int:
     """Return the exit status for what another driver left behind."""
     if said.get("outcome") != "ended":
         message = said.get("message", "launch again to go on")
-        click.echo(f"the driver {said.get('outcome', 'ended')}: {message}", err=True)
+        print_text(f"the driver {said.get('outcome', 'ended')}: {message}", err=True)
         return SOME_FAILED
     if said.get("enough"):
-        click.echo(said["enough"])
+        print_text(said["enough"])
     known = said.get("known") or {}
     _say_known([f"{run_id} {why}" for run_id, why in known.items()])
     fine = {"done", "waiting"} if said.get("enough") else {"done"}
     rest = {run_id: phase for run_id, phase in said["phases"].items() if run_id not in known}
     for run_id, phase in rest.items():
         if phase not in fine:
-            click.echo(f"{run_id} {phase}; see `dit-grid logs {run_id}`", err=True)
+            print_text(f"{run_id} {phase}; see `dit-grid logs {run_id}`", err=True)
     return DONE if set(rest.values()) <= fine else SOME_FAILED
 
 

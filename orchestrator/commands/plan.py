@@ -8,6 +8,7 @@ import click
 
 from dit_grid.model.plurals import counted
 from dit_grid.orchestrator.commands.options import GROUPS, JSON, SPEC, WRONG_REQUEST
+from dit_grid.orchestrator.screen.prose import print_text
 
 if TYPE_CHECKING:
     from dit_grid.experiments.spec import ExperimentSpec
@@ -149,7 +150,7 @@ def _say_folders(spec: "ExperimentSpec") -> None:
     for path in sorted({run.data.path for run in spec.networks if run.data.path}):
         with contextlib.suppress(DataError, OSError):  # what is wrong with data is said where it is checked
             for line in folder_notes(path):
-                click.echo(line, err=True)
+                print_text(line, err=True)
 
 
 def _say_missing(spec: "ExperimentSpec", file: str) -> None:
@@ -157,7 +158,7 @@ def _say_missing(spec: "ExperimentSpec", file: str) -> None:
     from dit_grid.experiments.running.needed_files import missing_files
 
     for problem in missing_files(spec.runs, file, remote=False):
-        click.echo(f"a launch needs: {problem}", err=True)
+        print_text(f"a launch needs: {problem}", err=True)
 
 
 def _calibrate(spec: "ExperimentSpec", address: str | None) -> None:
@@ -170,7 +171,7 @@ def _calibrate(spec: "ExperimentSpec", address: str | None) -> None:
     short = calibration(spec)
     todo = unfinished(short)
     if todo:
-        click.echo(f"measuring {len(todo)} of {counted(len(short.runs), 'model')}, kept in {short.store}", err=True)
+        print_text(f"measuring {len(todo)} of {counted(len(short.runs), 'model')}, kept in {short.store}", err=True)
         with contextlib.redirect_stdout(sys.stderr):
             launch_here(short, display) if address is None else launch_on_cluster(short, address)
 

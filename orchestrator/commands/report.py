@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from dit_grid.orchestrator.commands.options import JSON, WHERE
+from dit_grid.orchestrator.screen.prose import print_text
 
 
 @click.command()
@@ -78,13 +79,11 @@ def fit(table: str, y: str, x: str, form: str, delta: float | None, replicates: 
 
         print_json(_fit_record(found, spread, refits))
         return
-    from dit_grid.orchestrator.screen.tables import print_text
-
     print_text(found.report())
     if spread is not None and refits is not None:
         print_text(f"bootstrap of {len(spread.samples)} refits, seed 0 ({spread.degenerate} degenerate):")
         for name, row in refits.iterrows():
-            click.echo(f"  {name}: standard error {row['se']:.4g}, 95 % [{row['low']:.4g}, {row['high']:.4g}]")
+            print_text(f"  {name}: standard error {row['se']:.4g}, 95 % [{row['low']:.4g}, {row['high']:.4g}]")
 
 
 def _fit_record(found: Any, spread: Any, refits: Any) -> dict[str, Any]:

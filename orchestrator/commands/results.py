@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dit_grid.orchestrator.commands.options import JSON, WHERE, store_named
+from dit_grid.orchestrator.screen.prose import print_text
 
 if TYPE_CHECKING:
     from dit_grid.analysis import Results
@@ -34,7 +35,7 @@ def results(where: str | None, form: str, as_json: bool, out: str | None) -> Non
     form = "json" if as_json else form
     write_frame(results_table(found), form, out)
     for line in remarks(found):
-        click.echo(line, err=form != "table" or out is not None)
+        print_text(line, err=form != "table" or out is not None)
 
 
 @click.command()
@@ -96,7 +97,7 @@ def _asked(
     from dit_grid.analysis.laws.record import record_of
     from dit_grid.analysis.results.chosen_runs import chosen_runs
     from dit_grid.orchestrator.commands.forecast import main_metric_of
-    from dit_grid.orchestrator.screen.tables import print_json, print_text
+    from dit_grid.orchestrator.screen.tables import print_json
 
     found = chosen_runs(load(store), conditions)
     metric = metric or main_metric_of(found)
@@ -116,7 +117,7 @@ def print_results(where: str, figures: bool, out: str | None = None, table: bool
     from dit_grid.analysis.laws.objectives import in_words
     from dit_grid.analysis.results.metric_names import main_metric
     from dit_grid.orchestrator.commands.where import figures_folder
-    from dit_grid.orchestrator.screen.tables import print_text, write_frame
+    from dit_grid.orchestrator.screen.tables import write_frame
 
     found = load(where)
     metric = main_metric(set(found.evals["metric"]))

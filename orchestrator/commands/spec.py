@@ -7,6 +7,7 @@ import click
 
 from dit_grid.model.plurals import counted
 from dit_grid.orchestrator.commands.options import JSON, SPEC, WRONG_REQUEST
+from dit_grid.orchestrator.screen.prose import print_text
 
 if TYPE_CHECKING:
     from dit_grid.orchestrator.commands.checked_spec import Checked
@@ -58,7 +59,7 @@ def _print_text(spec: str, found: "Checked") -> None:
     for problem in found.problems:
         click.echo(str(problem), err=True)
     for note in found.notes:
-        click.echo(f"note: {note}", err=True)
+        print_text(f"note: {note}", err=True)
     groups = "".join(f", {count} more with --group {name}" for name, count in found.groups.items())
     runs = f"{counted(found.runs, 'run')}{groups}"
     if not found.problems:
@@ -93,7 +94,7 @@ def keys(key: str, as_json: bool) -> None:
         kept = "makes another run" if one.changes_id else "no part of a run's id"
         unit = f" [{one.unit}]" if one.unit else ""
         facts = [one.type + unit, f"default {one.default}", one.allowed.replace("`", ""), kept]
-        click.echo(f"{one.key}: {one.why}\n    {'; '.join(filter(None, facts))}")
+        print_text(f"{one.key}: {one.why}\n    {'; '.join(filter(None, facts))}", inset=4)
 
 
 @spec_group.command()

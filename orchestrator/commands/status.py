@@ -6,6 +6,7 @@ from dataclasses import replace
 import click
 
 from dit_grid.orchestrator.commands.options import JSON, WHERE, store_named
+from dit_grid.orchestrator.screen.prose import print_text
 
 
 @click.command()
@@ -26,7 +27,7 @@ def status(where: str | None, as_json: bool, watch: bool) -> None:
     from dit_grid.orchestrator.advice.alarm import alarms
     from dit_grid.orchestrator.screen.notices import plain_warnings
     from dit_grid.orchestrator.screen.status import driver_line, read_status, spent_line, without_pandas
-    from dit_grid.orchestrator.screen.tables import print_status, print_text
+    from dit_grid.orchestrator.screen.tables import print_status
 
     without_pandas()
     store = Store.open(store_named(where))
@@ -37,13 +38,13 @@ def status(where: str | None, as_json: bool, watch: bool) -> None:
             rows = read_status(store)
             looked = alarms(store, [row.run_id for row in rows if row.state != "done"])
         said = {one.run_id: str(one).removeprefix(f"{one.run_id} ") for one in looked.left}
-        print_status([replace(row, alarm=said.get(row.run_id, "")) for row in rows], as_json)
+        print_status([replace(row, alarm=said[row.run_id]) if row.run_id in said else row for row in rows], as_json)
         if not as_json:
-            click.echo(f"{store.paths.root}: {driver_line(store)}")
+            print_text(f"{store.paths.root}: {driver_line(store)}")
             if spent := spent_line(store):
                 print_text(spent)
             if looked.silence:
-                click.echo(looked.silence)
+                print_text(looked.silence)
         if not watch:
             return
         time.sleep(2.0)

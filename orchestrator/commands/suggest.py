@@ -13,6 +13,7 @@ from dit_grid.orchestrator.commands.forecast import METRIC, SPEC, main_metric_of
 from dit_grid.orchestrator.commands.options import JSON, WHERE
 from dit_grid.orchestrator.commands.suggest_rows import ROWS_ONLY, suggest_rows
 from dit_grid.orchestrator.control.errors import RequestError
+from dit_grid.orchestrator.screen.prose import print_text
 
 if TYPE_CHECKING:
     from dit_grid.experiments.spec import ExperimentSpec
@@ -94,7 +95,7 @@ def suggest(
         _write(out, spec, found, budget or "the best for its price")
     _print_suggestion(found, results.where, as_json)
     if out and not as_json:
-        click.echo(f"Written: {out}; run them with `dit-grid launch {out}`")
+        print_text(f"Written: {out}; run them with `dit-grid launch {out}`")
 
 
 COMMANDS = (suggest,)
@@ -116,7 +117,7 @@ KEYS = ("bought", "kind", "model", "run_seed", "run_id", "hours", "usd", "flops"
 
 def _print_suggestion(found: "Suggestion", where: str, as_json: bool) -> None:
     from dit_grid.orchestrator.screen.rows import time_unit
-    from dit_grid.orchestrator.screen.tables import print_json, print_rows, print_text
+    from dit_grid.orchestrator.screen.tables import print_json, print_rows
 
     target, unit = found.target, found.budget.unit
     table = found.candidates.reindex(columns=list(KEYS))

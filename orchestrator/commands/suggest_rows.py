@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dit_grid.orchestrator.control.errors import RequestError
+from dit_grid.orchestrator.screen.prose import print_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,7 +81,7 @@ def _print_json(found: "NextRows", sold: "pd.DataFrame", y: str, unit: str, most
 
 
 def _print(found: "NextRows", sold: "pd.DataFrame", y: str, unit: str, most: float, out: str | None) -> None:
-    from dit_grid.orchestrator.screen.tables import print_rows, print_text
+    from dit_grid.orchestrator.screen.tables import print_rows
 
     records, bought = _records(found, sold, y), int(found.rows["bought"].notna().sum())
     of = f"of {most:,.4g} " if isfinite(most) else ""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dit_grid.orchestrator.commands.options import DONE, SOME_FAILED, WHERE, store_named
+from dit_grid.orchestrator.screen.prose import print_text
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -90,14 +91,14 @@ def mirrored(store: str, asked: "Iterable[TrackSpec]", name: str | None = None) 
             [sys.executable, "-m", "dit_grid.orchestrator", "track", store, "--beside", said],
             stdin=subprocess.PIPE, stdout=words, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
-    click.echo(f"Mirrored to {', '.join(one.to for one in asked)} by a process of its own; its words: {log}")
+    print_text(f"Mirrored to {', '.join(one.to for one in asked)} by a process of its own; its words: {log}")
     try:
         yield
     finally:
         _end(child)
         click.echo(log.read_text("utf-8").strip())
         if child.returncode not in (DONE, SOME_FAILED):
-            click.echo(f"the mirror ended before the launch did (exit status {child.returncode}); no run was hurt, and "
+            print_text(f"the mirror ended before the launch did (exit status {child.returncode}); no run was hurt, and "
                        f"`dit-grid track {store}{''.join(f' --to {one.to}' for one in asked)}` goes on")  # fmt: skip
 
 

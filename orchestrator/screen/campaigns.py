@@ -8,8 +8,9 @@ from dataclasses import asdict
 
 from dit_grid.experiments.spec import ExperimentSpec
 from dit_grid.model.plurals import counted
+from dit_grid.orchestrator.screen.prose import print_text
 from dit_grid.orchestrator.screen.rows import print_rows
-from dit_grid.orchestrator.screen.tables import print_json, print_text
+from dit_grid.orchestrator.screen.tables import print_json
 from dit_grid.orchestrator.simulation.campaign import Outcome
 from dit_grid.orchestrator.simulation.reservation import Reservation, said
 

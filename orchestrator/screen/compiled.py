@@ -13,6 +13,7 @@ from dit_grid.orchestrator.compiling.generations import GIB
 from dit_grid.orchestrator.compiling.roofline import Roofline
 from dit_grid.orchestrator.compiling.verdicts import Compiled, RefusedError, judge_all, on_slices, programs_of
 from dit_grid.orchestrator.screen.notices import progress
+from dit_grid.orchestrator.screen.prose import print_text
 from dit_grid.orchestrator.screen.rows import print_rows
 
 COLUMNS = {
@@ -55,7 +56,7 @@ def check_slices(runs: Sequence[AnyRun], status: int) -> None:
         return
     if not is_installed():
         whose = "the run fits its TPU slice" if len(asked) == 1 else f"{len(asked)} runs fit their TPU slices"
-        click.echo(
+        print_text(
             f"not checked whether {whose}: that needs the TPU compiler, "
             "`uv pip install 'dit-grid[tpu]'` (in a clone `uv sync --extra tpu`)",
             err=True,
@@ -125,7 +126,7 @@ def _print_programs(spec: ExperimentSpec, found: dict[str, Compiled]) -> None:
     decided = [(one.inline_bytes / one.hbm_granted_bytes, run, one) for run in spec.networks
                if (one := found.get(run.id)) and one.inline_bytes is not None]  # fmt: skip
     share, run, one = max(decided, key=lambda each: each[0])
-    click.echo(
+    print_text(
         f"with the evaluation a core holds at most {(one.inline_bytes or 0) / GIB:.2f} of "
         f"{one.hbm_granted_bytes / GIB:.2f} GiB, {share:.0%}: {run.model.name} on {one.slice}"
     )

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 
 import click
 
+from dit_grid.orchestrator.screen.prose import print_text
+
 LINE_EVERY_S = 15.0
 """How often progress is said where there is no terminal to update."""
 
@@ -35,7 +37,7 @@ def plain_warnings() -> Iterator[None]:
     def show(message: Warning | str, *_: object) -> None:
         if str(message) not in said:
             said.add(str(message))
-            click.echo(f"warning: {message}", err=True)
+            print_text(f"warning: {message}", err=True)
 
     with warnings.catch_warnings():
         warnings.simplefilter("default", UserWarning)

@@ -12,8 +12,9 @@ from dit_grid.model.plurals import counted
 from dit_grid.orchestrator.planning.gpu_memory import estimate_lines, estimates
 from dit_grid.orchestrator.screen.cells import short
 from dit_grid.orchestrator.screen.money import TERM_INSET, bill_record, money_lines, price_record, term_lines
+from dit_grid.orchestrator.screen.prose import print_text
 from dit_grid.orchestrator.screen.rows import print_rows, span, time_unit
-from dit_grid.orchestrator.screen.tables import print_json, print_text
+from dit_grid.orchestrator.screen.tables import print_json
 
 if TYPE_CHECKING:
     from dit_grid.experiments.spec import ExperimentSpec

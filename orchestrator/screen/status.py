@@ -69,7 +69,8 @@ def read_status(store: Store, now: float | None = None) -> list[RunStatus]:
     waits = _waits(newest_note(store.files)) if others else {}
     for row in _from_tables(store, others, states, now):
         row = _as_asked(row, asked_for.get(row.run_id))
-        found[row.run_id] = row if row.state == "done" else replace(row, waits_for=waits.get(row.run_id, ""))
+        waits_for = waits.get(row.run_id) if row.state != "done" else None
+        found[row.run_id] = replace(row, waits_for=waits_for) if waits_for else row
     return _told_apart(store, [found[run_id] for run_id in sorted(found)])
 
 
@@ -151,8 +152,8 @@ def _from_tables(store: Store, run_ids: list[str], states: dict[str, RunState], 
         name = run["run_id"]
         facts, end = starts.get(name, {}), ends.get(name, {})
         row = _status(run, states.get(name), facts, end, last.get(name, {}), metrics.get(name, {}), now)
-        partly = name in states and row.state != "done"
-        yield replace(row, measured=_measured(run, measured.get(name, set()))) if partly else row
+        so_far = _measured(run, measured.get(name, set())) if name in states and row.state != "done" else ""
+        yield replace(row, measured=so_far) if so_far else row
 
 
 def _steps_of(evals: list[dict[str, Any]]) -> dict[str, set[int]]:

@@ -2,10 +2,8 @@
 
 import json
 import math
-import re
 from collections import Counter
 from dataclasses import asdict
-from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +11,7 @@ from rich.console import Console, Group
 from rich.table import Table
 
 from dit_grid.orchestrator.control.errors import RequestError
+from dit_grid.orchestrator.screen.prose import print_text
 from dit_grid.orchestrator.screen.rows import print_rows as print_rows, rows_table, screen, span, view
 
 if TYPE_CHECKING:  # a status is printed before specs and models could be imported
@@ -61,33 +60,6 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def print_text(text: str, inset: int | None = None) -> None:
-    """Print text; on a terminal its long lines are broken between words, and no command is.
-
-    What follows is set in by `inset`, else by two more than the line.
-    """
-    width = screen().width
-    click.echo("\n".join(_wrapped(line, width, inset) if len(line) > width else line for line in text.splitlines()))
-
-
-COMMAND = re.compile(r"`[^`]*`|(?<!\S)plan: \{.*\}")
-"""What somebody copies: between backticks, or settings for a spec."""
-
-PERCENT = re.compile(r"(?<=\d) (?=%)")
-"""The blank between a number and its percent sign."""
-
-
-def _wrapped(line: str, width: int, inset: int | None) -> str:
-    """The line broken where it may be; a line that is a command alone is left to the terminal, which breaks no copy."""
-    indent = line[: len(line) - len(line.lstrip())]
-    if indent and line.lstrip().startswith(("dit-grid ", "python ")):
-        return line
-    whole = PERCENT.sub("\0", COMMAND.sub(lambda found: found[0].replace(" ", "\0"), line))
-    following = " " * (len(indent) + 2 if inset is None else inset)
-    broken = fill(whole, width, subsequent_indent=following, break_on_hyphens=False, break_long_words=False)
-    return broken.replace("\0", " ")
-
-
 def print_status(rows: "list[RunStatus]", as_json: bool) -> None:
     """Print how every run stands."""
     if as_json:
@@ -97,7 +69,7 @@ def print_status(rows: "list[RunStatus]", as_json: bool) -> None:
     console.print(status_view(rows, console), highlight=False)
     for row in rows:
         for said in filter(None, (row.message, row.waits_for, row.alarm and f"ALARM: {row.alarm}")):
-            click.echo(f"{row.run_id}: {said}")
+            print_text(f"{row.run_id}: {said}")
 
 
 SPARE_STATUS = ("MFU", "attempts", "run", "of", "it/s", "measured", "loss")
@@ -154,8 +126,9 @@ def print_findings(findings: "list[Finding]", as_json: bool) -> None:
         print_json([asdict(finding) for finding in findings])
         return
     for finding in findings:
-        fix = f"\n         fix: {finding.fix}" if finding.fix else ""
-        click.echo(f"{finding.level:8} {finding.subject}: {finding.text}{fix}")
+        print_text(f"{finding.level:8} {finding.subject}: {finding.text}", inset=9)
+        if finding.fix:
+            click.echo(f"         fix: {finding.fix}")  # a command as a rule
 
 
 def write_frame(frame: "pd.DataFrame", form: str, out: str | None) -> None:

@@ -2,31 +2,17 @@
 
 import json
 import re
-import sys
 from pathlib import Path
-
-import pytest
 
 from dit_grid.experiments.spec import load_spec
 from dit_grid.experiments.store import Store
 from dit_grid.orchestrator.planning.work import record_runs
 from dit_grid.orchestrator.screen.grid import names_of
 from dit_grid.orchestrator.screen.status import read_status
-from dit_grid.orchestrator.screen.tables import print_json, print_rows, print_text, status_table
+from dit_grid.orchestrator.screen.tables import print_json, print_rows, status_table
 
 COLUMNS = {"model": "model", "size": "size", "tokens": "tokens", "fd_conv": "fd_conv"}
 ROWS = [{"model": "XL/2", "size": "XL", "tokens": 256, "fd_conv": 6.125}]
-
-
-@pytest.fixture
-def terminal(monkeypatch):
-    """Make standard output a terminal of a given number of columns."""
-
-    def make(columns):
-        monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-        monkeypatch.setenv("COLUMNS", str(columns))
-
-    return make
 
 
 def printed(capsys):
@@ -46,32 +32,6 @@ def test_where_all_fits_nothing_is_left_out(terminal, capsys):
     terminal(80)
     print_rows(COLUMNS, ROWS, spare=["size", "tokens"])
     assert printed(capsys)[0].split() == list(COLUMNS)
-
-
-def test_a_long_line_breaks_between_words(terminal, capsys):
-    terminal(20)
-    print_text("Law\n  exponent -1.3; converged")
-    assert capsys.readouterr().out.splitlines() == ["Law", "  exponent -1.3;", "    converged"]
-
-
-def test_in_a_pipe_a_line_stays_whole(capsys):
-    print_text("  exponent -1.3; " * 20)
-    assert len(capsys.readouterr().out.splitlines()) == 1
-
-
-@pytest.mark.parametrize(
-    "command",
-    ["`dit-grid cluster experiments/grid.yaml --kind kuberay-v3`", "plan: {slices: {v3-256: 1, v3-128: 1, v3-64: 3}}"],
-)
-def test_no_line_breaks_inside_what_somebody_copies(command, terminal, capsys):
-    terminal(80)
-    for before in range(20, 76):
-        print_text(f"{'x ' * (before // 2)}{command} and more of it, so that the line is too long for the terminal")
-        lines = printed(capsys)
-        assert any(command in line for line in lines)
-        assert max(map(len, lines)) <= 80
-    print_text(f"    dit-grid suggest {'long ' * 20}-o next.yaml")
-    assert len(printed(capsys)) == 1
 
 
 def test_numbers_that_json_has_no_word_for_are_null(capsys):
