@@ -210,7 +210,7 @@ def _priced(
     return tuple(
         replace(term, usd=(None if usd is None else usd - rest) if term.name == LOST else cost)
         for term, cost in zip(terms, costs, strict=True)
-        if term.hours or term.name in SAID_AT_NOTHING
+        if term.hours or not term.known or term.name in SAID_AT_NOTHING
     )
 
 

@@ -52,7 +52,7 @@ KEPT_ARRAYS = 2
 class Term:
     """A part of a run's time: hours that it holds its resources for, what they cost, and where the figure is from.
 
-    `billed` is False for what is only waited for.
+    `billed` is False for what is only waited for, `known` for what would have to be stated first.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Term:
     source: str
     billed: bool = True
     usd: float | None = None
+    known: bool = True
 
 
 def scoring_terms(run: AnyRun, on: ResourceSpec) -> list[Term]:
@@ -81,18 +82,19 @@ def scoring(run: RunSpec, settings: Iterable[EvalSetting], on: ResourceSpec) -> 
             host_s += setting.samples * (MOMENTS_S + NEIGHBOURS_S * compared) + FRECHET_S
     area = (run.model.image_size / LATENT_SIDE) ** 2
     decode_s, features_s, source = _image_s(on)
+    known = on.kind != "gpu"
     found = [
-        Term("VAE decoding", decoded * decode_s * area / 3600, source),
-        Term("Inception features", described * features_s / 3600, source),
+        Term("VAE decoding", decoded * decode_s * area / 3600, source, known=known or not decoded),
+        Term("Inception features", described * features_s / 3600, source, known=known or not described),
         Term("statistics and scores", host_s / 3600, "measured on one core: docs/performance.md, Metrics and fits"),
     ]
-    return [term for term in found if term.hours]
+    return [term for term in found if term.hours or not term.known]
 
 
 def _image_s(on: ResourceSpec) -> tuple[float, float, str]:
     """Seconds of decoding and of describing one image of 256 pixels, and where they are from; 0 on GPUs."""
     if on.kind == "gpu":
-        return 0.0, 0.0, "not known of GPUs, left out"
+        return 0.0, 0.0, "not known of GPUs"
     if not on.slice:
         return CPU_DECODE_S / on.count, CPU_INCEPTION_S / on.count, "measured here: docs/performance.md"
     peak = peak_flops_per_s(on)
@@ -135,7 +137,7 @@ def _beside(run: AnyRun, price: PriceSpec, train_hours: float, hosts: int) -> It
         said = (
             f"each of {counted(hosts, 'host')} reads {wanted:,.0f} a second{', is starved' if late else ''}; {source}"
         )
-        yield Term(FEED, late, said)
+        yield Term(FEED, late, said, known=rate is not None)
     yield from coming_up(run.execution.resources, price)
     if (params := costs(run).params) is not None:
         bytes_each = 4 * (KEPT_ARRAYS + _moments(run))
@@ -150,7 +152,7 @@ def _beside(run: AnyRun, price: PriceSpec, train_hours: float, hosts: int) -> It
 def _first_reading(run: RunSpec, price: PriceSpec, wanted: float, hosts: int) -> Term:
     shards = shards_of(run, price)
     if shards is None:
-        return Term(FIRST_READING, 0.0, "how many images are trained on is not known: plan.images")
+        return Term(FIRST_READING, 0.0, "how many images are trained on is not known: plan.images", known=False)
     waited = waited_s(shards, price, wanted, run.train.batch * run.train.steps / hosts)
     what = f"reads and checks {shards.gigabytes:,.3g} GB, {shards.source}, at each start"
     return Term(

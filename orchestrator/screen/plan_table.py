@@ -182,9 +182,17 @@ def _plan_totals(spec: "ExperimentSpec", rows: "list[PlanRow]") -> list[str]:
             f"{short(hours * scale)} {unit} if run one after another{known}: training {short(train_hours * scale)}, "
             f"evaluation {short(eval_hours * scale)}{starts}{on_top}"
         )
+        lines += _left_out(rows)
     else:
         lines.append("hours need a measured speed (launch once, or plan --calibrate) or plan.mfu in the spec")
     return lines
+
+
+def _left_out(rows: "list[PlanRow]") -> list[str]:
+    """Say which parts of the time no figure is known for."""
+    unknown = {term.name: term.source for row in rows for term in row.terms if not term.known}
+    said = "; ".join(f"{name} ({source})" for name, source in unknown.items())
+    return [f"not in these hours: {said}"] if said else []
 
 
 def _range(low: float | None, high: float | None) -> str:

@@ -98,11 +98,16 @@ def _is_numeric(key: str, rows: Sequence[dict[str, Any]]) -> bool:
 
 def shortened(columns: dict[str, str]) -> dict[str, str]:
     """Return the columns with headings such as train.optimizer.learning_rate as learning_rate, where one has that."""
-    last = [heading.rpartition(".")[2] for heading in columns]
+    last = [_last_name(heading) for heading in columns]
     return {
         short if last.count(short) == 1 else heading: key
         for short, (heading, key) in zip(last, columns.items(), strict=True)
     }
+
+
+def _last_name(heading: str) -> str:
+    """The last of names in dots; a heading of several words (`est. ms`) is none."""
+    return heading if " " in heading else heading.rpartition(".")[2]
 
 
 def span(seconds: float) -> str:
@@ -132,7 +137,7 @@ def _same(columns: Mapping[str, str], cells: Cells) -> dict[str, str]:
 
 def _going(columns: dict[str, str], spare: Sequence[str]) -> Iterator[str]:
     """The headings in the order in which they go."""
-    short_spare = [name if name in columns else name.rpartition(".")[2] for name in spare]
+    short_spare = [name if name in columns else _last_name(name) for name in spare]
     first = [heading for heading in short_spare if heading in columns]
     yield from first
     yield from [heading for heading in reversed(list(columns)[1:]) if heading not in first]

@@ -8,6 +8,7 @@ from dit_grid.experiments.spec import load_spec
 from dit_grid.experiments.spec.execution import ResourceSpec
 from dit_grid.orchestrator.planning.plan import plan
 from dit_grid.orchestrator.planning.terms import FEED_LATENTS_PER_S, beside_terms
+from dit_grid.orchestrator.screen.plan_table import _plan_totals
 
 GRID = Path(__file__).parents[3] / "experiments" / "grid.yaml"
 
@@ -95,3 +96,25 @@ def test_capacity_that_was_taken_is_waited_for_and_not_billed():
 def test_what_the_spec_states_is_said_to_be_the_specs_and_what_it_does_not_an_assumption():
     assert terms()[1]["compilation"].source == "assumption: plan.compile_s 60"
     assert terms(compile_s=300.0)[1]["compilation"].source == "spec: plan.compile_s 300"
+
+
+def test_parts_of_the_time_that_nobody_knows_are_named_below_the_hours():
+    """Of a GPU nobody measured decoding, and of a folder that is not here nobody said how many images it holds."""
+    spec = load_spec(GRID)
+    run = spec.networks[0]
+    on = run.execution.model_copy(update={"resources": ResourceSpec(gpus=8)})
+    spec = spec.model_copy(
+        update={
+            "plan": spec.plan.model_copy(update={"images": None}),
+            "runs": (run.model_copy(update={"execution": on}),),
+        }
+    )
+    rows = plan(spec, {run.id: 5.0})
+    assert {term.name for term in rows[0].terms if not term.known} == {
+        "VAE decoding", "Inception features", "first reading of shards",
+    }  # fmt: skip
+    (said,) = [
+        line for line in _plan_totals(spec, rows) if line.startswith("not in these hours: VAE decoding (not known")
+    ]
+    assert "first reading of shards (how many images are trained on is not known: plan.images)" in said
+    assert not [line for line in _plan_totals(load_spec(GRID), plan(load_spec(GRID))) if "not in these" in line]

@@ -3,7 +3,7 @@
 import pytest
 from rich.console import Console
 
-from dit_grid.orchestrator.screen.rows import fitted, span, view
+from dit_grid.orchestrator.screen.rows import fitted, shortened, span, view
 
 ROWS = [
     {"model": f"{size}/{patch}", "rate": rate, "batch": 256, "loss": None, "fd": 1.5 * patch,
@@ -73,3 +73,12 @@ def test_brackets_in_a_cell_are_text():
 )
 def test_durations_are_in_two_of_their_units(seconds, text):
     assert span(seconds) == text
+
+
+def test_a_heading_of_several_words_keeps_them_where_it_is_narrow():
+    """A dot that ends an abbreviation is none between names."""
+    assert list(shortened({"model": "model", "est. ms": "estimated", "train.batch": "batch"})) == [
+        "model",
+        "est. ms",
+        "batch",
+    ]
