@@ -81,7 +81,7 @@ def forecast_table(
     """
     tables = checked(seen, asked, y, tuple(x), group, names)
     prior = prior_of(kind_of(y), without)
-    notes = [*tables.dropped, *mixed_units(tables.seen, tables.asked, y, tables.x)]
+    notes = [*tables.dropped, *mixed_units(tables.seen, tables.asked, y, tables.x, tables.group)]
     predicted = np.full((len(QUANTILES), len(tables.asked)), np.nan)
     decades = np.zeros(len(tables.asked))
     spoke: list[tuple[str, int]] = [("", 0)] * len(tables.asked)

@@ -13,6 +13,7 @@ import pandas as pd
 
 from dit_grid.analysis.tables.any_table import group_levels, group_spread
 from dit_grid.analysis.tables.axes import axes_of
+from dit_grid.analysis.tables.logarithms import scale_of
 from dit_grid.analysis.tables.moments import joint
 from dit_grid.analysis.tables.priors import kind_of, prior_of, with_floor_of
 from dit_grid.analysis.tables.table import TableError, Tables, checked
@@ -70,12 +71,16 @@ def _bought(
     """Numbers of the candidates bought, in order, and covariance and noise of targets and candidates before."""
     axes = axes_of(tables.seen, tables.asked, tables.x)
     both = [group_levels(frame, tables.seen, tables.group) for frame in (tables.seen, tables.asked)]
-    t = np.log(tables.seen[tables.y].to_numpy())
+    values = tables.seen[tables.y].to_numpy()
+    scale = scale_of(tables.y, values)
+    t = scale.to(values)
     sd = group_spread(t, axes.named["compute"][0], both[0])
-    dearest = float(np.exp(t[np.argmax(axes.named["compute"][0])]))
+    dearest = float(values[np.argmax(axes.named["compute"][0])])
     prior = with_floor_of(prior_of(kind_of(tables.y), without), tables.y, dearest)
     found = joint(t, axes, prior, both[0], both[1], sd)
-    return _greedy(found.covariance, found.noise, targets, costs, budget), found.covariance, found.noise
+    by = np.append(scale.slope(found.mean[:targets]), np.ones(len(costs)))  # targets in ln y, candidates as fitted
+    covariance = found.covariance * np.outer(by, by)
+    return _greedy(covariance, found.noise, targets, costs, budget), covariance, found.noise
 
 
 def _greedy(covariance: np.ndarray, noise: float, targets: int, costs: np.ndarray, budget: float) -> list[int]:

@@ -12,10 +12,11 @@ PERPLEXITY = ("perplexity", "ppl")
 
 
 class Scale(NamedTuple):
-    """`to` takes values to where laws are fitted, `back` returns them."""
+    """`to` takes values to where laws are fitted, `back` returns them; `slope` is of ln of the value there."""
 
     to: Callable[[np.ndarray], np.ndarray]
     back: Callable[[np.ndarray], np.ndarray]
+    slope: Callable[[np.ndarray], np.ndarray]
 
 
 def scale_of(y: str, values: np.ndarray) -> Scale:
@@ -23,5 +24,5 @@ def scale_of(y: str, values: np.ndarray) -> Scale:
     for losses."""
     words = y.lower().replace("-", "_").split("_")
     if any(word in PERPLEXITY for word in words) and values.min() > 1:
-        return Scale(lambda value: np.log(np.log(value)), lambda t: np.exp(np.exp(t)))
-    return Scale(np.log, np.exp)
+        return Scale(lambda value: np.log(np.log(value)), lambda t: np.exp(np.exp(t)), np.exp)
+    return Scale(np.log, np.exp, np.ones_like)

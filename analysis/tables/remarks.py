@@ -20,7 +20,9 @@ def remarks(t: np.ndarray, axes: Axes, y: str, whose: str = "") -> list[str]:
     of = f" of {whose}" if whose else ""
     found = []
     if len(t) > 1 and np.ptp(t) == 0:
-        found.append(f"all {len(t)} values of {y} are alike, so no law can be seen in them: their level is repeated")
+        found.append(
+            f"all {len(t)} values of {y} are alike, so no law can be seen in them: what is said rests on what is usual"
+        )
     if len(t) > 2 and np.ptp(t) > 0 and np.ptp(c) > 0 and np.corrcoef(t, c)[0, 1] > RISES:
         found.append(f"{y}{of} rises with {axes.along}, and every form here falls: ask for what falls, as 1 - y")
     if axes.left_out:

@@ -17,18 +17,21 @@ FAR = np.log(300.0)
 """How far past the measured rows all rows to predict must lie, in one column only, to be taken for another unit."""
 
 
-def mixed_units(seen: pd.DataFrame, asked: pd.DataFrame, y: str, x: tuple[str, ...]) -> list[str]:
-    """A line for each column that looks mixed."""
+def mixed_units(
+    seen: pd.DataFrame, asked: pd.DataFrame, y: str, x: tuple[str, ...], group: str | None = None
+) -> list[str]:
+    """A line for each column that looks mixed; groups may differ in their level, and a level needs a row of its own."""
     notes = []
     t = np.log(seen[y].to_numpy())
+    levels = np.ones((len(t), 1)) if group is None else pd.get_dummies(seen[group]).to_numpy(float)
     for column in x:
         v = np.log(seen[column].to_numpy())
         order = np.sort(v)
         gaps = np.diff(order)
-        if len(v) >= 4 and gaps.max() > GAP:
+        if len(v) >= levels.shape[1] + 3 and gaps.max() > GAP:
             above = v > order[np.argmax(gaps)]
-            moved = _scatter(np.where(above, v - THOUSAND, v), t)
-            if moved < BETTER * _scatter(v, t):
+            moved = _scatter(np.where(above, v - THOUSAND, v), t, levels)
+            if moved < BETTER * _scatter(v, t, levels):
                 notes.append(
                     f"{column} jumps by a factor of {np.exp(gaps.max()):,.0f} between rows and lines up with {y} if "
                     f"{above.sum()} rows are divided by 1,000: are its units mixed?"
@@ -44,8 +47,8 @@ def mixed_units(seen: pd.DataFrame, asked: pd.DataFrame, y: str, x: tuple[str, .
     return notes
 
 
-def _scatter(v: np.ndarray, t: np.ndarray) -> float:
-    design = np.column_stack([np.ones_like(v), v])
+def _scatter(v: np.ndarray, t: np.ndarray, levels: np.ndarray) -> float:
+    design = np.column_stack([levels, v])
     return float(np.std(t - design @ np.linalg.lstsq(design, t, rcond=None)[0]))
 
 

@@ -42,7 +42,8 @@ Policy = Callable[["Results"], Advice]
 def asked_until(spec: ExperimentSpec, target: str | None, metric: str | None, running: str) -> ExperimentSpec:
     """Return the spec with the target that the command line gives, or its own; checked before anything starts.
 
-    Raises RequestError for a target that cannot be read, or that the metric's law does not have.
+    Raises RequestError for a target that cannot be read, or that the metric's law does not have, or for a metric that
+    no run measures.
     """
     if target is None and metric is not None:
         raise RequestError(f"--until-metric {metric}: say what is to be known of it, e.g. --until 'exponent ±0.05'")
@@ -62,6 +63,15 @@ def asked_until(spec: ExperimentSpec, target: str | None, metric: str | None, ru
         check_metric(parse_target(chosen.target, with_width=True), chosen.metric or "fid")
     except TargetError as error:
         raise RequestError(f"{place}: {error}") from None
+    measured = list(
+        dict.fromkeys(name for run in spec.networks for one in run.evaluate.settings for name in one.metrics)
+    )
+    own = len(spec.networks) < len(spec.runs)  # which reports what it likes
+    if chosen.metric is not None and chosen.metric not in measured and not own:
+        place = "--until-metric" if target is not None else f"{spec.file}: until.metric"
+        raise RequestError(
+            f"{place} {chosen.metric}: no run measures it; runs measure {', '.join(measured) or 'nothing'}"
+        )
     return spec.model_copy(update={"until": chosen})
 
 

@@ -35,7 +35,7 @@ def suggest_rows(
     Raises RequestError where an option is missing, TableError where a table cannot be used.
     """
     from dit_grid.analysis.tables import next_rows
-    from dit_grid.analysis.tables.table import has_columns, numbers, read_table
+    from dit_grid.analysis.tables.table import FIRST_LINE, has_columns, numbers, read_table
 
     missing = [name for name in ROWS_ONLY if name != "--group" and not asked[name]]
     if missing:
@@ -49,6 +49,11 @@ def suggest_rows(
     has_columns(table, [y, cost], where)
     values = numbers(table, [y, cost], where)
     left = values[y].isna()
+    for row in values.index[left & ~(values[cost] > 0)]:
+        raise RequestError(
+            f"{where}, line {row + FIRST_LINE}, column {cost!r}: {values[cost][row]:g}; what a row for sale costs must be a "
+            f"number above zero"
+        )
     sold = table[left].reset_index(drop=True)
     found = next_rows(
         table[~left], sold, region, y, x.split(","), values.loc[left, cost].tolist(), most, group or None,

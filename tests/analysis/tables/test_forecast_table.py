@@ -213,6 +213,12 @@ def test_units_mixed_by_a_thousand_are_said():
     found = forecast_table(rows, pd.DataFrame({"gflops": [8e6]}), "fid", ["gflops"])
     assert any("mixed" in note for note in found.notes)
     assert not forecast_table(rows.assign(gflops=c), pd.DataFrame({"gflops": [8e3]}), "fid", ["gflops"]).notes
+    two = pd.concat([DIT_2.assign(family="DiT"), DIT_2.assign(family="SiT", fid=[57.6, 33.0, 18.8])])
+    wrong = two.assign(gflops=two["gflops"].replace(80.71, 80710))
+    asked = pd.DataFrame({"gflops": [118.64], "family": ["DiT"]})
+    for rows, told in ((wrong, True), (two, False)):
+        notes = forecast_table(rows, asked, "fid", ["gflops"], "family").notes
+        assert any("2 rows are divided by 1,000" in note for note in notes) == told
     both = pd.DataFrame({"params": c * 1e7, "gflops": c, "fid": 100 * c**-0.4})
     odd = forecast_table(both, pd.DataFrame({"params": [3e10], "gflops": [3e6]}), "fid", ["params", "gflops"])
     assert any("in gflops alone" in note for note in odd.notes)

@@ -111,6 +111,7 @@ def test_the_model_that_is_to_be_forecast_comes_last(eight):
         ("slope ±1", None, "the law of fid has exponent"),
         ("exponent ±1", "accuracy", "the law of accuracy has slope"),
         (None, "fid", "--until-metric fid: say what is to be known"),
+        ("slope ±1", "heldout_lss", "--until-metric heldout_lss: no run measures it; runs measure "),
     ],
 )
 def test_a_target_that_cannot_be_met_is_refused_before_anything_starts(eight, target, metric, message):
