@@ -51,8 +51,8 @@ def suggest_rows(
     left = values[y].isna()
     for row in values.index[left & ~(values[cost] > 0)]:
         raise RequestError(
-            f"{where}, line {row + FIRST_LINE}, column {cost!r}: {values[cost][row]:g}; what a row for sale costs must be a "
-            f"number above zero"
+            f"{where}, line {row + FIRST_LINE}, column {cost!r}: {values[cost][row]:g}; what a row for sale costs must "
+            f"be a number above zero"
         )
     sold = table[left].reset_index(drop=True)
     found = next_rows(
