@@ -181,7 +181,7 @@ def test_of_a_table_the_rows_to_measure_next_are_named_and_written(tmp_path):
         (["--budget", "20h", "--target", "exponent"], SOLD, "--target goes with a store or spec"),
         (["--budget", "20h"], SOLD.replace(",,", ",9,"), "no row is left to choose from"),
         (["--budget", "20h"], SOLD.replace(",7", ",dear"), "'dear' is not a number"),
-        (["--budget", "20h"], SOLD.replace(",7", ",-7"), "line 8, column 'hours': -7; what a row for sale costs must"),
+        (["--budget", "20h"], SOLD.replace(",7", ",-7"), "line 5, column 'hours': -7; what a row for sale costs must"),
         (["--budget", "0.1h", "-o", "next.csv"], SOLD, "nothing to write"),
         (["--budget", "20h", "--y", ""], SOLD, "a table's suggestion needs --y"),
     ],
