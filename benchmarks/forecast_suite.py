@@ -2,8 +2,8 @@
 
     python benchmarks/forecast_suite.py FOLDER                     each task scored with priors that do not know it
     python benchmarks/forecast_suite.py FOLDER --priors            the rows of analysis/tables/public_fits.csv
-    python benchmarks/forecast_suite.py FOLDER --figure docs/forecast.png
     python benchmarks/forecast_suite.py benchmarks/forecast_tables.csv     tables that nothing here was fitted to
+    python benchmarks/forecast_suite.py FOLDER benchmarks/forecast_tables.csv --figure docs/forecast.png
 
 FOLDER holds a folder a task: train.csv, test.csv with the truth, and task.json with y, x and group. The laws beside: a
 power law of compute (a level per group; a curve by itself where the task's name says curve), the same with a floor, and
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from forecast_figure import draw, rows_of
 from scipy.optimize import nnls
 
 from dit_grid.analysis.tables.any_table import TableForecast, forecast_table
@@ -38,11 +39,11 @@ MOST_COUNTED = 20
 def main() -> None:
     """Score every task of the folder and print what came of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("where", type=Path, nargs="+", metavar="FOLDER|FILE")
     parser.add_argument("--priors", action="store_true")
     parser.add_argument("--figure", type=Path)
     asked = parser.parse_args()
-    tasks = tasks_of(asked.folder)
+    tasks = [task for where in asked.where for task in tasks_of(where)]
     if asked.priors:
         print(pd.DataFrame([fitted(*task) for task in tasks]).to_csv(index=False, float_format="%.4g"), end="")
         return
@@ -54,13 +55,13 @@ def main() -> None:
             train, blind, task["y"], task["x"], task["group"], without=(SAME_SOURCE.get(name, name),)
         )
         told = score(name, task, train, test, found[name]) | {"cpu_s": time.process_time() - began}
-        rows.append({"round": task.get("round", "")} | told)
+        rows.append({"round": task.get("round", 0)} | told)
     table = pd.DataFrame(rows)
     print(table.to_string(index=False, float_format="{:.4f}".format))
     for number, part in table.groupby("round"):
         print(f"{f'round {number}: ' if number else ''}{summary(part)}")
     if asked.figure:
-        draw(tasks, found, asked.figure)
+        draw([rows_of(name, task, test, found[name].predictions) for name, task, _, test in tasks], asked.figure)
 
 
 def tasks_of(where: Path) -> list[tuple[str, dict, pd.DataFrame, pd.DataFrame]]:
@@ -200,31 +201,6 @@ def fitted(name: str, task: dict, train: pd.DataFrame, test: pd.DataFrame) -> di
         found.append([np.exp(w @ exponents), w @ fit.floor, np.exp(w @ np.log(fit.noise)), w @ fit.misfit])
     exponent, floor, noise, misfit = np.exp(np.mean(np.log(np.maximum(found, 1e-4)), 0))
     return {"table": name, "kind": kind_of(y), "exponent": exponent, "floor": floor, "noise": noise, "misfit": misfit}
-
-
-def draw(tasks: list, found: dict[str, TableForecast], file: Path) -> None:
-    """Predicted against observed with intervals, all tasks: ratio to the truth, a colour a task."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, axis = plt.subplots(figsize=(9, 5), layout="constrained")
-    place, ticks = 0.0, []
-    for number, (name, task, _, test) in enumerate(tasks):
-        shown = np.unique(np.linspace(0, len(test) - 1, min(len(test), MOST_COUNTED)).round().astype(int))
-        truth = test[task["y"]].to_numpy(float)[shown]
-        at = place + np.arange(len(shown))
-        rows = found[name].predictions.iloc[shown].div(truth, axis=0)
-        ends = np.abs(rows[["low", "high"]].to_numpy().T - rows["predicted"].to_numpy())
-        axis.errorbar(at, rows["predicted"], yerr=ends, fmt="o", ms=3, lw=1, color=f"C{number % 10}")
-        ticks.append((at.mean(), f"{name} ({len(shown)} of {len(test)})"))
-        place += len(shown) + 2
-    axis.axhline(1, color="black", lw=0.8)
-    axis.set(yscale="log", ylabel="predicted / observed, 95 % intervals")
-    axis.set_yticks([0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.5], ["0.7", "0.8", "0.9", "1", "1.1", "1.25", "1.5"])
-    axis.set_xticks([t for t, _ in ticks], [label for _, label in ticks], rotation=40, ha="right", fontsize=7)
-    figure.savefig(file, dpi=130)
 
 
 if __name__ == "__main__":

@@ -72,7 +72,8 @@ class Target:
 
     def tolerance(self, width: float) -> str:
         """A half-width in the target's own unit, as text."""
-        return f"±{100 * width:.2g}%" if self.relative else f"±{width:.3g}"
+        percent = 100 * width
+        return f"±{percent:{'.2g' if percent < 99.5 else '.0f'}}%" if self.relative else f"±{width:.3g}"
 
 
 def parse_target(text: str, with_width: bool = False) -> Target:

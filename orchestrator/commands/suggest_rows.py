@@ -50,10 +50,8 @@ def suggest_rows(
     values = numbers(table, [y, cost], where)
     left = values[y].isna()
     for row in values.index[left & ~(values[cost] > 0)]:
-        raise RequestError(
-            f"{where}, line {row + FIRST_LINE}, column {cost!r}: {values[cost][row]:g}; what a row for sale costs must "
-            f"be a number above zero"
-        )
+        got = f"{where}, line {row + FIRST_LINE}, column {cost!r}: {values[cost][row]:g}"
+        raise RequestError(f"{got}; what a row for sale costs must be a number above zero")
     sold = table[left].reset_index(drop=True)
     found = next_rows(
         table[~left], sold, region, y, x.split(","), values.loc[left, cost].tolist(), most, group or None,

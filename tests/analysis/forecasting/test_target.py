@@ -88,3 +88,9 @@ def test_part_of_the_paper_knows_less_than_all_of_it():
     wanted = parse_target("params_exponent ±0.01")
     less, more = (standing(results, wanted, "fid").width or 0.0 for results in (part, twelve()))
     assert less > more > 0
+
+
+@pytest.mark.parametrize(("width", "text"), [(0.104, "±10%"), (0.0123, "±1.2%"), (2.28, "±228%"), (12.34, "±1234%")])
+def test_a_share_is_written_as_people_write_it(width, text):
+    target = Target("forecast", "XL/2", width, relative=True)
+    assert str(target) == f"forecast:XL/2 {text}"
