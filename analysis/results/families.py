@@ -84,6 +84,8 @@ def family_ties(rows: pd.DataFrame, specs: Mapping[str, str]) -> tuple[str, ...]
     sizes = _models_of_families(rows)
     families = [dict(zip(FAMILY, _as_tuple(key), strict=True)) for key in sizes[sizes == sizes.max()].index]
     family = rows[having(rows, _most_models(rows))]
+    if len(families) == 1 and family["rule"].nunique() == 1:
+        return ()
     runs = _runs_of_rules(family)
     tied = _ranked(runs[runs["models"] == runs["models"].max()], specs)
     lines = [_families_line(families, int(sizes.max()))] if len(families) > 1 else []
@@ -152,6 +154,8 @@ def _runs_of_rules(family: pd.DataFrame) -> pd.DataFrame:
 
 def _usual_rule(family: pd.DataFrame, specs: Mapping[str, str]) -> dict[str, str]:
     """Model -> the rule to keep: the first of `_ranked` that the model has, so that models share one where they can."""
+    if family["rule"].nunique() == 1:
+        return dict(family[["model", "rule"]].to_numpy())
     runs = _runs_of_rules(family)
     place = {rule: i for i, rule in enumerate(_ranked(runs, specs)["rule"])}
     ordered = runs.assign(place=runs["rule"].map(place)).sort_values("place", kind="stable")

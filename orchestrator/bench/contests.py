@@ -28,6 +28,10 @@ class Contest:
     peers: dict[str, str]
     clock: Clock
     rounds: int
+    turn_s: float = 2.0
+    """How long a turn lasts about where a piece of work is shorter. Training goes on and on, and the first piece after
+    another's turn finds cold caches and sleeping threads (S/8 on two threads: 0.18 s, and 0.13 s from then on), so that
+    it is not counted where there are more."""
 
     @property
     def module(self) -> str:

@@ -99,7 +99,7 @@ def _worker(contest: Contest, who: str, case: str, threads: int) -> Iterator[Wor
     """
     command = [sys.executable, "-m", "dit_grid.orchestrator.bench.worker"]
     clock, computes = contest.clock_of(threads), contest.clock == "processor"
-    command += [contest.module, who, case, str(threads), clock, "bound" if computes else "free"]
+    command += [contest.module, who, case, str(threads), clock, "bound" if computes else "free", str(contest.turn_s)]
     with (
         tempfile.TemporaryFile("w+", errors="replace") as words,
         tempfile.TemporaryDirectory(prefix="dgb-", ignore_cleanup_errors=True) as folder,

@@ -1,7 +1,7 @@
 """The process of one contestant: for every line on standard input it works a while, and answers with seconds a piece.
 
-`python -m dit_grid.orchestrator.bench.worker MODULE WHO CASE THREADS CLOCK bound|free`. What libraries print goes to
-standard error, so that nothing but answers is on standard output.
+`python -m dit_grid.orchestrator.bench.worker MODULE WHO CASE THREADS CLOCK bound|free TURN_S`. What libraries print
+goes to standard error, so that nothing but answers is on standard output.
 """
 
 import importlib
@@ -9,15 +9,10 @@ import os
 import sys
 import time
 
-TURN_S = 2.0
-"""How long a turn lasts about where a piece of work is shorter. Training goes on and on, and the first piece after
-another's turn finds cold caches and sleeping threads (S/8 on two threads: 0.18 s, and 0.13 s from then on), so that
-it is not counted where there are more."""
-
 
 def main() -> None:
     """Warm up, and then work a turn for each line; what is "bound" has the last cores and no others."""
-    module, who, case, threads, clock, place = sys.argv[1:]
+    module, who, case, threads, clock, place, turn_s = sys.argv[1:]
     answers, sys.stdout = os.fdopen(os.dup(1), "w"), sys.stderr
     os.dup2(2, 1)
     if place == "bound":
@@ -34,7 +29,7 @@ def main() -> None:
             work()
         seconds = (now() - began) / pieces
         print(seconds, file=answers, flush=True)
-        pieces = max(pieces, round(TURN_S / seconds))
+        pieces = max(pieces, round(float(turn_s) / seconds))
 
 
 def _bind(threads: int) -> None:

@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 
 from dit_grid.model import DiT, DiTConfig, width_transfer
+from dit_grid.model.abstract import abstract_dit
 from dit_grid.model.config import BLOCKS
 from dit_grid.model.width_transfer import kind_of
 
@@ -23,7 +24,7 @@ def named(params):
 @pytest.mark.parametrize("block", BLOCKS)
 def test_every_parameter_is_what_its_shape_says(block):
     """A matrix is hidden where both sides grow with width, output where the first does; all else is input."""
-    small, wide = (named(params_of(DiTConfig(8, 4, width, 1, width // 8, channels=1, classes=3, block=block)))
+    small, wide = (named(abstract_dit(DiTConfig(8, 4, width, 1, width // 8, channels=1, classes=3, block=block))[1])
                    for width in (16, 32))  # fmt: skip
     for path, leaf in small.items():
         grows = [b > a for a, b in zip(leaf.shape, wide[path].shape, strict=True)]

@@ -28,25 +28,27 @@ def run_spec(sample_batch, **diffusion):
 def by_hand(program, params, images, labels):
     """One image at a time, as the definition says it: draw d of image i stands at place i x DRAWS + d of all times."""
     network, losses = program.network(params), np.empty((DRAWS, len(images)))
+
+    @jax.jit
+    def loss(image, t, label, noise):
+        diffusion = program.diffusion
+        terms = diffusion.training_losses(lambda x, t: network(x, t, label[None]), image[None], t, noise[None])
+        return terms["loss"][0]
+
     for draw in range(DRAWS):
         noise = jax.random.normal(jax.random.fold_in(jax.random.key(SEED), draw), images.shape)
         for i, image in enumerate(images):
             t = program.diffusion.even_times(jnp.asarray([i * DRAWS + draw]), len(images) * DRAWS)
-            terms = program.diffusion.training_losses(
-                lambda x, t, i=i: network(x, t, labels[i : i + 1]), image[None], t, noise[i : i + 1]
-            )
-            losses[draw, i] = terms["loss"][0]
+            losses[draw, i] = loss(image, t, labels[i], noise[i])
     return losses
 
 
 @pytest.mark.parametrize("diffusion", [{}, {"path": "linear", "prediction": "velocity", "loss": "velocity"}])
 def test_losses_do_not_depend_on_how_many_images_go_through_at_a_time(diffusion):
     images, labels = (array[:6] for array in digits().heldout())
-    found = []
-    for sample_batch in (None, 4, 1):
-        program = Program(run_spec(sample_batch, **diffusion))
-        params = program.init().ema
-        found.append(heldout_losses(program, params, images, labels, SEED))
+    programs = [Program(run_spec(sample_batch, **diffusion)) for sample_batch in (None, 4, 1)]
+    program, params = programs[0], programs[0].init().ema
+    found = [heldout_losses(one, params, images, labels, SEED) for one in programs]
     np.testing.assert_allclose(found[0], by_hand(program, params, images, labels), rtol=1e-5)
     np.testing.assert_allclose(found[1], found[0], rtol=1e-5)
     np.testing.assert_allclose(found[2], found[0], rtol=1e-5)

@@ -16,7 +16,7 @@ from dit_grid.orchestrator.bench.page import BEGIN, END, rewritten
 from dit_grid.orchestrator.commands.bench import _cases, bench
 from dit_grid.orchestrator.control.errors import RequestError
 
-LOGS = next(contest for contest in CONTESTS if contest.name == "logs")
+LOGS = replace(next(contest for contest in CONTESTS if contest.name == "logs"), turn_s=0.2)
 
 
 def test_rows_of_a_store_and_of_event_files_are_timed_in_turn():
