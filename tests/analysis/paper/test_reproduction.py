@@ -72,8 +72,8 @@ def test_models_that_differ_only_in_seed_are_named_once(planted):
     assert found.alone[0].startswith("seeds 1, 2 of S/8, S/4, S/2, B/8")
     assert found.alone[1:] == ("seed 0 of XL/2",)
     specs = [json.dumps({"train": {"batch": batch}}) for batch in (128, 256)]
-    sides = [dataclasses.replace(side, runs=side.runs.assign(spec=spec)) for side, spec in zip((own, own), specs)]
-    found = compare_stores(*sides, "fd_conv")
+    first, second = (dataclasses.replace(own, runs=own.runs.assign(spec=spec)) for spec in specs)
+    found = compare_stores(first, second, "fd_conv")
     assert list(found.table["seed"][:3]) == [0, 1, 2]
     (line,) = [line for line in found.summary() if "differ in" in line]
     assert line == "  S/8, S/4, S/2, B/8 and 7 more differ in train.batch 128, other 256"
