@@ -33,21 +33,27 @@ Losses = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True)
 class Looked:
-    """The runs that left their peers' curve, by step; and how many had curves but too few peers to be held against."""
+    """The runs that left their peers' curve, by step; and how many had curves but too few peers to be held against.
+
+    `unread` are runs at work whose curves nobody looked at.
+    """
 
     left: tuple[Departure, ...] = ()
     looked_at: int = 0
     alone: int = 0
+    unread: int = 0
 
     @property
     def silence(self) -> str:
-        """Why there can be no alarm about some runs, in a line; empty where all have peers."""
-        if not self.alone:
-            return ""
-        return (
+        """Why there can be no alarm about some runs, a line a reason; empty where all have peers."""
+        lines = [
             f"no early alarm for {self.alone} of {self.alone + self.looked_at} runs: each needs {LEAST_PEERS} others "
             "of its recipe and seed (or of that many other seeds) as far as a quarter of training"
-        )
+        ] if self.alone else []  # fmt: skip
+        lines += [
+            f"no early alarm for {self.unread} runs more: so many curves are not read; `dit-grid report` reads them all"
+        ] if self.unread else []  # fmt: skip
+        return "\n".join(lines)
 
 
 def departures(runs: Sequence[Mapping[str, Any]], losses: Losses) -> Looked:

@@ -55,8 +55,8 @@ STORE_CAUSES = (
 class Comparison:
     """A row a pair of runs (`table`), what made the noise band, what differs in provenance, and what has no partner.
 
-    `table` has run_id, model, steps, own, other, ratio (own over other), `verdict` (equal, seed noise, rerun spread or
-    larger), and `differs`, the settings that are not the same, empty for none.
+    `table` has run_id, model, seed, steps, own, other, ratio (own over other), `verdict` (equal, seed noise, rerun
+    spread or larger), and `differs`, the settings that are not the same, empty for none.
     """
 
     metric: str
@@ -86,8 +86,8 @@ class Comparison:
             f"  measured with other {name}: {', '.join(map(repr, values))}" for name, values in self.provenance.items()
         ]
         for what, rows in self.table[self.table["differs"] != ""].groupby("differs", sort=False):
-            lines.append(f"  {_some(list(rows['model']))} differ in {what}")
-        lines += [f"  no partner: {', '.join(self.alone)}"] if self.alone else []
+            lines.append(f"  {_some(list(dict.fromkeys(rows['model'])))} differ in {what}")
+        lines += [f"  no partner: {'; '.join(self.alone)}"] if self.alone else []
         if "larger" in counts:
             lines += ["Usual causes of a gap, most frequent first:", *(f"  {cause}" for cause in self.causes)]
         return lines
@@ -148,12 +148,24 @@ def compare_stores(own: Results, other: Results, metric: str, anyway: bool = Fal
         _spec_differences(specs[0][a], specs[1][b]) for a, b in zip(pairs["run_id"], pairs["run_id_other"], strict=True)
     ]
     known = set(_named_runs(pairs))
-    alone = [row for rows in (first, second) for row in _named_runs(rows) if row not in known]
+    alone = [row for rows in (first, second) for row in _named_runs(in_grid_order(rows)) if row not in known]
     assumed = FID_SEED_SD if metric == "fid" else ASSUMED_SEED_SD
     band, source = _band([first, second], assumed, f"{100 * assumed:.2g} %, assumed")
-    names = tuple(dict.fromkeys(f"{row[0]} seed {row[3]}" for row in alone))
     table = _table(pairs, differs, band, False)
-    return Comparison(metric, own.where, other.where, table, band, source, different, names, STORE_CAUSES)
+    return Comparison(metric, own.where, other.where, table, band, source, different, _by_seeds(alone), STORE_CAUSES)
+
+
+def _by_seeds(runs: list[tuple[Any, ...]]) -> tuple[str, ...]:
+    """The models of rows of SAME_RUN, each once, those with the same seeds together: seeds 1, 2 of S/8, S/4."""
+    seeds: dict[str, set[Any]] = {}
+    for model, *_, seed in runs:
+        seeds.setdefault(model, set()).add(seed)
+    models: dict[str, list[str]] = {}
+    for model, found in seeds.items():
+        known = sorted(seed for seed in found if seed is not None)
+        said = f"{'seed' if len(known) == 1 else 'seeds'} {', '.join(map(str, known))} of " if known else ""
+        models.setdefault(said, []).append(model)
+    return tuple(f"{said}{', '.join(names)}" for said, names in models.items())
 
 
 def _table(pairs: pd.DataFrame, differs: list[str], band: float, reruns: bool) -> pd.DataFrame:
@@ -161,9 +173,10 @@ def _table(pairs: pd.DataFrame, differs: list[str], band: float, reruns: bool) -
     gap = np.abs(np.log(ratio))
     small = np.where(gap == 0, "equal", np.where(gap <= band, "seed noise", "larger"))
     within = (gap > band) & (np.abs(np.log(ratio) - RERUN_MEAN) <= Z_95 * RERUN_SD) & reruns
-    columns = {"run_id": "run_id", "model": "model", "steps": "steps", "value": "own", "value_other": "other"}
+    columns = {"run_id": "run_id", "model": "model", "seed": "seed", "steps": "steps", "value": "own"}
+    columns["value_other"] = "other"
     table = (
-        pairs[list(columns)]
+        pairs.assign(seed=pairs["run_seed"])[list(columns)]
         .rename(columns=columns)
         .assign(ratio=ratio, verdict=np.where(within, "rerun spread", small))
     )

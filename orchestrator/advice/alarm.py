@@ -4,6 +4,7 @@ What is here reads the store, and no more of it than an alarm needs; the rule is
 """
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dit_grid.experiments.store import Store
@@ -23,14 +24,15 @@ def alarms(store: Store, unfinished: Collection[str]) -> "Looked":
     """Return which runs left their peers' curve; of a store of more than MOST_READ runs those not done, and some."""
     from dit_grid.analysis.curves import Looked, departures
 
+    first = set(unfinished)
     names = list(store.run_ids())
     if len(names) > MOST_READ:
-        first = set(unfinished)
         names = sorted(names, key=lambda name: name not in first)[:MOST_READ]
     if len(names) < 2:
         return Looked()
     runs = store.runs(names, columns=COLUMNS).to_pylist()
-    return departures(runs, losses_of(store, names))
+    found = departures(runs, losses_of(store, names))
+    return replace(found, unread=len(first.difference(names)))
 
 
 def losses_of(store: Store, run_ids: Collection[str] | None = None) -> "Losses":

@@ -1,4 +1,4 @@
-"""The table of what could be bought next: a row a run that is not done, another seed or a named model, with costs.
+"""The table of what could be bought next: a row a run that is left, another seed or a named model, with costs.
 
 Which runs these are is `candidates`, what they would teach `suggest`.
 """
@@ -15,6 +15,7 @@ from dit_grid.orchestrator.advice.candidates import (
     named_runs,
     next_seeds,
     priced,
+    settled,
     spec_frame,
 )
 from dit_grid.orchestrator.planning.plan import PlanRow, evaluation_macs
@@ -44,8 +45,8 @@ def candidate_table(
         points = law(results, metric).points
     except NotMeasuredError:
         points = pd.DataFrame({"model": []})
-    done = set(results.runs.loc[results.runs["state"] == "done", "run_id"])
-    runs: list[AnyRun] = [run for run in spec.runs if run.id not in done]
+    over = settled(spec, results)
+    runs: list[AnyRun] = [run for run in spec.runs if run.id not in over]
     runs += named_runs(spec, named_models(models, results)) if models else []
     measured = {str(model): _seeds(spec, results, str(model)) for model in points["model"]}
     runs += next_seeds(spec.runs, measured)

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from dit_grid.experiments.spec import AnyRun, ExperimentSpec, RunSpec
 from dit_grid.experiments.spec.any_run import run_from
 from dit_grid.experiments.spec.trainer import TrainerRun
+from dit_grid.experiments.store import NotAStoreError, Store
 from dit_grid.model import accounting
 from dit_grid.orchestrator.control.errors import RequestError
+from dit_grid.orchestrator.control.requests import CANCEL, PAUSE, asked, standing
 from dit_grid.orchestrator.planning.calibrate import measured_speeds
 from dit_grid.orchestrator.planning.plan import PlanRow, plan
 
@@ -37,6 +39,21 @@ def spec_frame(spec: ExperimentSpec, runs: Iterable[AnyRun]) -> "pd.DataFrame":
     frame = whole_numbers(pd.DataFrame(rows).reindex(columns=names))
     frame = frame.assign(run_seed=frame["seed"])
     return frame.assign(gmacs=frame["forward_macs"] / 1e9)
+
+
+def settled(spec: ExperimentSpec, results: "Results") -> dict[str, str]:
+    """Return run id -> done, failed, cancelled or paused, of runs that a launch would not bring further unasked.
+
+    One that failed would be started again, and fail again until somebody removed the cause.
+    """
+    states = zip(results.runs["run_id"], results.runs["state"], strict=True)
+    ended = {run_id: state for run_id, state in states if state in ("done", "failed", "cancelled")}
+    try:
+        requests = standing(asked(Store.open(spec.store).files))
+    except NotAStoreError:
+        requests = {}
+    words = {CANCEL: "cancelled", PAUSE: "paused"}
+    return {run_id: words[what] for run_id, what in requests.items()} | ended
 
 
 def in_family(frame: "pd.DataFrame", results: "Results", points: "pd.DataFrame") -> "pd.DataFrame":

@@ -3,6 +3,7 @@
 The ranking is `dit_grid.analysis.forecasting.design`, prices are `plan`'s; nothing is started here.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from dit_grid.experiments.spec import AnyRun, ExperimentSpec
 from dit_grid.orchestrator.advice.budgets import UNITS, Budget, priced_text
 from dit_grid.orchestrator.advice.candidate_table import candidate_table
+from dit_grid.orchestrator.advice.candidates import settled
 from dit_grid.orchestrator.advice.suggestion_notes import BEYOND, notes_of
 from dit_grid.orchestrator.control.errors import RequestError
 
@@ -74,6 +76,16 @@ def suggest(
     return replace(found, notes=(BEYOND, *found.notes)) if beyond else found
 
 
+def _what_became_of_it(spec: ExperimentSpec, results: "Results") -> str:
+    """Say of a spec with nothing left why that is: how many of its runs are done, and how many are out otherwise."""
+    over = settled(spec, results)
+    counts = Counter(over[run.id] for run in spec.runs if run.id in over)
+    if set(counts) <= {"done"}:
+        return "every run is done"
+    said = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
+    return f"no run is left ({said}{'; `dit-grid logs RUN` says why one failed' if counts['failed'] else ''})"
+
+
 def _beyond(results: "Results", target: "Target", metric: str) -> list[str]:
     """Models outside the grid that could be run, named; none before there is a law."""
     from dit_grid.analysis import law
@@ -94,14 +106,30 @@ def _ranked(
     import pandas as pd
 
     from dit_grid.analysis.fits import CannotFitError
-    from dit_grid.analysis.forecasting.design import MORE_SAMPLES, best_for_its_price, choose, design_for, rank
+    from dit_grid.analysis.forecasting.design import (
+        MORE_SAMPLES,
+        NEW_MODEL,
+        best_for_its_price,
+        choose,
+        design_for,
+        rank,
+    )
     from dit_grid.analysis.results.frames import NotMeasuredError
 
     budget = budget or Budget(None, _unit(table))
+    if table.empty:
+        raise RequestError(
+            f"{spec.file}: {_what_became_of_it(spec, results)} and no other model or seed belongs to its law; name "
+            "models with --models"
+        )
     table["cost"] = _costs(table, budget, spec)
     try:
         design = design_for(results, target, metric, _region(target, table))
     except (CannotFitError, NotMeasuredError) as error:
+        if not (table["kind"] == NEW_MODEL).any():
+            raise RequestError(
+                f"{spec.file}: {_what_became_of_it(spec, results)}, and there is no law: {error}"
+            ) from error
         return _cheapest_first(table, runs, target, budget, str(error))
     if not design.noise.sampling:
         table = table[table["kind"] != MORE_SAMPLES].reset_index(drop=True)
@@ -134,10 +162,6 @@ def _region(target: "Target", table: "pd.DataFrame") -> "pd.DataFrame | None":
 
 
 def _costs(table: "pd.DataFrame", budget: Budget, spec: ExperimentSpec) -> "pd.Series":
-    if table.empty:
-        raise RequestError(
-            f"{spec.file}: every run is done and no other model or seed belongs to its law; name models with --models"
-        )
     if table[budget.unit].isna().any():
         fix = {"usd": "set plan.usd_per_core_hour or plan.usd_per_chip_hour, and plan.mfu where nothing was measured,"}
         what = fix.get(budget.unit, "set plan.mfu, or launch something so that a speed is measured,")

@@ -67,8 +67,9 @@ def compare(
     if as_json:
         print_json(asdict(found) | {"table": rows})
         return
-    columns = {"model": "model", "step": "steps", "own": "own", "other": "other", "ratio": "ratio", "gap": "verdict"}
-    print_rows(columns | {"run": "run_id"}, rows)
+    columns = {"model": "model"} | ({"seed": "seed"} if table["model"].duplicated().any() else {})
+    columns |= {"step": "steps", "own": "own", "other": "other", "ratio": "ratio", "gap": "verdict", "run": "run_id"}
+    print_rows(columns, rows)
     for line in found.summary():
         print_text(line)
 

@@ -36,7 +36,7 @@ def status(where: str | None, as_json: bool, watch: bool) -> None:
             click.clear()
         with plain_warnings():
             rows = read_status(store)
-            looked = alarms(store, [row.run_id for row in rows if row.state != "done"])
+            looked = alarms(store, [row.run_id for row in rows if row.state not in ("done", "waiting")])
         said = {one.run_id: str(one).removeprefix(f"{one.run_id} ") for one in looked.left}
         print_status([replace(row, alarm=said[row.run_id]) if row.run_id in said else row for row in rows], as_json)
         if not as_json:

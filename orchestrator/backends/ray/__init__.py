@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 # cluster ships this folder. Workers have this interpreter, or the wheel. Read by Ray when it is imported.
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 
+# A process of a run that failed is ended at once, and Ray would say on the driver's output that it died, whatever
+# `log_to_driver` is (Ray 2.60), between the lines that say why; everything else that Ray has to say is shown.
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "^A worker died or was killed while executing a task")
+
 # `ray start` asks for a token from the moment that this user has one, which any Ray started on the machine leaves in
 # the home; who joins such a cluster shows it only when told to (Ray 2.60). A cluster without tokens takes it, too.
 # Ray that was imported before has read its settings, and its processes would be told otherwise than it was itself.

@@ -62,8 +62,21 @@ def test_two_stores_pair_by_model_and_seed_and_name_what_is_alone(planted):
     own, other = planted.results(stop=("XL/2",)), planted.results(noise=0.001)
     found = compare_stores(own, other, "fd_conv")
     assert len(found.table) == 11
-    assert found.alone == ("XL/2 seed 0",)
+    assert found.alone == ("seed 0 of XL/2",)
     assert set(found.table["verdict"]) == {"seed noise"}
+
+
+def test_models_that_differ_only_in_seed_are_named_once(planted):
+    own, other = planted.results(seeds=(0, 1, 2), stop=("XL/2",)), planted.results(seeds=(0,))
+    found = compare_stores(own, other, "fd_conv")
+    assert found.alone[0].startswith("seeds 1, 2 of S/8, S/4, S/2, B/8")
+    assert found.alone[1:] == ("seed 0 of XL/2",)
+    specs = [json.dumps({"train": {"batch": batch}}) for batch in (128, 256)]
+    first, second = (dataclasses.replace(own, runs=own.runs.assign(spec=spec)) for spec in specs)
+    found = compare_stores(first, second, "fd_conv")
+    assert list(found.table["seed"][:3]) == [0, 1, 2]
+    (line,) = [line for line in found.summary() if "differ in" in line]
+    assert line == "  S/8, S/4, S/2, B/8 and 7 more differ in train.batch 128, other 256"
 
 
 def test_replicates_say_how_wide_seed_noise_is(planted):

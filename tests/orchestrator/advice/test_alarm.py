@@ -36,5 +36,12 @@ def test_those_that_are_not_done_come_first_and_are_asked_for_once(store, monkey
 
     monkeypatch.setattr(alarm, "MOST_READ", 4)
     monkeypatch.setattr(store, "train_by_run", lambda names, columns: whole(noted(names), columns))
-    alarm.alarms(store, unfinished)
+    assert alarm.alarms(store, unfinished).unread == 0
     assert (read, unfinished.times) == (["c", "f", "a", "b"], 1)
+
+
+def test_runs_at_work_that_are_not_looked_at_are_counted(store, monkeypatch):
+    monkeypatch.setattr(alarm, "MOST_READ", 4)
+    looked = alarm.alarms(store, list("abcdef"))
+    assert looked.unread == 2
+    assert "no early alarm for 2 runs more: so many curves are not read" in looked.silence

@@ -6,6 +6,7 @@ from dit_grid.analysis import load
 from dit_grid.experiments.spec import load_spec
 from dit_grid.experiments.store import Store
 from dit_grid.orchestrator.advice.next_runs import next_runs
+from dit_grid.orchestrator.control.requests import CANCEL, PAUSE, RESUME, ask
 from dit_grid.orchestrator.planning.work import record_runs
 
 SPEC = """
@@ -84,3 +85,35 @@ def test_where_no_run_of_the_grid_teaches_anything_others_are_proposed(spec, tmp
     assert found.rows[0][0].startswith("new model: ")
     assert found.notes[0] == "No run left of the grid narrows it by 1 %; models beyond the grid are candidates too."
     assert found.command == f"dit-grid suggest {path} -o next.yaml && dit-grid launch next.yaml"
+
+
+def test_runs_that_failed_or_that_somebody_stopped_are_not_proposed(spec):
+    """A launch would start one that failed again, to the same end, and leaves alone what is cancelled or paused."""
+    store = Store.create(spec.store)
+    record_runs(spec, store)
+    finished(store, spec, left_out=("XL/2", "S/4", "B/4", "L/4"))
+    ids = {run.model.name: run.id for run in spec.runs}
+    store.end_attempt(store.begin_attempt(ids["S/4"], 0), "failed")
+    ask(store.files, CANCEL, [ids["B/4"]])
+    ask(store.files, PAUSE, [ids["L/4"], ids["XL/2"]])
+    ask(store.files, RESUME, [ids["XL/2"]])
+    new = [row[0] for row in next_runs(load(spec.store), spec).rows if row[0].startswith("new model")]
+    assert new == ["new model: XL/2 seed 0"]
+
+
+def test_where_all_that_is_left_failed_that_is_said(tmp_path):
+    """Of a trainer of one's own no model beyond the grid can be made up."""
+    path = tmp_path / "own.yaml"
+    path.write_text(f"name: own\nstore: {tmp_path / 'store'}\ntrainer: {{command: [train]}}\n"
+                    "grid: {config.width: [8, 16, 32]}\ntrain: {steps: 20}\n")  # fmt: skip
+    spec = load_spec(path)
+    store = Store.create(spec.store)
+    record_runs(spec, store)
+    for number, run in enumerate(spec.runs):
+        attempt = store.begin_attempt(run.id, 0)
+        with store.writer(attempt) as writer:
+            if number == 0:
+                writer.eval({"step": 20, "metric": "error", "value": 0.5, "protocol": ""})
+        store.end_attempt(attempt, "failed" if number else "done")
+    said = next_runs(load(spec.store), spec).said
+    assert "no run is left (1 done, 2 failed; `dit-grid logs RUN` says why one failed), and there is no law" in said

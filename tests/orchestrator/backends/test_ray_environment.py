@@ -1,8 +1,10 @@
 """Where our own Ray starts and what it says if it does not; `test_launch` has a launch in unkind surroundings."""
 
+import mmap
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import ray
@@ -11,6 +13,14 @@ from dit_grid.experiments.data.remote import user_cache
 from dit_grid.orchestrator.backends.ray import local
 from dit_grid.orchestrator.backends.ray.local import FOLDER_BYTES, short_folder
 from dit_grid.orchestrator.control.errors import RequestError
+
+DIED = "A worker died or was killed while executing a task by an unexpected system error."
+SAYS = """
+import dit_grid.orchestrator.backends.ray
+from ray._private.worker import print_to_stdstream
+for line in ("{died} More of it.", "Cannot schedule."):
+    print_to_stdstream({{"lines": [line], "pid": "raylet", "is_err": False}}, ignore_prefix=True)
+"""
 
 JOINS = "import os, dit_grid.orchestrator.backends.ray; print(os.environ.get('RAY_AUTH_MODE'))"
 
@@ -29,6 +39,14 @@ def test_who_has_a_token_shows_it_to_the_cluster_as_ray_start_asks_for_it(has_to
         [sys.executable, "-c", JOINS], env={**around, "HOME": str(tmp_path), **given}, capture_output=True, text=True
     )
     assert done.stdout.strip() == joins_with, done.stderr
+
+
+def test_of_processes_that_were_ended_ray_says_nothing_and_of_all_else_what_it_has_to_say():
+    done = subprocess.run([sys.executable, "-c", SAYS.format(died=DIED)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "Cannot schedule."
+    raylet = Path(ray.__file__).parent / "core/src/ray/raylet/raylet"
+    with raylet.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as words:
+        assert words.find(DIED.encode()) > 0  # Ray's own words still
 
 
 def test_ray_gets_the_first_folder_that_is_short_and_can_be_written(tmp_path, monkeypatch):
