@@ -11,7 +11,7 @@ import pytest
 
 from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.spec.trainer import TrainerRun
-from dit_grid.orchestrator.backends.variables import MALLOC, TUNABLES, environment, memory_kept
+from dit_grid.orchestrator.backends.variables import MALLOC, TUNABLES, environment, memory_kept, on_cores
 
 HUGE = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 TOUCH = """
@@ -25,6 +25,8 @@ for _ in range(2):
     thread.start()
     thread.join()
 """
+
+COMPILE = "import jax; jax.jit(lambda: jax.numpy.zeros(3)).lower().compile()"
 
 
 def _has_huge_pages() -> bool:
@@ -52,3 +54,12 @@ def test_what_the_user_tuned_stays_and_a_trainer_of_ones_own_is_left_alone(monke
     monkeypatch.setenv(TUNABLES, "glibc.malloc.perturb=1")
     assert environment(ours, "cache")[TUNABLES] == f"glibc.malloc.perturb=1:{MALLOC}"
     assert TUNABLES not in environment(own, "cache")
+
+
+def test_a_program_for_one_core_is_made_in_one_piece(tmp_path):
+    """An option that this XLA does not know would end the process."""
+    variables = on_cores(1)
+    variables["XLA_FLAGS"] += f" --xla_dump_to={tmp_path} --xla_dump_hlo_module_re=lambda"
+    subprocess.run([sys.executable, "-c", COMPILE], env=os.environ | variables, check=True)
+    (options,) = tmp_path.glob("*lambda*.debug_options")
+    assert "xla_cpu_parallel_codegen_split_count: 1\n" in options.read_text()
