@@ -26,6 +26,9 @@ ENVIRONMENT = {
 
 FITS, TOO_LARGE, NO_TOPOLOGY, MISMATCH, REFUSED, FAILED = "fits", "too large", "topology", "wheel", "refused", "failed"
 
+UNREAD = "unread"
+"""In the answer on a program of which memory alone is known: why what it does could not be read."""
+
 _TOO_LARGE = re.compile(r"\(([\d.]+)([KMG])\) exceeds available HBM \(([\d.]+)([KMG])\)|"
                         r"Used ([\d.]+)([KMG]) of ([\d.]+)([KMG]) hbm", re.IGNORECASE)  # fmt: skip
 _SCALE = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
@@ -83,13 +86,17 @@ def _figures(executable: Any, hosts: list[int]) -> dict[str, Any]:
     memory = executable.memory_analysis()
     held = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
     needed = max(held + memory.temp_size_in_bytes, memory.peak_memory_in_bytes)
+    known = {"hbm_needed_bytes": needed, "argument_bytes": memory.argument_size_in_bytes}
     try:
-        module = read_module(executable.as_text())
+        text = executable.as_text()
+    except Exception as error:  # jaxlib reads its own form of programs, and what libtpu makes for tpu7x may be newer
+        return known | {UNREAD: first_line(error)}
+    try:
+        module = read_module(text)
         costs, a_step = costs_of(module, hosts), loop_costs(module, hosts, (COMPILED_STEPS, COMPILED_STEPS - 1))
     except UnreadableProgramError as error:
         return {"kind": FAILED, "message": first_line(error)}
-    return {"hbm_needed_bytes": needed, "argument_bytes": memory.argument_size_in_bytes, **asdict(costs),
-            "a_step": a_step and asdict(a_step)}  # fmt: skip
+    return known | asdict(costs) | {"a_step": a_step and asdict(a_step)}
 
 
 def _too_large(text: str, argument_bytes: int) -> dict[str, Any] | None:

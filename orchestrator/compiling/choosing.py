@@ -11,8 +11,10 @@ from dit_grid.experiments.spec.execution import MeshSpec, ResourceSpec
 from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.spec.slices import SIZES
 from dit_grid.orchestrator.compiling.alternatives import PARTS
+from dit_grid.orchestrator.compiling.compiler import CompilerError
 from dit_grid.orchestrator.compiling.generations import topology_of
 from dit_grid.orchestrator.compiling.layouts import divides, narrow_meshes
+from dit_grid.orchestrator.compiling.roofline import Roofline
 from dit_grid.orchestrator.compiling.verdicts import Compiled, RefusedError, judge, with_evaluation
 
 
@@ -101,7 +103,7 @@ class Chooser:
             if not one.fits:
                 return None
             found.append(one)
-        seconds = [max(one.estimated_s or 0.0, one.roofline_s or 0.0) for one in found]
+        seconds = [_seconds(run, one) for run, one in zip(runs, found, strict=True)]
         hourly = [self.hourly(run.execution.resources) for run in runs]
         cost = sum(1000 * s / 3600 * usd for s, usd in zip(seconds, hourly, strict=True))
         return Way(runs, tuple(found), sum(seconds), cost)
@@ -112,6 +114,15 @@ class Chooser:
             with_evaluation(run, one, self.versions, self.tried) for run, one in zip(way.runs, way.found, strict=True)
         ]
         return Way(way.runs, tuple(found), way.seconds, way.cost) if all(f.evaluation_fits for f in found) else None
+
+
+def _seconds(run: RunSpec, one: Compiled) -> float:
+    """How long an update takes by the compiler. Raises CompilerError where what it made could not be read."""
+    if one.roofline_s is None:
+        raise CompilerError(
+            f"--choose compares times, and of {run.model.name} on {one.slice} memory alone is known: {one.unread}"
+        )
+    return Roofline(one.roofline_s, one.estimated_s).seconds(1.0)
 
 
 def _layouts(runs: Sequence[RunSpec], slice_name: str) -> Sequence[str | MeshSpec]:

@@ -25,7 +25,7 @@ class Figures:
 
     `estimated_s` is the sum of the compiler's cycles, communication left out, where the generation's clock is known;
     `roofline_s` the longest of three times at peak, and `bound` which. A program that does not fit has no figures but
-    what it needs.
+    what it needs, and so has one that could not be read; `unread` says why, else it is empty.
     """
 
     slice: str
@@ -40,6 +40,7 @@ class Figures:
     compiler_s: float
     roofline_s: float | None
     bound: str | None
+    unread: str
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,8 @@ def _figures(question: Question, answer: dict[str, Any]) -> dict[str, Any]:
         "hbm_needed_bytes": answer["hbm_needed_bytes"],
         "hbm_granted_bytes": granted,
         "compiler_s": answer["compiler_s"],
-        **(_roofline(question.slice, _counted(question, answer)) if fits else _NOTHING),
+        "unread": answer.get(child.UNREAD, ""),
+        **(_roofline(question.slice, _counted(question, answer)) if fits and child.UNREAD not in answer else _NOTHING),
     }
 
 

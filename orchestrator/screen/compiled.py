@@ -104,8 +104,25 @@ def print_compiled(spec: ExperimentSpec, found: dict[str, Compiled]) -> None:
     if rows:
         print_rows(COLUMNS, rows, "one update by the TPU compiler, a core; nothing ran on a TPU", SPARE)
         _print_programs(spec, found)
+    for line in unread_lines(spec, found):
+        click.echo(line)
     if elsewhere := len(spec.networks) - len(on_slices(spec.networks)):
         click.echo(f"{counted(elsewhere, 'run')} on no TPU slice: not compiled")
+
+
+def unread_lines(spec: ExperimentSpec, found: dict[str, Compiled]) -> list[str]:
+    """Return in a line each why of some programs memory alone is known."""
+    why: dict[str, list[str]] = {}
+    for run in spec.networks:
+        if one := found.get(run.id):
+            for what in (one, *one.programs):
+                if what.unread:
+                    why.setdefault(what.unread, []).append(f"{run.model.name} on {what.slice}")
+    return [
+        f"memory alone is known of {', '.join(dict.fromkeys(names))}: what libtpu made cannot be read by this jaxlib "
+        f"({reason})"
+        for reason, names in why.items()
+    ]
 
 
 def _print_programs(spec: ExperimentSpec, found: dict[str, Compiled]) -> None:

@@ -184,8 +184,17 @@ def _plan_totals(spec: "ExperimentSpec", rows: "list[PlanRow]") -> list[str]:
         )
         lines += _left_out(rows)
     else:
-        lines.append("hours need a measured speed (launch once, or plan --calibrate) or plan.mfu in the spec")
+        lines.append(_how_hours_come(spec, rows))
     return lines
+
+
+def _how_hours_come(spec: "ExperimentSpec", rows: "list[PlanRow]") -> str:
+    """Say what the speed of the runs could be known from; `plan.mfu` is of a peak, and which GPU it is nobody knows."""
+    measured = "hours need a measured speed (launch once, or plan --calibrate)"
+    unknown = {row.on.split()[-1] for row in rows if row.hours is None}
+    if spec.plan.mfu is not None and unknown == {"gpu"}:
+        return f"{measured}: which GPU it will be, and so its peak for plan.mfu, is not known here"
+    return f"{measured} or plan.mfu in the spec"
 
 
 def _left_out(rows: "list[PlanRow]") -> list[str]:

@@ -6,13 +6,15 @@ import tempfile
 import time
 from pathlib import Path
 
+import jax
 import pytest
 
 from dit_grid.experiments.spec import load_spec
-from dit_grid.orchestrator.compiling import child, compiler, kept, verdicts
+from dit_grid.orchestrator.compiling import child, choosing, compiler, kept, verdicts
 from dit_grid.orchestrator.compiling.compiler import CompilerError, ask
 from dit_grid.orchestrator.compiling.generations import generation_of, topology_of
 from dit_grid.orchestrator.compiling.questions import update_of
+from dit_grid.orchestrator.screen.compiled import print_compiled, rooflines
 
 SPEC = """
 name: small
@@ -180,6 +182,33 @@ def test_a_roofline_is_the_longest_of_three_times_at_peak(runs):
     kept.keep(kept.key(update_of(runs[0], "v3-8"), VERSIONS), ANSWER | {"sent_bytes": 700_000_000.0})
     found = verdicts.judge(runs[0], VERSIONS)
     assert (found.bound, found.roofline_s) == ("interconnect", pytest.approx(5e-3))
+
+
+def test_a_program_that_jaxlib_cannot_read_has_its_memory_and_says_why_no_time(runs, tmp_path, capsys):
+    """What libtpu makes for tpu7x may be in a form that is newer than jaxlib's XLA."""
+    program = jax.jit(lambda x: x @ x).lower(jax.ShapeDtypeStruct((64, 64), "float32")).compile()
+
+    class Unreadable:
+        memory_analysis = program.memory_analysis
+
+        def as_text(self):
+            raise RuntimeError("INTERNAL: RET_CHECK failure (hlo_instruction.cc:390)\nmore")
+
+    answer = child._figures(Unreadable(), [0])
+    assert answer == {"hbm_needed_bytes": 2 * 64 * 64 * 4, "argument_bytes": 64 * 64 * 4,
+                      "unread": "INTERNAL: RET_CHECK failure (hlo_instruction.cc:390)"}  # fmt: skip
+    kept.keep(kept.key(update_of(runs[0], "v3-8"), VERSIONS), {"kind": child.FITS, "compiler_s": 1.0} | answer)
+    found = {runs[0].id: verdicts.judge(runs[0], VERSIONS)}
+    (one,) = found.values()
+    assert (one.fits, one.hbm_needed_bytes, one.roofline_s, one.bound) == (True, 2 * 64 * 64 * 4, None, None)
+    assert rooflines(found) == {}
+    spec = load_spec(tmp_path / "small.yaml")
+    print_compiled(spec, found)
+    assert "memory alone is known of S/8 on v3-8: what libtpu made cannot be read by this jaxlib (INTERNAL" in (
+        " ".join(capsys.readouterr().out.split())
+    )
+    with pytest.raises(CompilerError, match="--choose compares times, and of S/8 on v3-8 memory alone is known"):
+        choosing._seconds(runs[0], one)
 
 
 def test_slices_have_the_topologies_of_the_reference():

@@ -118,3 +118,15 @@ def test_parts_of_the_time_that_nobody_knows_are_named_below_the_hours():
     ]
     assert "first reading of shards (how many images are trained on is not known: plan.images)" in said
     assert not [line for line in _plan_totals(load_spec(GRID), plan(load_spec(GRID))) if "not in these" in line]
+
+
+def test_a_utilisation_says_nothing_of_gpus_and_the_plan_does_not_ask_for_it_again():
+    spec = load_spec(GRID)
+    run = spec.networks[0]
+    on = run.execution.model_copy(update={"resources": ResourceSpec(gpus=8)})
+    spec = spec.model_copy(update={"runs": (run.model_copy(update={"execution": on}),)})
+    assert spec.plan.mfu is not None
+    said = _plan_totals(spec, plan(spec))[-1]
+    assert said.endswith("which GPU it will be, and so its peak for plan.mfu, is not known here")
+    bare = spec.model_copy(update={"plan": spec.plan.model_copy(update={"mfu": None})})
+    assert _plan_totals(bare, plan(bare))[-1].endswith("or plan.mfu in the spec")
