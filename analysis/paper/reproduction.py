@@ -32,7 +32,8 @@ Z_95 = 1.96
 
 SETTINGS = ("samples", "sampler", "sampler_steps", "guidance", "weights", "decoder")
 RUN_SETTINGS = ("batch", "steps", "dataset")
-SAME_RUN = ["model", "block", "image_size", "run_seed"]
+SAME_MODEL = ["model", "block", "image_size"]
+SAME_RUN = [*SAME_MODEL, "run_seed"]
 REPLICATES = ["model", "block", "image_size", "batch", "steps", "dataset", "recipe"]
 
 CAUSES = (
@@ -123,9 +124,11 @@ def compare_with_paper(results: Results) -> Comparison:
 def compare_stores(own: Results, other: Results, metric: str, anyway: bool = False) -> Comparison:
     """Each final value of one store beside the other's for the same model, block, image size and seed.
 
+    Stores that share models and no seed are compared by model, the lowest seed of each; `differs` says which.
+
     Raises:
         NotComparableError: the evaluations differ in a setting that can change the value; unless `anyway`.
-        NotMeasuredError: a store lacks the metric, or they have no run in common.
+        NotMeasuredError: a store lacks the metric, or they have no model in common.
     """
     from dit_grid.experiments.store.provenance import NotComparableError, differences
 
@@ -138,21 +141,25 @@ def compare_stores(own: Results, other: Results, metric: str, anyway: bool = Fal
         )
     pairs = first.merge(second, on=SAME_RUN, suffixes=("", "_other"))
     if pairs.empty:
+        pairs = _one_a_model(first).merge(_one_a_model(second), on=SAME_MODEL, suffixes=("", "_other"))
+    if pairs.empty:
         models = [", ".join(dict.fromkeys(rows["model"])) for rows in (first, second)]
-        raise NotMeasuredError(
-            f"no run in common: {own.where} has {models[0]}; {other.where} has {models[1]}, or other seeds"
-        )
+        raise NotMeasuredError(f"no model in common: {own.where} has {models[0]}; {other.where} has {models[1]}")
     pairs = in_grid_order(pairs)
     specs = [results.runs.set_index("run_id")["spec"] for results in (own, other)]
     differs = [
         _spec_differences(specs[0][a], specs[1][b]) for a, b in zip(pairs["run_id"], pairs["run_id_other"], strict=True)
     ]
-    known = set(_named_runs(pairs))
-    alone = [row for rows in (first, second) for row in _named_runs(in_grid_order(rows)) if row not in known]
+    sides = ((first, pairs["run_id"]), (second, pairs["run_id_other"]))
+    alone = [row for rows, known in sides for row in _named_runs(in_grid_order(rows[~rows["run_id"].isin(known)]))]
     assumed = FID_SEED_SD if metric == "fid" else ASSUMED_SEED_SD
     band, source = _band([first, second], assumed, f"{100 * assumed:.2g} %, assumed")
     table = _table(pairs, differs, band, False)
     return Comparison(metric, own.where, other.where, table, band, source, different, _by_seeds(alone), STORE_CAUSES)
+
+
+def _one_a_model(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.sort_values("run_seed").drop_duplicates(SAME_MODEL)
 
 
 def _by_seeds(runs: list[tuple[Any, ...]]) -> tuple[str, ...]:

@@ -111,6 +111,22 @@ def test_settings_of_the_runs_that_differ_are_named_once(planted):
     ]
 
 
+def test_stores_of_other_seeds_pair_by_model_with_the_lowest_seed_of_each(planted):
+    """A second store of all models at another seed is what a replication is."""
+    own, other = planted.results(seeds=(0,)), planted.results(seeds=(8, 7), stop=("XL/2",))
+    sides = [
+        dataclasses.replace(
+            side, runs=side.runs.assign(spec=[json.dumps({"seed": int(seed)}) for seed in side.runs["run_seed"]])
+        )
+        for side in (own, other)
+    ]
+    found = compare_stores(*sides, "fd_conv")
+    assert list(found.table["model"]) == [model for model in dict.fromkeys(own.runs["model"]) if model != "XL/2"]
+    assert set(found.table["differs"]) == {"seed 0, other 7"}
+    assert found.alone[0] == "seed 0 of XL/2"
+    assert found.alone[1].startswith("seed 8 of S/8, S/4")
+
+
 def test_stores_with_nothing_in_common_say_what_each_has(planted):
-    with pytest.raises(NotMeasuredError, match="no run in common"):
-        compare_stores(planted.results(), planted.results(seeds=(7,)), "fd_conv")
+    with pytest.raises(NotMeasuredError, match=r"no model in common: .* has S/8; .* has B/8"):
+        compare_stores(*(planted.results(sizes={size: (32, 2)}, patches=(8,)) for size in ("S", "B")), "fd_conv")
