@@ -38,12 +38,13 @@ os.environ.setdefault("RAY_worker_niceness", "0")  # at Ray's 15 a launch starve
 gc.set_threshold(20_000)
 
 LONGEST_FIRST = (
-    "test_launch_faults", "test_launch", "test_full_disk", "test_controller", "test_lost_leases", "test_own_trainers",
-    "test_process_group", "test_sharding", "test_evaluation_commands", "test_notebooks", "test_coordinates",
-    "test_train", "test_objectives_trained", "test_evaluation_jobs", "test_until", "test_sample_scoring",
-    "test_conditions", "test_flow", "test_examples", "test_command_line", "test_model_docs",
+    "test_launch_faults", "test_launch", "test_full_disk", "test_controller", "test_own_trainers",
+    "test_process_group", "test_sharding", "test_evaluation_commands", "test_examples", "test_notebooks",
+    "test_flow", "test_forecast_commands", "test_report", "test_train", "test_objectives_trained",
+    "test_evaluation_jobs", "test_coordinates", "test_sample_scoring", "test_figures", "test_conditions",
+    "test_lost_leases",
 )  # fmt: skip
-"""Modules that take more than ten seconds, each on one worker: begun last, one alone would end the suite."""
+"""Modules that take about ten seconds and more, each on one worker: begun last, one alone would end the suite."""
 
 
 def pytest_xdist_auto_num_workers() -> int:
