@@ -9,7 +9,9 @@ import os
 import re
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,23 @@ ENVIRONMENT = {
 """What libtpu wants on a machine without a TPU; the slice that is compiled for is said apart."""
 
 FITS, TOO_LARGE, NO_TOPOLOGY, MISMATCH, REFUSED, FAILED = "fits", "too large", "topology", "wheel", "refused", "failed"
+
+_COLLECTIVES = (
+    "all_gather",
+    "all_reduce",
+    "reduce_scatter",
+    "nd_reduce_scatter",
+    "dense_all_to_all",
+    "ragged_all_to_all",
+)
+_MOVES = ("copy", "gather", "reduce", "reshape", "scatter", "slice", "sort")
+_SPARSE_CORE = (
+    *(f"sparse_core_collective_offload_{kind}" for kind in _COLLECTIVES),
+    *(f"offloading_{kind}_to_sparsecore" for kind in _MOVES),
+    "sparse_core_collective_aggregator", "sparse_core_compute_offload", "unified_sparse_core_offloader",
+)  # fmt: skip
+NO_SPARSE_CORE: dict[str, Any] = {f"xla_tpu_enable_{option}": "false" for option in _SPARSE_CORE}
+"""Nothing on SparseCores: what libtpu 0.0.52 puts there jaxlib 0.10.2 cannot read. With fewer it cannot either."""
 
 UNREAD = "unread"
 """In the answer on a program of which memory alone is known: why what it does could not be read."""
@@ -65,7 +84,8 @@ def compiled(asked: dict[str, Any]) -> dict[str, Any]:
         if found is None:
             return {"kind": FAILED, "message": first_line(error)}
     else:
-        found = {"kind": FITS, **_figures(executable, program.hosts)}
+        plainer = partial(program.lowered.compile, compiler_options=NO_SPARSE_CORE)
+        found = {"kind": FITS, **_figures(executable, program.hosts, plainer)}
     beside = {"stays_bytes": program.stays_bytes, "comes_bytes": program.comes_bytes}
     return {"compiler_s": time.perf_counter() - began, **beside, **found}
 
@@ -78,7 +98,8 @@ def topology_devices(asked: dict[str, Any]) -> list[Any]:
     return list(topologies.get_topology_desc(platform="tpu", topology_name=asked["topology"], **options).devices)
 
 
-def _figures(executable: Any, hosts: list[int]) -> dict[str, Any]:
+def _figures(executable: Any, hosts: list[int], plainer: Callable[[], Any]) -> dict[str, Any]:
+    """Return what the program needs and costs; `plainer` compiles it in a form that is easier to read."""
     from dit_grid.orchestrator.compiling.costs import costs_of, loop_costs
     from dit_grid.orchestrator.compiling.hlo import UnreadableProgramError, read_module
     from dit_grid.orchestrator.compiling.questions import COMPILED_STEPS
@@ -88,8 +109,8 @@ def _figures(executable: Any, hosts: list[int]) -> dict[str, Any]:
     needed = max(held + memory.temp_size_in_bytes, memory.peak_memory_in_bytes)
     known = {"hbm_needed_bytes": needed, "argument_bytes": memory.argument_size_in_bytes}
     try:
-        text = executable.as_text()
-    except Exception as error:  # jaxlib reads its own form of programs, and what libtpu makes for tpu7x may be newer
+        text = _text(executable, plainer)
+    except Exception as error:
         return known | {UNREAD: first_line(error)}
     try:
         module = read_module(text)
@@ -97,6 +118,14 @@ def _figures(executable: Any, hosts: list[int]) -> dict[str, Any]:
     except UnreadableProgramError as error:
         return {"kind": FAILED, "message": first_line(error)}
     return known | asdict(costs) | {"a_step": a_step and asdict(a_step)}
+
+
+def _text(executable: Any, plainer: Callable[[], Any]) -> str:
+    """Return the program in words. Raises what jaxlib raises where it can read neither it nor its plainer form."""
+    try:
+        return executable.as_text()
+    except Exception:  # jaxlib reads its own XLA's form of programs, and what libtpu makes for tpu7x is newer
+        return plainer().as_text()
 
 
 def _too_large(text: str, argument_bytes: int) -> dict[str, Any] | None:

@@ -194,7 +194,9 @@ def test_a_program_that_jaxlib_cannot_read_has_its_memory_and_says_why_no_time(r
         def as_text(self):
             raise RuntimeError("INTERNAL: RET_CHECK failure (hlo_instruction.cc:390)\nmore")
 
-    answer = child._figures(Unreadable(), [0])
+    plain = child._figures(Unreadable(), [0], lambda: program)
+    assert (plain["flops"], "unread" in plain) == (2 * 64**3, False)  # of the form without SparseCores
+    answer = child._figures(Unreadable(), [0], Unreadable)
     assert answer == {"hbm_needed_bytes": 2 * 64 * 64 * 4, "argument_bytes": 64 * 64 * 4,
                       "unread": "INTERNAL: RET_CHECK failure (hlo_instruction.cc:390)"}  # fmt: skip
     kept.keep(kept.key(update_of(runs[0], "v3-8"), VERSIONS), {"kind": child.FITS, "compiler_s": 1.0} | answer)

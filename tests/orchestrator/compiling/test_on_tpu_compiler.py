@@ -99,6 +99,16 @@ def test_the_smallest_network_on_the_smallest_slice():
     assert answer["argument_bytes"] == pytest.approx(4 * params / 8, rel=0.05)  # images; tiles; 1-D arrays stay whole
 
 
+def test_what_runs_on_sparse_cores_is_counted_by_the_same_program_without_them():
+    """As it is compiled for tpu7x jaxlib cannot read it; its arithmetic is the model's, and it sends what v3 sends."""
+    run = grid_run("S/8", resources=ResourceSpec(slice="tpu7x-8"))
+    answer = ask(update_of(run, "tpu7x-8"))
+    assert answer["kind"] == child.FITS
+    model = accounting.FLOPS_PER_MAC * accounting.training_macs(run.network, run.train.batch, 1) / 8
+    assert answer["flops"] == pytest.approx(model, rel=0.02)
+    assert sum(answer["collective_bytes"].values()) > 4 * accounting.trainable_params(run.network)
+
+
 def test_the_smallest_networks_sampler_on_the_smallest_slice():
     """Its loop is counted as often as the setting says: FLOPs are those of the model's arithmetic."""
     resources = ResourceSpec(slice="v3-8")
