@@ -178,6 +178,17 @@ def test_every_documented_reader_is_right_in_every_state(before, state, tmp_path
         assert numbers(read(str(folder / "evals.parquet"))) == expected
 
 
+def test_duckdb_finds_the_runs_that_diverged_in_an_export(store, tmp_path):
+    """Parquet's statistics leave NaN out, and DuckDB takes a column with them to have none."""
+    with store.writer(store.begin_attempt(RUN, 0), rows_per_flush=1) as writer:
+        for step, loss in ((1, 2.0), (2, float("nan")), (3, 1.0)):
+            writer.train({"step": step, "loss": loss})
+    export(store, tmp_path, "parquet")
+    assert list(queried(f"from '{tmp_path}/train.parquet' where isnan(loss)")["step"]) == [2]
+    assert list(queried(f"from '{tmp_path}/train.parquet' where loss > 4")["step"]) == [2]  # NaN is its greatest number
+    assert queried(f"select max(loss) as most from '{tmp_path}/train.parquet'")["most"].isna().all()
+
+
 def test_the_line_of_the_readme_is_right(before):
     store, expected = before
     crashed(store)
