@@ -59,3 +59,14 @@ def test_a_program_is_kept_for_its_run_alone_whatever_is_measured_and_only_the_l
     assert kept_programs.program_of(run_spec()) is not first
     assert len(kept_programs._kept) == kept_programs.KEPT
     assert all(isinstance(program, Program) for program in kept_programs._kept.values())
+
+
+def test_a_process_of_many_runs_holds_no_code_of_those_long_over(monkeypatch):
+    monkeypatch.setattr(kept_programs, "_kept", {})
+    monkeypatch.setattr(kept_programs, "LET_GO", 1)
+    program = kept_programs.program_of(run_spec())
+    program.init()
+    assert program._start._cache_size() == 1
+    for seed in range(1, kept_programs.KEPT + 1):
+        kept_programs.program_of(run_spec(seed=seed))
+    assert program._start._cache_size() == 0
