@@ -71,8 +71,10 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.2, help="of the recipe's updates and samples (default 0.2)")
     parser.add_argument("--pairs", type=int, default=1, help="how often both are launched (default 1)")
     asked = parser.parse_args()
-    here = Path(sys.executable).with_name("dit-grid")
-    builds = {"older": asked.older.absolute() / ".venv/bin/dit-grid", "this": here}
+    builds = {
+        "older": asked.older.absolute() / ".venv/bin/dit-grid",
+        "this": Path(sys.executable).with_name("dit-grid"),
+    }
     updates = 12 * steps_of(asked.share)
     print(
         f"{updates:,} updates in twelve models\nbuild  seconds  ms an update  first update, s  ms an update, training"
@@ -81,7 +83,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as bytecode:
         kept = {build: Path(bytecode, build) for build in builds}
         for build, program in builds.items():
-            launch(program, spec_of(0) | {"grid": {"model.size": ["S"], "model.patch": [8]}}, kept[build])
+            launch(program, one_model(), kept[build])
         for _ in range(asked.pairs):
             for build, program in builds.items():
                 took = launch(program, spec_of(asked.share), kept[build])
@@ -109,6 +111,12 @@ def spec_of(share: float, store: Path | str = "store") -> dict[str, Any]:
         "store": str(store), "train": train, "evaluate": {"every": steps // 2, "settings": settings},
         "execution": execution,
     }  # fmt: skip
+
+
+def one_model() -> dict[str, Any]:
+    """Return a recipe of the smallest model alone, by which a build's bytecode comes to be."""
+    sizes = {"S": OLDER_RECIPE["sizes"]["S"]}
+    return spec_of(0) | {"sizes": sizes, "grid": {"model.size": ["S"], "model.patch": [8]}}
 
 
 def launch(program: Path, recipe: dict[str, Any], bytecode: Path) -> Launch:

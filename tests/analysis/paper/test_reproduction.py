@@ -120,7 +120,7 @@ def test_stores_of_other_seeds_pair_by_model_with_the_lowest_seed_of_each(plante
         )
         for side in (own, other)
     ]
-    found = compare_stores(*sides, "fd_conv")
+    found = compare_stores(sides[0], sides[1], "fd_conv")
     assert list(found.table["model"]) == [model for model in dict.fromkeys(own.runs["model"]) if model != "XL/2"]
     assert set(found.table["differs"]) == {"seed 0, other 7"}
     assert found.alone[0] == "seed 0 of XL/2"
@@ -128,5 +128,6 @@ def test_stores_of_other_seeds_pair_by_model_with_the_lowest_seed_of_each(plante
 
 
 def test_stores_with_nothing_in_common_say_what_each_has(planted):
+    small, large = (planted.results(sizes={size: (32, 2)}, patches=(8,)) for size in ("S", "B"))
     with pytest.raises(NotMeasuredError, match=r"no model in common: .* has S/8; .* has B/8"):
-        compare_stores(*(planted.results(sizes={size: (32, 2)}, patches=(8,)) for size in ("S", "B")), "fd_conv")
+        compare_stores(small, large, "fd_conv")
