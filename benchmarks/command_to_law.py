@@ -71,10 +71,8 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.2, help="of the recipe's updates and samples (default 0.2)")
     parser.add_argument("--pairs", type=int, default=1, help="how often both are launched (default 1)")
     asked = parser.parse_args()
-    builds = {
-        "older": asked.older.absolute() / ".venv/bin/dit-grid",
-        "this": Path(sys.executable).with_name("dit-grid"),
-    }
+    here = Path(sys.executable).with_name("dit-grid")
+    builds = {"older": asked.older.absolute() / ".venv/bin/dit-grid", "this": here}
     updates = 12 * steps_of(asked.share)
     print(
         f"{updates:,} updates in twelve models\nbuild  seconds  ms an update  first update, s  ms an update, training"
