@@ -52,11 +52,7 @@ def _write_csv(table: pa.Table, path: Path) -> None:
 
 
 def _write_parquet(table: pa.Table, path: Path) -> None:
-<<<<<<< HEAD
-    """Without statistics of numbers that may be NaN: statistics leave NaN out, and DuckDB finds none in the rows."""
-=======
     """Without statistics of floats: statistics leave NaN out, and DuckDB then finds none in the rows."""
->>>>>>> find
     exact = [field.name for field in table.schema if not pa.types.is_floating(field.type)]
     pyarrow.parquet.write_table(table, path, write_statistics=exact)
 
