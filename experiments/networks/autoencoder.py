@@ -54,7 +54,7 @@ class LatentGaussian(NamedTuple):
 
     def sample(self, key: jax.Array) -> jax.Array:
         """Latents drawn from the Gaussian."""
-        noise = jax.random.normal(key, self.mean.shape, self.mean.dtype)
+        noise = jax.random.normal(key, self.mean.shape).astype(self.mean.dtype)  # drawn in bfloat16 it is off centre
         return self.mean + jnp.exp(self.log_variance / 2) * noise
 
 
