@@ -59,9 +59,9 @@ class Contest:
 TORCH = {"torch": "torch", "torch.compile": "torch"}
 CONTESTS = (
     Contest("updates", "an update in float32, AdamW and EMA", ("S/8@8", "S/4@8"),
-            TORCH | {"its products alone": "numpy"}, "processor", 7),
-    Contest("forward", "a forward pass", ("S/4@8",), {"diffusers": "diffusers"}, "processor", 7),
-    Contest("samples", "guided images by 25 DDPM steps", ("S/4@8",), TORCH, "processor", 3),
+            TORCH | {"its products alone": "numpy"}, "processor", 5),
+    Contest("forward", "a forward pass", ("S/4@8",), {"diffusers": "diffusers"}, "processor", 5),
+    Contest("samples", "guided images by 25 DDPM steps", ("S/4@8",), TORCH, "processor", 2),
     Contest("logs", "1,000 rows of three numbers, on the disk",
             ("rows",), {"TensorBoard": "tensorboardX", "MLflow": "mlflow", "W&B": "wandb"}, "wall", 5),
     Contest("laws", "Chinchilla's law of 240 runs", ("law",), {"SciPy": "scipy"}, "processor", 1),
