@@ -12,10 +12,8 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
 "$folder/venv/bin/pip" install --quiet --disable-pip-version-check jax==0.10.2 jaxlib==0.10.2 libtpu==0.0.52 numpy==2.4.6
-
 cat >"$folder/product.py" <<'PY'
 from importlib import metadata
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,10 +23,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 OFFLOAD = "xla_tpu_enable_sparse_core_collective_offload_"
 OFF = {OFFLOAD + kind: "false" for kind in ("all_gather", "all_reduce", "reduce_scatter")}
 
-
 def gradient(w, x):
     return jax.grad(lambda w: (jnp.tanh(x @ w) ** 2).sum())(w)
-
 
 def read(name, host, options):
     """Return how long the compiled program's text is, or why it has none."""
@@ -43,7 +39,6 @@ def read(name, host, options):
     except jax.errors.JaxRuntimeError as error:
         return "error: " + str(error).splitlines()[0].partition(") ")[2]
 
-
 print(*(f"{name} {metadata.version(name)}" for name in ("jax", "jaxlib", "libtpu")))
 found = {}
 for name, host, options in [("v3:2x2", (2, 2, 1), {}), ("v6e:2x4", (2, 4, 1), {}), ("tpu7x:2x2x1", (2, 2, 1), {}),
@@ -57,7 +52,6 @@ PY
 JAX_PLATFORMS=cpu ALLOW_MULTIPLE_LIBTPU_LOAD=1 TPU_SKIP_MDS_QUERY=1 TPU_ACCELERATOR_TYPE=v3-8 \
     TPU_WORKER_HOSTNAMES=localhost TPU_WORKER_ID=0 TPU_MIN_LOG_LEVEL=3 \
     "$folder/venv/bin/python" "$folder/product.py" 2>"$folder/said" || { tail -5 "$folder/said" >&2; exit 1; }
-# jax 0.10.2 jaxlib 0.10.2 libtpu 0.0.52
 # v3:2x2 as it is: 11496 letters
 # v6e:2x4 as it is: 11722 letters
 # tpu7x:2x2x1 as it is: error: proto.operand_ids_size() == *arity async-update instruction should have 1 operands but sees 2

@@ -28,6 +28,7 @@ from dit_grid.experiments.networks.inception_graph import (
 )
 from dit_grid.experiments.networks.local_devices import as_shapes, platform, rows_sharding, whole_sharding
 from dit_grid.experiments.networks.winograd import conv_3x3
+from dit_grid.model.abstract import own_variables
 
 INPUT_SIZE = 299
 
@@ -80,9 +81,14 @@ class Inception(nnx.Module):
         return x_NHWC
 
 
-@cache
 def abstract_inception() -> tuple[nnx.GraphDef[Inception], nnx.State]:
     """Return the network's definition, for `nnx.merge`, and its parameters as shapes, traced once a process."""
+    definition, shapes = _traced()
+    return definition, own_variables(shapes)
+
+
+@cache
+def _traced() -> tuple[nnx.GraphDef[Inception], nnx.State]:
     return nnx.split(nnx.eval_shape(lambda: Inception(nnx.Rngs(0))))
 
 

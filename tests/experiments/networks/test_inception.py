@@ -40,6 +40,12 @@ def test_names_and_shapes_are_those_of_the_published_file(tensors):
         assert list(tensors[name].ravel()[:3]) == head
 
 
+def test_a_second_file_leaves_the_network_of_the_first_alone():
+    first, second = inception_of(blank()), inception_of(blank() | {"fc.weight": np.zeros((1008, 2048), np.float32)})
+    assert np.all(np.asarray(first.classifier.kernel[...]) == 1)
+    assert np.all(np.asarray(second.classifier.kernel[...]) == 0)
+
+
 @pytest.mark.parametrize("size", [64, pytest.param(299, marks=pytest.mark.slow)])
 def test_features_are_the_golden_ones(size, tensors, recipe_images):
     network = inception_of(tensors)
