@@ -87,20 +87,28 @@ Predicted = Callable[[jax.Array, jax.Array], jax.Array]
 
 def _deterministic(predicted: Predicted, flow: Flow, x: jax.Array, *, heun: bool, reverse: bool) -> jax.Array:
     times = np.linspace(*flow.ode_interval(reverse), flow.steps)
+    # A predicted image has no velocity at t = 1, where it is the sample: the last update, Euler's on the linear path.
     to_image = flow.prediction == "x0" and not reverse
 
-    def velocity(x: jax.Array, t: jax.Array) -> jax.Array:
-        return flow.velocity(predicted(x, t), x, jnp.broadcast_to(t, x.shape[:1]))
+    def velocity(output: jax.Array, x: jax.Array, t: jax.Array) -> jax.Array:
+        return flow.velocity(output, x, jnp.broadcast_to(t, x.shape[:1]))
 
-    def update(x: jax.Array, ends: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+    def euler_update(x: jax.Array, step: tuple[Any, jax.Array]) -> tuple[jax.Array, None]:
+        (t, _, dt), is_last = step
+        output = predicted(x, t)
+        moved = x + dt * velocity(output, x, t)
+        return jnp.where(is_last, output[..., : x.shape[-1]], moved) if to_image else moved, None
+
+    def heun_update(x: jax.Array, ends: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, None]:
         t, after, dt = ends
-        first = velocity(x, t)
-        if not heun:
-            return x + dt * first, None
-        return x + dt / 2 * (first + velocity(x + dt * first, after)), None
+        first = velocity(predicted(x, t), x, t)
+        there = x + dt * first
+        return x + dt / 2 * (first + velocity(predicted(there, after), there, after)), None
 
-    # A predicted image has no velocity at t = 1, where it is the sample: the last update, Euler's on the linear path.
-    x, _ = jax.lax.scan(update, x, _ends(times[:-1] if to_image else times))
+    if not heun:  # with its last update among the others the network is compiled once
+        updates = flow.steps - 1
+        return jax.lax.scan(euler_update, x, (_ends(times), jnp.arange(updates) == updates - 1))[0]
+    x, _ = jax.lax.scan(heun_update, x, _ends(times[:-1] if to_image else times))
     return predicted(x, jnp.float32(times[-2]))[..., : x.shape[-1]] if to_image else x
 
 

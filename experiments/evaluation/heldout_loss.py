@@ -10,9 +10,10 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from dit_grid.experiments.spec.execution import SAMPLE_BATCH
+from dit_grid.experiments.training.compiler_options import quick_compile
 from dit_grid.experiments.training.kept_programs import KEPT
 from dit_grid.experiments.training.sharding import put_batch, rows_sharding
-from dit_grid.experiments.training.update import Program, quick_compile
+from dit_grid.experiments.training.update import Program
 
 DRAWS = 8
 """Timesteps and noises an image is measured at; with 297 images the standard error is about 1 % of the loss."""

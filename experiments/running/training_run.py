@@ -32,8 +32,9 @@ from dit_grid.experiments.training.context import Context, Progress, code_sha256
 from dit_grid.experiments.training.failures import SUPERSEDED, GangError, NonFiniteLossError, classify, failure_detail
 from dit_grid.experiments.training.kept_programs import program_of
 from dit_grid.experiments.training.optimizer import learning_rate
+from dit_grid.experiments.training.packed_state import TrainState
 from dit_grid.experiments.training.sharding import own_rows
-from dit_grid.experiments.training.update import Losses, Program, TrainState
+from dit_grid.experiments.training.update import Losses, Program
 from dit_grid.model import accounting
 
 MEANS = ("loss", "mse", "vb", "grad_norm")
@@ -237,7 +238,7 @@ class _Training:
         measured = Measured(self.context.store, self.run.id, attempt, step) if attempt is not None else None
         partial = PartialEvaluation(measured, self.context.stop_requested)
         try:
-            for row in self.evaluation.rows(step, state, partial):
+            for row in self.evaluation.rows(step, self.program.whole(state), partial):
                 value = float(row["value"])
                 self._check_finite(f"in the evaluation of step {step}", {str(row["metric"]): value})
                 writer.eval(row)
@@ -262,7 +263,7 @@ class _Training:
     def _checkpoint(self, step: int, state: TrainState, writer: RowWriter) -> None:
         """Rows first, then the checkpoint that covers them: after any crash no row below a checkpoint is missing."""
         process_group.by_leader(lambda: self._keep_rows(writer))
-        self.checkpoints.save(self.attempt, step, state)
+        self.checkpoints.save(self.attempt, step, self.program.whole(state))
         keep = self.run.execution.keep_checkpoints + 1
         process_group.by_leader(lambda: self.checkpoints.keep_newest(keep, self._owed()))
 

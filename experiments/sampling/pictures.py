@@ -29,7 +29,8 @@ from dit_grid.experiments.spec.objective import sampling_mistake
 from dit_grid.experiments.spec.run import DiffusionSpec, RunSpec
 from dit_grid.experiments.store import Store, StoreError
 from dit_grid.experiments.training.checkpoints import BadCheckpointError, Checkpoints
-from dit_grid.experiments.training.update import Program, make_diffusion, quick_compile
+from dit_grid.experiments.training.compiler_options import quick_compile
+from dit_grid.experiments.training.update import Program, make_diffusion
 from dit_grid.model import DiT, DiTConfig, sample_chunks
 from dit_grid.model.flow import Process
 from dit_grid.model.samplers import PAPER_GUIDANCE_CHANNELS

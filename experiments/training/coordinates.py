@@ -16,7 +16,8 @@ import numpy as np
 from dit_grid.experiments.data.conditions import conditions, dataset_of
 from dit_grid.experiments.data.dataset import DataError
 from dit_grid.experiments.spec.run import RunSpec
-from dit_grid.experiments.training.update import Program, quick_compile
+from dit_grid.experiments.training.compiler_options import quick_compile
+from dit_grid.experiments.training.update import Program
 
 PROBE_STREAM = 2
 """Which branch of the run's key the probe's noise is drawn from; training uses others."""
@@ -128,7 +129,7 @@ def _measured(run: RunSpec, steps: int) -> list[Coordinate]:
     probe, state, found = _probe(run, dataset, program), program.init(), []
     first: dict[str, Any] = {}
     for step in range(steps + 1):
-        seen = look(state.params, probe)
+        seen = look(program.whole(state).params, probe)
         now = {name: np.asarray(seen[name], np.float64) for name in sorted(seen, key=_place)}
         first = first or now
         for layer, array in now.items():

@@ -3,9 +3,8 @@
 Noise, timesteps and dropped labels are functions of (seed, step), never of history, so a resumed run repeats them.
 """
 
-import os
-from collections.abc import Callable, Sequence
-from functools import cache, partial
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +16,9 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from dit_grid.experiments.data.conditions import drop_conditions
 from dit_grid.experiments.spec.run import DiffusionSpec, RunSpec
+from dit_grid.experiments.training.compiler_options import quick_compile
 from dit_grid.experiments.training.optimizer import make_optimizer
+from dit_grid.experiments.training.packed_state import PACKED_PARAMS, AsItIs, Packed, TrainState
 from dit_grid.experiments.training.sharding import (
     batch_sharding,
     device_mesh,
@@ -29,8 +30,6 @@ from dit_grid.experiments.training.sharding import (
 from dit_grid.model import Context, Diffusion, DiT, Flow, LogitNormal, Schedule, accounting, width_transfer
 from dit_grid.model.ema import ema_decay, ema_update
 from dit_grid.model.flow import Process
-
-QUICK_OPTIONS: dict[str, bool | int] = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
 
 INIT_STREAM, NOISE_STREAM = 0, 1
 """Which branch of the run's key initialisation and noise are drawn from."""
@@ -44,15 +43,6 @@ a twentieth less each step, so about 80 seconds of training at 25 GMAC/s."""
 CPU_UNROLLED_DEPTH = 12
 """Up to this depth a long run on CPUs has its blocks unrolled: S/2's gradient takes 2.33 s in place of 2.55 on a core,
 and 9 s to compile in place of 3."""
-
-
-class TrainState(NamedTuple):
-    """Everything a checkpoint holds. `step` counts completed updates."""
-
-    step: jax.Array
-    params: Any
-    ema: Any
-    optimizer: Any
 
 
 TIMESTEP_BINS = 4
@@ -85,17 +75,24 @@ class Program:
         self._seed = np.int32(run.seed)  # an argument, so that runs of all seeds are one compiled program
         self.diffusion = make_diffusion(run.diffusion)
         self.base_width = run.train.base_width if run.train.parametrization == "mup" else None
-        self.optimizer = make_optimizer(run.train.optimizer, run.train.steps, self._rated())
+        self.optimizer = make_optimizer(run.train.optimizer, run.train.steps, self._rate if self.base_width else None)
         self.mesh = device_mesh(run.train.batch // run.train.accumulate, run.execution, devices)
         self.platform = self.mesh.devices.flat[0].platform
         self.graph, _ = nnx.split(nnx.eval_shape(self._network, self._seed), nnx.Param)
         self._shapes = jax.eval_shape(self._init, self._seed)
         self._sharding = sharding = state_sharding(self.mesh, self._shapes, run.execution)
-        quick = quick_compile() if devices is None else None
-        self._start = jax.jit(self._init, out_shardings=sharding, compiler_options=quick)
-        options = None if self._is_long() else quick
-        whole = NamedSharding(self.mesh, PartitionSpec())
-        self.step = jax.jit(self._advance, donate_argnums=0, out_shardings=(sharding, whole), compiler_options=options)
+        here = devices is None
+        packed = here and self._is_packed()
+        self.carried = (
+            Packed(self._shapes, self.optimizer, sharding) if packed else AsItIs(self.state_shapes(), sharding)
+        )
+        once = quick_compile(runs_once=packed) if here else None
+        self._start = jax.jit(self._init, out_shardings=sharding, compiler_options=once)
+        self.step = jax.jit(
+            self._advance, donate_argnums=0,
+            out_shardings=(self.carried.sharding, NamedSharding(self.mesh, PartitionSpec())),
+            compiler_options=quick_compile() if here and not self._is_long() else None,
+        )  # fmt: skip
 
     def init(self) -> TrainState:
         """Return the state before the first update."""
@@ -105,11 +102,16 @@ class Program:
         """Return the state after one update for each batch, and the losses over them.
 
         Batches are stacked: images (K, B, H, W, C), and labels (K, B) or a Context (K, B, L, E). Every host gives the
-        whole global batches and keeps its part. The old state's memory is given up.
+        whole global batches and keeps its part. The old state's memory is given up. The new one is as it is `carried`
+        from update to update; `whole` gives it the form of `init` and of checkpoints, and both forms are taken.
         """
         sharding = batch_sharding(self.mesh)
         batches = jax.tree.map(lambda array: put_batch(array, sharding), (images, conditions))
-        return self.step(state, self._seed, *batches)
+        return self.step(self.carried.pack(state), self._seed, *batches)
+
+    def whole(self, state: TrainState) -> TrainState:
+        """Return a state with every array by itself, in the form of `init` and of checkpoints."""
+        return self.carried.unpack(state)
 
     def lower_step(self) -> tuple[jax.stages.Lowered, int]:
         """Return one update, traced and ready to compile, and the bytes of its arguments on a device. Nothing runs."""
@@ -120,7 +122,7 @@ class Program:
 
         image = jax.ShapeDtypeStruct((model.image_size, model.image_size, model.channels), jnp.float32)
         state, batches = self.state_shapes(), jax.tree.map(rowed, (image, condition_shape(self.run)))
-        return self.step.lower(state, self._seed, *batches), bytes_a_device((state, *batches))
+        return self.step.lower(self.carried.shapes, self._seed, *batches), bytes_a_device((state, *batches))
 
     def state_shapes(self) -> TrainState:
         """Return the state as shapes, each with how it lies on the devices."""
@@ -155,10 +157,16 @@ class Program:
         depth = self.run.model.depth
         return depth if self.platform == "cpu" and depth <= CPU_UNROLLED_DEPTH and self._is_long() else None
 
-    def _rated(self) -> Callable[[Any], Any] | None:
-        if self.base_width is None:
-            return None
-        return partial(width_transfer.rated, width=self.run.model.width, base=self.base_width)
+    def _is_packed(self) -> bool:
+        """On one CPU core a small network's state is carried as vectors."""
+        size = sum(leaf.size for leaf in jax.tree.leaves(self._shapes.params))
+        return self.platform == "cpu" and self.mesh.size == 1 and size <= PACKED_PARAMS
+
+    def _rate(self, updates: Any) -> Any:
+        """Return updates as width transfer has them, of trees or of vectors."""
+        assert self.base_width is not None
+        rated = partial(width_transfer.rated, width=self.run.model.width, base=self.base_width)
+        return self.carried.rated(rated, updates)
 
     def _init(self, seed: Any) -> TrainState:
         params = nnx.state(self._network(seed), nnx.Param)
@@ -175,7 +183,8 @@ class Program:
     def _update(self, state: TrainState, noise: jax.Array, images: Any, conditions: Any) -> tuple[TrainState, Losses]:
         ema = self.run.train.ema
         key = jax.random.fold_in(noise, state.step)
-        grads, (means, bins) = self._gradient(state.params, key, images, conditions)
+        grads, (means, bins) = self._gradient(self.carried.parted(state.params), key, images, conditions)
+        grads = self.carried.joined(grads)
         updates, optimizer = self.optimizer.update(grads, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         average = ema_update(state.ema, params, ema_decay(state.step + 1, ema.decay, ema.warmup))
@@ -232,28 +241,6 @@ def make_diffusion(spec: DiffusionSpec) -> Process:
     assert spec.prediction != "score", "refused where the spec is read"
     schedule = {"linear": Schedule.linear, "cosine": Schedule.cosine}[spec.schedule](spec.timesteps)
     return Diffusion(schedule, spec.prediction, spec.variance, space=spec.loss, times=times)
-
-
-@cache
-def quick_compile() -> dict[str, bool | int] | None:
-    """Return compiler options for programs that run once or seldom.
-
-    On CPUs they compile in about half the time; the code they give is slower, by a tenth for a training step. What
-    XLA_FLAGS says of an option stands; a launch gives its workers flags of its own.
-    """
-    if jax.default_backend() != "cpu":
-        return None
-    said = os.environ.get("XLA_FLAGS", "")
-    return {name: value for name, value in QUICK_OPTIONS.items() if f"--{name}" not in said and _is_known(name, value)}
-
-
-def _is_known(option: str, value: bool | int) -> bool:
-    """Return whether this XLA has the option: they come and go (0.11 has no switch for its fusion emitters)."""
-    try:
-        jax.jit(lambda: 0, compiler_options={option: value}).lower().compile()
-    except jax.errors.JaxRuntimeError:
-        return False
-    return True
 
 
 def condition_shape(run: RunSpec) -> Any:

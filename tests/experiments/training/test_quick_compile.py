@@ -2,7 +2,7 @@
 
 import pytest
 
-from dit_grid.experiments.training.update import QUICK_OPTIONS, quick_compile
+from dit_grid.experiments.training.compiler_options import QUICK_OPTIONS, quick_compile
 
 LEVEL = "xla_backend_optimization_level"
 
