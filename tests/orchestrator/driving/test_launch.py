@@ -54,6 +54,11 @@ def processes_of(session):
     return found
 
 
+def workers_of(session):
+    """Those of them that execute runs; agents of Ray's that touch no store outlive a launch for up to a minute."""
+    return [name for name in processes_of(session) if "ray::" in name and "Agent" not in name]
+
+
 @pytest.fixture(scope="module")
 def untouched(miniature_spec, numbers, tmp_path_factory):
     """A launch that nobody interrupted: its spec, what it printed, and its numbers."""
@@ -122,8 +127,7 @@ def test_killing_a_worker_and_then_the_driver_changes_no_number(untouched, minia
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    # The workers notice that their driver is gone; agents of Ray's that touch no store outlive it for up to a minute.
-    wait_for(lambda: not any("ray::" in command for command in processes_of(process.pid)))
+    wait_for(lambda: not workers_of(process.pid))  # they notice that their driver is gone
     output, _ = second.communicate(timeout=300)
     assert "that driver is gone; going on here" in output
     assert second.returncode == 0, output
@@ -144,6 +148,7 @@ def test_ctrl_c_leaves_no_process_and_the_same_command_goes_on_whatever_is_aroun
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
     assert "goes on from the last checkpoint" in output
+    assert not (store / "figures").exists()  # the prompt is back before anything is drawn
     wait_for(lambda: not processes_of(process.pid), seconds=10)
     ((run_id, state),) = Store.open(str(store)).states().items()
     assert state.outcome == "interrupted"
