@@ -13,6 +13,7 @@ import pytest
 
 from dit_grid.experiments.spec import load_spec
 from dit_grid.experiments.store import Store
+from dit_grid.orchestrator.backends import ray
 from dit_grid.orchestrator.backends.contract import InProcess
 from dit_grid.orchestrator.commands.cli import main
 from dit_grid.orchestrator.core import Phase
@@ -101,6 +102,28 @@ def test_results_status_law_and_plan_know_it(here, said):
     assert [row["train_gmacs"] for row in plan] == pytest.approx([0.24, 0.48, 0.96, 1.92])
     status = json.loads(said("status", path, "--json")[1])
     assert {(row["state"], row["step"], row["measured"]) for row in status} == {("done", 40, "")}
+
+
+class Interrupted(InProcess):
+    """Gets Ctrl-C while the first run is at work."""
+
+    def poll(self, timeout_s):
+        os.kill(os.getpid(), signal.SIGINT)
+        return super().poll(timeout_s)
+
+
+def test_who_interrupts_gets_the_table_and_the_prompt_back_before_anything_is_drawn(here, said, tmp_path, monkeypatch):
+    """Though all that figures need is there: of one run alone the end is not recorded."""
+    path, _ = here
+    store = shutil.copytree(path.parent / "store", tmp_path / "store")
+    next((store / "attempts").glob("*.done.json")).unlink()
+    shutil.rmtree(store / "figures", ignore_errors=True)
+    monkeypatch.setattr(ray, "RayBackend", lambda where: Interrupted(Store.open(where)))
+    code, output, errors = said("launch", path, "--store", store)
+    assert code == 130, output + errors
+    assert "Scaling law: distance" in output
+    assert "What to run next" not in output
+    assert not (store / "figures").exists()
 
 
 def test_speeds_are_measured_by_a_few_steps_of_the_trainer_itself(tmp_path):
