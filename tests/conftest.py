@@ -38,13 +38,15 @@ os.environ.setdefault("RAY_worker_niceness", "0")  # at Ray's 15 a launch starve
 gc.set_threshold(20_000)
 
 LONGEST_FIRST = (
-    "test_launch_faults", "test_launch", "test_full_disk", "test_controller", "test_own_trainers",
-    "test_process_group", "test_sharding", "test_evaluation_commands", "test_examples", "test_notebooks",
-    "test_flow", "test_forecast_commands", "test_report", "test_train", "test_objectives_trained",
-    "test_evaluation_jobs", "test_coordinates", "test_sample_scoring", "test_figures", "test_conditions",
-    "test_lost_leases",
+    "test_launch_faults", "test_launch", "test_evaluation_commands", "test_sharding", "test_full_disk",
+    "test_examples", "test_own_trainers", "test_forecast_commands", "test_flow", "test_process_group",
+    "test_controller", "test_train", "test_notebooks", "test_report", "test_objectives_trained", "test_fuzz_store",
+    "test_coordinates", "test_figures", "test_evaluation_jobs", "test_inception", "test_sample_scoring",
+    "test_forecast_table", "test_conditions", "test_imported_runs", "test_fuzz_arrays", "test_before_rooms",
+    "test_serving", "test_model_docs",
 )  # fmt: skip
-"""Modules that take about ten seconds and more, each on one worker: begun last, one alone would end the suite."""
+"""Modules that take about six seconds and more, each on one worker: begun last, one alone would end the suite. Those
+that mostly wait for processes stand between those that compute, so that neither come together."""
 
 
 def pytest_xdist_auto_num_workers() -> int:

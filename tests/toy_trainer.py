@@ -12,13 +12,17 @@ import time
 
 
 def train(run):
-    """Train from the run's step to its end, every ten steps a checkpoint and a measurement."""
+    """Train from the run's step to its end, every ten steps a checkpoint and a measurement.
+
+    It sleeps for `config.sleep` seconds a step, or as long as the variable TOY_SLEEP_S says.
+    """
     wrong, width = run.config.get("wrong", ""), run.config["width"]
+    sleep_s = float(os.environ.get("TOY_SLEEP_S", run.config.get("sleep", 0.0)))
     state = json.loads((run.checkpoint_folder(run.step) / "state.json").read_text()) if run.step else 0.0
     last = run.steps // 2 if wrong == "early" else run.steps
     for step in range(run.step + 1, last + 1):
         state = 0.9 * state + random.Random(f"{run.seed} {step}").random()
-        time.sleep(run.config.get("sleep", 0.0))
+        time.sleep(sleep_s)
         stumble(run, wrong, step)
         run.log(step, loss=state / width)
         stop = run.stop_requested

@@ -107,8 +107,9 @@ def launch(
             finish = launch_on_cluster(loaded, address, lambda: ask_whether_to_pay(loaded, runs, yes))
     if spent := _spent(finish, loaded):
         print_text(spent)
-    found = print_results(loaded.store, figures=True)
-    if finish.state is None or not finish.state.stopping:  # who interrupts wants the prompt back
+    interrupted = finish.state is not None and finish.state.stopping  # who interrupts wants the prompt back
+    found = print_results(loaded.store, figures=not interrupted)
+    if not interrupted:
         _print_closing(loaded, found)
     sys.exit(_exit_status(finish))
 

@@ -39,7 +39,7 @@ cluster: {{settle_s: 0.5, backoff_s: 0.2}}
 SMALL = """
 name: miniature
 store: {store}
-grid: {{model.size: [S, B], model.patch: [4]}}
+grid: {{model.size: [{sizes}], model.patch: [4]}}
 sizes: {{S: {{width: 16, depth: 1, heads: 2}}, B: {{width: 24, depth: 1, heads: 2}}}}
 model: {{image_size: 8, channels: 1, classes: 10}}
 data: {{name: digits}}
@@ -66,10 +66,11 @@ def miniature_spec():
 
 @pytest.fixture(scope="session")
 def small_spec():
-    """A function that writes a spec of the two smallest models into a file, and returns it; the rest is given."""
+    """A function that writes a spec of the two smallest models, or of one, into a file, and returns it; the rest is
+    given."""
 
-    def write(path, store, how):
-        path.write_text(SMALL.format(store=store) + how)
+    def write(path, store, how, sizes="S, B"):
+        path.write_text(SMALL.format(store=store, sizes=sizes) + how)
         return path
 
     return write

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dit_grid.orchestrator.backends.ray.nodes import POD_TYPE, SLICE_NAME, TOPOLOGY, WORKER_ID, chips_of
+from dit_grid.orchestrator.backends.ray.services import without_unasked
 
 CHIPS_A_HOST = 4
 TOPOLOGIES = {"v3-8": "2x2", "v3-32": "4x4", "v3-64": "4x8", "v4-16": "2x2x2"}
@@ -70,7 +71,7 @@ class FakeCluster:
             "TPU_NAME": name, "TPU_WORKER_ID": str(worker), "TPU_ACCELERATOR_TYPE": kind, "TPU_TOPOLOGY": topology,
         }  # fmt: skip
         labels = {SLICE_NAME: name, WORKER_ID: str(worker), POD_TYPE: kind, TOPOLOGY: topology}
-        with _patience():
+        with _patience(), without_unasked():
             return self.cluster.add_node(
                 wait=False,
                 num_cpus=1,
@@ -90,7 +91,7 @@ def fake_cluster(slices: Mapping[str, str], cpus: int = 2) -> Iterator[FakeClust
     from ray.cluster_utils import Cluster
 
     head = {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": STORE_BYTES}
-    with _patience():
+    with _patience(), without_unasked():
         cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
         made = FakeCluster(cluster)

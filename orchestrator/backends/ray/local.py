@@ -15,6 +15,7 @@ from typing import Any
 import ray
 
 from dit_grid.orchestrator.backends import processes
+from dit_grid.orchestrator.backends.ray.services import without_unasked
 from dit_grid.orchestrator.control.errors import RequestError
 
 START_TRIES = 4
@@ -103,15 +104,16 @@ def _start_ray(cores: int, namespace: str) -> None:
     os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
     for _ in range(START_TRIES):
         try:
-            ray.init(
-                address="local",
-                num_cpus=cores,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                namespace=namespace,
-                _temp_dir=f"{root}/ray",
-            )
+            with without_unasked():
+                ray.init(
+                    address="local",
+                    num_cpus=cores,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    namespace=namespace,
+                    _temp_dir=f"{root}/ray",
+                )
         except Exception as error:  # Ray raises whatever the layer below raised
             ray.shutdown()
             if "timed out during startup" not in str(error):

@@ -18,6 +18,7 @@ from dit_grid.orchestrator.backends.contract import InProcess
 from dit_grid.orchestrator.control import journal
 from dit_grid.orchestrator.control.lease import Held, Watcher
 from dit_grid.orchestrator.core import Phase
+from dit_grid.orchestrator.driving import patience
 from dit_grid.orchestrator.driving.under_lease import drive_under
 from dit_grid.orchestrator.planning.work import record_runs
 
@@ -25,7 +26,7 @@ HOW = """
 train: {{steps: {steps}, batch: 8, log_every: 10}}
 evaluate: {{every: {steps}, settings: [{{metrics: [heldout_loss], samples: 32}}]}}
 execution: {{resources: {{cpus: 1}}, checkpoint_every: {every}, steps_per_call: 10, flush_s: 0.01, max_retries: 0}}
-cluster: {{settle_s: 0.1, backoff_s: 0.1, backoff_max_s: 2}}
+cluster: {{settle_s: 0.1, backoff_s: 0.02, backoff_max_s: {longest_s}}}
 """
 
 
@@ -60,10 +61,8 @@ def driven(spec_file):
 def one_model(small_spec):
     """A function that writes a grid of the smaller model alone: a disk is as full for one run as for many."""
 
-    def write(path, store, how):
-        small_spec(path, store, how)
-        path.write_text(path.read_text().replace("[S, B]", "[S]"))
-        return path
+    def write(path, store, steps=40, every=10, longest_s=0.05):
+        return small_spec(path, store, HOW.format(steps=steps, every=every, longest_s=longest_s), sizes="S")
 
     return write
 
@@ -74,7 +73,7 @@ def peace(one_model, numbers, tmp_path_factory):
     folder, disk = tmp_path_factory.mktemp("peace"), Disk(10**9, 0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(local, "_write_durably", disk)
-        store = driven(one_model(folder / "small.yaml", folder / "store", HOW.format(steps=40, every=10)))
+        store = driven(one_model(folder / "small.yaml", folder / "store"))
     return numbers(store), 10**9 - disk.room
 
 
@@ -84,9 +83,10 @@ def test_a_disk_that_is_full_at_any_write_costs_no_number_and_no_retry(
 ):
     """No run may fail for it, though none has a retry; what was written when the room was gone comes again."""
     chance = random.Random(seed)
-    spec = one_model(tmp_path / "small.yaml", tmp_path / "store", HOW.format(steps=40, every=10))
+    spec = one_model(tmp_path / "small.yaml", tmp_path / "store")
     disk = Disk(chance.randrange(8, peace[1]), chance.randrange(1, 30))  # the first are the store's own and the lease
     monkeypatch.setattr(local, "_write_durably", disk)
+    monkeypatch.setattr(patience, "LOOK_S", 0.05)
     store = driven(spec)
     assert numbers(store) == peace[0]
     assert [finding for finding in check(store) if finding.is_error] == []
@@ -109,7 +109,7 @@ def test_a_lease_is_kept_on_a_full_disk_by_beats_without_a_word(tmp_path, monkey
 
 
 def test_a_driver_whose_store_takes_nothing_ends_with_the_true_cause(one_model, tmp_path, monkeypatch):
-    spec_file = one_model(tmp_path / "small.yaml", tmp_path / "store", HOW.format(steps=40, every=10))
+    spec_file = one_model(tmp_path / "small.yaml", tmp_path / "store")
     spec = load_spec(spec_file)
     store = Store.create(spec.store)
     record_runs(spec, store)
@@ -146,7 +146,7 @@ def filled(path):
 
 def test_a_launch_on_a_disk_that_fills_up_waits_and_goes_on_when_there_is_space(one_model, small_disk, tmp_path):
     store_at = small_disk / "store"
-    spec = one_model(tmp_path / "small.yaml", store_at, HOW.format(steps=3000, every=500))
+    spec = one_model(tmp_path / "small.yaml", store_at, steps=3000, every=500, longest_s=1)
     command = [sys.executable, "-m", "dit_grid.orchestrator", "launch", str(spec)]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True

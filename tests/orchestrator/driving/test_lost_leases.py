@@ -76,9 +76,9 @@ def leave_open(store, **changes):
 
 @pytest.fixture(scope="module")
 def finished(small_spec, numbers, tmp_path_factory):
-    """A grid driven in peace: its folder and its numbers."""
+    """A grid of one run driven in peace: its folder and its numbers."""
     folder = tmp_path_factory.mktemp("peace")
-    spec = load_spec(small_spec(folder / "small.yaml", folder / "store", HOW))
+    spec = load_spec(small_spec(folder / "small.yaml", folder / "store", HOW, sizes="S"))
     store = Store.create(spec.store)
     record_runs(spec, store)
     lease = Watcher(store).take()
@@ -111,7 +111,7 @@ def went_on(alarm, finished, small_spec, numbers, tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(ray, "RayBackend", lambda where: InProcess(Store.open(where)))
     monkeypatch.setattr(attach, "LOOK_EVERY_S", 0.1)
     shutil.copytree(finished[0] / "store", tmp_path / "store")
-    spec = load_spec(small_spec(tmp_path / "small.yaml", tmp_path / "store", HOW))
+    spec = load_spec(small_spec(tmp_path / "small.yaml", tmp_path / "store", HOW, sizes="S"))
 
     def launch(**changes):
         number = leave_open(tmp_path / "store", **changes)

@@ -13,7 +13,9 @@ import pytest
 
 from dit_grid.experiments.spec import load_spec
 from dit_grid.experiments.store import Store
+from dit_grid.orchestrator.backends import ray
 from dit_grid.orchestrator.backends.contract import InProcess
+from dit_grid.orchestrator.commands.cli import main
 from dit_grid.orchestrator.core import Phase
 from dit_grid.orchestrator.driving.loop import drive
 from dit_grid.orchestrator.planning.calibrate import calibration, measured_speeds
@@ -46,9 +48,17 @@ def written(folder, trainer="toy_trainer:train", sleep=0.0, more=""):
     return path
 
 
-def said(*arguments):
-    command = [sys.executable, "-m", "dit_grid.orchestrator", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=900)
+@pytest.fixture
+def said(monkeypatch, capsys):
+    """A function that runs `dit-grid` with these arguments in this process: its exit status, output and errors."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["dit-grid", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, *capsys.readouterr()
+
+    return run
 
 
 def numbers(store):
@@ -77,21 +87,43 @@ def here(tmp_path_factory):
     return path, store
 
 
-def test_results_status_law_and_plan_know_it(here):
+def test_results_status_law_and_plan_know_it(here, said):
     path, _ = here
-    table = json.loads(said("results", path, "--format", "json").stdout)
+    table = json.loads(said("results", path, "--format", "json")[1])
     assert [(row["model"], row["params"], row["gmacs"]) for row in table] == [
         (f"width={width}", 3 * width**2, width / 1000) for width in (2, 4, 8, 16)
     ]
-    status = json.loads(said("status", path, "--json").stdout)
-    assert {(row["state"], row["step"], row["measured"]) for row in status} == {("done", 40, "")}
-    law = said("analyze", path).stdout
+    law = said("analyze", path)[1]
     assert "Scaling law: distance (distance) against GMACs per forward pass" in law
     assert "4 models, 4 runs; step 40; 7 images" in law
     assert "exponent -1 " in law or "exponent -1.000" in law  # the toy's distance falls as 1 / width
-    plan = json.loads(said("plan", path, "--json").stdout)
+    plan = json.loads(said("plan", path, "--json")[1])
     assert all(row["steps_per_s"] > 0 and row["speed_from"] == "measured" for row in plan)
     assert [row["train_gmacs"] for row in plan] == pytest.approx([0.24, 0.48, 0.96, 1.92])
+    status = json.loads(said("status", path, "--json")[1])
+    assert {(row["state"], row["step"], row["measured"]) for row in status} == {("done", 40, "")}
+
+
+class Interrupted(InProcess):
+    """Gets Ctrl-C while the first run is at work."""
+
+    def poll(self, timeout_s):
+        os.kill(os.getpid(), signal.SIGINT)
+        return super().poll(timeout_s)
+
+
+def test_who_interrupts_gets_the_table_and_the_prompt_back_before_anything_is_drawn(here, said, tmp_path, monkeypatch):
+    """Though all that figures need is there: of one run alone the end is not recorded."""
+    path, _ = here
+    store = shutil.copytree(path.parent / "store", tmp_path / "store")
+    next((store / "attempts").glob("*.done.json")).unlink()
+    shutil.rmtree(store / "figures", ignore_errors=True)
+    monkeypatch.setattr(ray, "RayBackend", lambda where: Interrupted(Store.open(where)))
+    code, output, errors = said("launch", path, "--store", store)
+    assert code == 130, output + errors
+    assert "Scaling law: distance" in output
+    assert "What to run next" not in output
+    assert not (store / "figures").exists()
 
 
 def test_speeds_are_measured_by_a_few_steps_of_the_trainer_itself(tmp_path):
@@ -106,11 +138,10 @@ def test_speeds_are_measured_by_a_few_steps_of_the_trainer_itself(tmp_path):
     assert len(unfinished(spec)) == 4  # nothing of the grid itself has begun
 
 
-def test_a_launch_that_is_killed_everywhere_ends_with_the_same_numbers(here, ray_folder, tmp_path):
+def test_a_launch_that_is_killed_everywhere_ends_with_the_same_numbers(here, said, ray_folder, tmp_path):
     """A trainer is killed, then a worker, then the driver; nothing of the killed is left, and no number differs."""
     path = written(tmp_path / "there", sleep=0.1)
-    command = [sys.executable, "-m", "dit_grid.orchestrator", "launch", str(path)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = launched(path)
     where = str(tmp_path / "there" / "store")
     try:
         wait_for(
@@ -130,12 +161,17 @@ def test_a_launch_that_is_killed_everywhere_ends_with_the_same_numbers(here, ray
     finally:
         process.kill()
         process.communicate()
-    again = said("launch", path)
-    assert again.returncode == 0, again.stdout + again.stderr
+    again = launched(path, env={**os.environ, "TOY_SLEEP_S": "0"})
+    output, _ = again.communicate(timeout=300)
+    assert again.returncode == 0, output
     assert numbers(store) == numbers(here[1])
-    assert "Scaling law: distance" in again.stdout
-    log = said("logs", victim, path).stdout
-    assert "done after step 40" in log
+    assert "Scaling law: distance" in output
+    assert "done after step 40" in said("logs", victim, path)[1]
+
+
+def launched(path, **options):
+    command = [sys.executable, "-m", "dit_grid.orchestrator", "launch", str(path)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
 
 
 def trainers_of(worker):
@@ -166,10 +202,9 @@ def is_alive(pid):
         ({"trainer": "{command: [no-such-program, x]}"}, "trainer.command: no-such-program: no such program"),
     ],
 )
-def test_a_trainer_that_is_not_there_is_one_line_before_anything_starts(tmp_path, changed, words):
-    path = written(tmp_path, **changed)
-    refused = said("launch", path)
-    assert refused.returncode == 2
-    assert words in refused.stderr
-    assert len(refused.stderr.strip().splitlines()) == 1
+def test_a_trainer_that_is_not_there_is_one_line_before_anything_starts(said, tmp_path, changed, words):
+    code, _, errors = said("launch", written(tmp_path, **changed))
+    assert code == 2
+    assert words in errors
+    assert len(errors.strip().splitlines()) == 1
     assert not (tmp_path / "store").exists()

@@ -27,8 +27,8 @@ evaluate: {{every: 1000}}
 execution: {{resources: {{gpus: 8}}, checkpoint_every: 1000{execution}}}
 """
 
-SMALL = {"size": "tiny", "patch": 2, "image_size": 16, "width": 64, "depth": 6, "heads": 4, "classes": 10}
-WIDE = {"size": "wide", "patch": 4, "image_size": 16, "width": 256, "depth": 4, "heads": 4, "classes": 10}
+SMALL = {"size": "tiny", "patch": 2, "image_size": 16, "width": 64, "depth": 3, "heads": 4, "classes": 10}
+WIDE = {"size": "wide", "patch": 4, "image_size": 16, "width": 256, "depth": 2, "heads": 4, "classes": 10}
 
 
 def run_of(model, batch, optimizer="adamw"):
