@@ -3,6 +3,7 @@
 import collections
 import io
 import pickle
+import re
 import struct
 import sys
 import types
@@ -115,9 +116,8 @@ def test_code_in_a_file_is_named_among_the_tensors_and_never_run(tmp_path, torch
             return Path.touch, (trace,)
 
     save(path, torch, ARRAYS, around=lambda named: named | {"w": Evil()})
-    with pytest.raises(
-        WeightsError, match=r"evil\.pth: refused: entries that are not tensors: w \(pathlib\.Path\.touch\)"
-    ):
+    named = re.escape(f"{Path.touch.__module__}.Path.touch")  # Python 3.13 has it in pathlib._local
+    with pytest.raises(WeightsError, match=rf"evil\.pth: refused: entries that are not tensors: w \({named}\)"):
         read_tensors(path)
     save(path, torch, ARRAYS, around=lambda named: {"state_dict": named, "callbacks": {"x": Evil()}})
     assert list(read_tensors(path)) == list(ARRAYS)
