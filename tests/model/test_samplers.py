@@ -85,40 +85,40 @@ def test_guidance_runs_both_halves_in_one_batch_and_none_costs_nothing():
     x, y, key = X_T[:3], jnp.ones(3, int), jax.random.key(0)
     for guidance, batch in ((1.0, 3), (2.0, 6)):
         calls: list[int] = []
-        sample(counting_network(calls), DIFFUSION.respace(5), x, y, key, guidance=guidance, null_label=2)
+        network, options = counting_network(calls), {"guidance": guidance, "null_label": 2}
+        jax.eval_shape(lambda x, y, n=network, o=options: sample(n, DIFFUSION.respace(5), x, y, key, **o), x, y)
         assert set(calls) == {batch}
 
 
-def test_outside_its_interval_guidance_is_off():
-    def run(**options):
-        network = counting_network([])
-        return sample(network, DIFFUSION.respace(5), X_T[:3], jnp.ones(3, int), jax.random.key(0), **options)
+def sampled(x, steps, each):
+    """The samples under each of these options, by one program."""
 
-    unguided, guided = run(), run(guidance=2.0, null_label=0)
+    @jax.jit
+    def run(x):
+        given = DIFFUSION.respace(steps), x, jnp.ones(len(x), int), jax.random.key(0)
+        return [sample(counting_network([]), *given, **options) for options in each]
+
+    return list(map(np.asarray, run(x)))
+
+
+def test_outside_its_interval_guidance_is_off():
+    always = {"guidance": 2.0, "null_label": 0}
+    within = [always | {"guidance_interval": interval} for interval in ((0, 999), (2000, 3000), (0, 300))]
+    unguided, guided, throughout, never, partly = sampled(X_T[:3], 5, [{}, always, *within])
     # 1e-4: programs that differ round differently.
-    np.testing.assert_allclose(
-        run(guidance=2.0, null_label=0, guidance_interval=(0, 999)), guided, rtol=1e-4, atol=1e-4
-    )
-    np.testing.assert_allclose(
-        run(guidance=2.0, null_label=0, guidance_interval=(2000, 3000)), unguided, rtol=1e-4, atol=1e-4
-    )
-    partly = run(guidance=2.0, null_label=0, guidance_interval=(0, 300))
+    np.testing.assert_allclose(throughout, guided, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(never, unguided, rtol=1e-4, atol=1e-4)
     assert np.abs(partly - guided).max() > 0.1
     assert np.abs(partly - unguided).max() > 0.1
 
 
 def test_guidance_acts_on_the_channels_asked_for():
-    x = jnp.asarray(np.random.default_rng(1).standard_normal((2, 2, 2, 4), np.float32))
-
-    def last_channel(channels):
-        options = {"guidance": 3.0, "guidance_channels": channels, "null_label": 0}
-        network = counting_network([])
-        return sample(network, DIFFUSION.respace(2), x, jnp.ones(2, int), jax.random.key(0), **options)[..., 3]
-
-    plain = sample(counting_network([]), DIFFUSION.respace(2), x, jnp.ones(2, int), jax.random.key(0))[..., 3]
+    x = np.random.default_rng(1).standard_normal((2, 2, 2, 4), np.float32)
+    of_all = {"guidance": 3.0, "guidance_channels": None, "null_label": 0}
+    plain, three, every = (found[..., 3] for found in sampled(x, 2, [{}, of_all | {"guidance_channels": 3}, of_all]))
     # 1e-4: two programs round differently, and the first of the two steps passes through values near 100.
-    np.testing.assert_allclose(last_channel(3), plain, atol=1e-4)
-    assert np.abs(last_channel(None) - plain).max() > 0.1
+    np.testing.assert_allclose(three, plain, atol=1e-4)
+    assert np.abs(every - plain).max() > 0.1
 
 
 def test_a_sample_depends_on_its_index_and_label_and_not_on_the_chunk(random_network):
