@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -54,7 +53,7 @@ def _random_network(config: DiTConfig, **options: Any) -> DiT:
     graph, state = _traced(config, **options)
     draw = np.random.default_rng(0)
     return nnx.merge(
-        graph, jax.tree.map(lambda leaf: jnp.asarray(0.15 * draw.standard_normal(leaf.shape, np.float32)), state)
+        graph, jax.tree.map(lambda leaf: jax.device_put(0.15 * draw.standard_normal(leaf.shape, np.float32)), state)
     )
 
 

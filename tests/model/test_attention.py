@@ -9,7 +9,7 @@ from dit_grid.model.attention import attend
 
 
 def drawn(shape: tuple[int, ...], count: int) -> list[jax.Array]:
-    return list(map(jnp.asarray, np.random.default_rng(0).standard_normal((count, *shape), np.float32)))
+    return list(map(jax.device_put, np.random.default_rng(0).standard_normal((count, *shape), np.float32)))
 
 
 @pytest.mark.parametrize(("tokens", "keys"), [(16, 16), (1, 1), (9, 5)])

@@ -43,8 +43,8 @@ def test_attention_is_the_references(golden):
     np.testing.assert_allclose(run(file["layer_norm"]), file["attn.out"], atol=5e-6)
 
 
-X = jnp.asarray(np.random.default_rng(0).standard_normal((2, 8, 8, 2), np.float32))
-T, Y = jnp.array([3.0, 700.0]), jnp.array([1, 2])
+X = np.random.default_rng(0).standard_normal((2, 8, 8, 2), np.float32)
+T, Y = np.array([3.0, 700.0], np.float32), np.array([1, 2], np.int32)
 
 
 def config(block: str, **fields) -> DiTConfig:
@@ -55,7 +55,7 @@ def config(block: str, **fields) -> DiTConfig:
 def test_label_and_timestep_reach_every_pixel_of_their_own_image_only(random_network, block):
     model = random_network(config(block))
     run = jax.jit(lambda *inputs: model(*inputs))
-    base, *others = map(np.asarray, (run(X, T, Y), run(X, T, jnp.array([1, 4])), run(X, jnp.array([3.0, 750.0]), Y)))
+    base, *others = map(np.asarray, (run(X, T, Y), run(X, T, Y + np.int32([0, 2])), run(X, T + np.float32([0, 50]), Y)))
     for other in others:
         assert (other[1] != base[1]).mean() > 0.99  # all but an accidental tie in float32
         np.testing.assert_array_equal(other[0], base[0])

@@ -22,7 +22,7 @@ NETWORKS = ["dit_p2_8x8", "dit_p4_16x16", "dit_p8_16x16"]
 def test_forward_pass_is_the_references_at_every_stage(golden, golden_network, name):
     file = golden(name)
     model = golden_network(file)
-    x, t, y = (jnp.asarray(file[f"in.{key}"]) for key in "xty")
+    x, t, y = (file[f"in.{key}"] for key in "xty")
     # 3e-5: float32 rounding, most of it in the timestep table near t = 1000. The smallest mistake that a port is known
     # to make, another epsilon, costs 5e-5, and the next, exact GELU, 2e-4.
     stages = jax.jit(lambda *inputs: stages_of(model, *inputs))(x, t, y)
@@ -50,7 +50,7 @@ def test_guided_forward_pass_is_the_references(golden, golden_network, name):
     file = golden(name)
     model = golden_network(file)
     # The reference runs the first half of its batch twice; the second half's output is discarded by its samplers.
-    inputs = [jnp.asarray(file[f"cfg.{key}"][:2]) for key in "xty"]
+    inputs = [file[f"cfg.{key}"][:2] for key in "xty"]
     run = jax.jit(lambda *inputs: [guided(model, Guidance(scale), null=10)(*inputs) for scale in (1.5, 4.0)])
     for scale, output in zip((1.5, 4.0), run(*inputs), strict=True):
         np.testing.assert_allclose(output, file[f"out.cfg_{scale}"][:2], atol=3e-5)  # as for the forward pass

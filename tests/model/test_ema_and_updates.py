@@ -34,7 +34,7 @@ def test_three_updates_are_the_references(golden, golden_network):
         return params, state, ema_update(ema, params, 0.9999), gradient, terms
 
     for k in range(3):
-        batch = [jnp.asarray(file[f"in.{key}"][k]) for key in ("x0", "t", "y", "noise")]
+        batch = [file[f"in.{key}"][k] for key in ("x0", "t", "y", "noise")]
         params, state, ema, gradient, terms = update(params, state, ema, *batch)
         assert np.mean(terms["loss"]) == pytest.approx(float(file["out.loss"][k]), rel=1e-6)
         np.testing.assert_allclose(terms["mse"], file["out.mse"][k], rtol=1e-5)

@@ -43,7 +43,7 @@ def test_paths_and_noised_images_are_the_references(golden, path):
         return coefficients(path, t), Flow(path).noised(file["in.x1_data"], t, file["in.x0_noise"])
 
     for kind in kinds:
-        at, (x_t, u_t) = run(jnp.asarray(file[f"t.{kind}"], jnp.float32))
+        at, (x_t, u_t) = run(np.float32(file[f"t.{kind}"]))
         for part in ("alpha", "sigma", "d_alpha", "d_sigma"):
             # The expansion near t = 1 leaves no cancellation, at VP too, where the textbook form is off by 6e-3.
             assert relative(getattr(at, part)[:, None], file[f"{name}.{kind}.{part}"][:, None]) < 2e-6, part
@@ -59,17 +59,21 @@ def test_paths_and_noised_images_are_the_references(golden, path):
 def test_losses_and_gradients_are_the_references(golden, path, prediction):
     file = golden("sit_transport")
     kind = "vp" if path == "vp" else "full" if prediction == "velocity" else "inner"
-    t, output = jnp.asarray(file[f"t.{kind}"], jnp.float32), jnp.asarray(file["in.model_out"])
     weights: Any = ("none",) if prediction == "velocity" else ("none", "velocity", "likelihood")
-    for weight in weights:
-        flow = Flow(path, prediction, weight=weight)
 
-        def losses(output, flow=flow):
-            return flow.training_losses(lambda x, t: output, file["in.x1_data"], t, file["in.x0_noise"])["loss"]
+    @jax.jit
+    def run(t, output):
+        def mean_loss(output, flow):
+            loss = flow.training_losses(lambda x, t: output, file["in.x1_data"], t, file["in.x0_noise"])["loss"]
+            return loss.mean(), loss
 
+        flows = [Flow(path, prediction, weight=weight) for weight in weights]
+        return [jax.grad(mean_loss, has_aux=True)(output, flow) for flow in flows]
+
+    found = run(np.float32(file[f"t.{kind}"]), file["in.model_out"])
+    for weight, (gradient, losses) in zip(weights, found, strict=True):
         stem = f"{PATHS[path]}.{PREDICTIONS[prediction]}.{weight}"
-        assert of_maximum(losses(output)[:, None], file[f"{stem}.loss"][:, None]) < 5e-5
-        gradient = jax.grad(lambda output, of=losses: of(output).mean())(output)
+        assert of_maximum(losses[:, None], file[f"{stem}.loss"][:, None]) < 5e-5
         assert of_maximum(gradient, file[f"{stem}.grad"]) < 5e-5
 
 
@@ -91,7 +95,7 @@ def test_times_stay_within_the_references(golden, path, prediction):
 @pytest.mark.parametrize("path", PATHS)
 def test_diffusion_forms_and_conversions_are_the_references(golden, path):
     file, name = golden("sit_drift"), PATHS[path]
-    t, x, output = (jnp.asarray(file[f"in.{part}"], jnp.float32) for part in ("t", "x", "model_out"))
+    t, x, output = (np.float32(file[f"in.{part}"]) for part in ("t", "x", "model_out"))
 
     @jax.jit
     def run(t, x, output):
@@ -113,16 +117,22 @@ def test_diffusion_forms_and_conversions_are_the_references(golden, path):
 def test_drifts_are_the_references(golden, path, prediction):
     file, flow = golden("sit_drift"), Flow(path, prediction)
     stem = f"{PATHS[path]}.{PREDICTIONS[prediction]}"
-    t, x, output = (jnp.asarray(file[f"in.{part}"], jnp.float32) for part in ("t", "x", "model_out"))
-    velocity, score = flow.velocity(output, x, t), flow.score(output, x, t)
+    t, x, output = (np.float32(file[f"in.{part}"]) for part in ("t", "x", "model_out"))
+
+    @jax.jit
+    def run(t, x, output):
+        velocity, score = flow.velocity(output, x, t), flow.score(output, x, t)
+        drifts = [velocity + diffusion_of(form, 1.0, path, t)[:, None, None, None] * score for form in FORMS]
+        return velocity, score, drifts
+
+    velocity, score, drifts = run(t, x, output)
     assert of_maximum(velocity, file[f"{stem}.ode_drift"]) < 1e-5
     assert of_maximum(score, file[f"{stem}.score"]) < 1e-5
-    for form, theirs in zip(FORMS, file["config.forms"], strict=True):
-        w = diffusion_of(form, 1.0, path, t)[:, None, None, None]
-        assert of_maximum(velocity + w * score, file[f"{stem}.sde_drift.{theirs}"]) < 1e-5
+    for drift, theirs in zip(drifts, file["config.forms"], strict=True):
+        assert of_maximum(drift, file[f"{stem}.sde_drift.{theirs}"]) < 1e-5
     if prediction == "velocity":
-        start = jnp.zeros_like(t)
-        assert of_maximum(flow.score(output, x, start), file[f"{PATHS[path]}.t0.score"]) < 1e-5
+        _, at_start, _ = run(np.zeros_like(t), x, output)
+        assert of_maximum(at_start, file[f"{PATHS[path]}.t0.score"]) < 1e-5
 
 
 def test_the_network_is_told_times_as_they_are(golden, golden_network):
@@ -135,8 +145,8 @@ def test_the_network_is_told_times_as_they_are(golden, golden_network):
 
 def looped(file, model, guided, flow, **options):
     """The samples of a loop from the file's noise; guided, the first half of the reference's batch, which is ours."""
-    labels, null = jnp.asarray(file["in.labels"]), int(file["in.null"])
-    noises = jnp.asarray(file["in.wiener"])[:, :2]
+    labels, null = np.int32(file["in.labels"]), int(file["in.null"])
+    noises = jax.device_put(file["in.wiener"][:, :2])
     options |= {"noise_fn": lambda k: noises[k], "guidance": 1.5 if guided else 1.0, "null_label": null}
     graph, weights = nnx.split(model)  # an argument compiles in less time than constants do
     run = jax.jit(lambda w, x: sample_flow(nnx.merge(graph, w), flow, x, labels, jax.random.key(0), **options))
@@ -226,7 +236,7 @@ def test_three_updates_are_the_references(golden, golden_network, run):
 
     state, ema, losses, first = jax.jit(optimizer.init)(params), params, [], None
     for k in range(3):
-        batch = (jnp.asarray(file[f"in.{part}"][k]) for part in ("x1_data", "t", "y", "x0_noise"))
+        batch = (file[f"in.{part}"][k] for part in ("x1_data", "t", "y", "x0_noise"))
         params, state, ema, loss, gradient = update(params, state, ema, *batch)
         losses.append(loss)
         first = gradient if k == 0 else first
@@ -274,7 +284,7 @@ def exact_network(flow):
 @pytest.mark.parametrize("path", PATHS)
 def test_every_prediction_samples_the_distribution_that_it_knows(path, prediction):
     flow = Flow(path, prediction, steps=200)
-    x = jnp.asarray(np.random.default_rng(0).standard_normal((64, 8, 8, 2), np.float32))
+    x = np.random.default_rng(0).standard_normal((64, 8, 8, 2), np.float32)
     # One sampler asks for the velocity and one for the score too; the others ask for the same at other times.
     samplers = ("ode-heun", "sde-euler", "ode-euler", "sde-heun")[: 4 if prediction == "velocity" else 2]
     for sampler in samplers:
@@ -284,7 +294,7 @@ def test_every_prediction_samples_the_distribution_that_it_knows(path, predictio
         )
         # 4096 values a channel: the mean's standard error is 0.005 and the spread's 1.1 %; last steps without
         # noise leave some of the spread out (on VP an eighth), so none is taken.
-        images = run(x)
+        images = np.asarray(run(x))
         np.testing.assert_allclose(images.mean(axis=(0, 1, 2)), MEAN, atol=0.03)
         np.testing.assert_allclose(images.std(axis=(0, 1, 2)), SPREAD, rtol=0.1)
 
@@ -293,28 +303,37 @@ def test_every_prediction_samples_the_distribution_that_it_knows(path, predictio
 def test_one_mistake_costs_the_same_whatever_was_predicted_if_it_is_counted_in_one_space(process):
     """The loss of an output in the space of another prediction is that of the other output that means the same."""
     draw = np.random.default_rng(3)
-    image, noise, mistake = (jnp.asarray(draw.standard_normal((5, 4, 4, 1), np.float32)) for _ in range(3))
+    image, noise, mistake = (draw.standard_normal((5, 4, 4, 1), np.float32) for _ in range(3))
     if isinstance(process, Flow):
-        t = jnp.linspace(0.3, 0.9, 5)  # no divisor under the floor
-        at, velocity = process.at(t), process.noised(image, t, noise)[1]
+        t = np.linspace(0.3, 0.9, 5, dtype=np.float32)  # no divisor under the floor
+        at, velocity = jax.tree.map(
+            np.asarray, jax.jit(lambda t: (process.at(t), process.noised(image, t, noise)[1]))(t)
+        )
         alpha, sigma, turn = at.alpha, at.sigma, at.turn
     else:
-        t = jnp.array([20, 100, 300, 500, 700])
+        t = np.array([20, 100, 300, 500, 700])
         s = process.schedule
-        alpha, sigma = (jnp.asarray(a, jnp.float32)[t][:, None, None, None]
+        alpha, sigma = (np.float32(a)[t][:, None, None, None]
                         for a in (s.sqrt_alphas_cumprod, s.sqrt_one_minus_alphas_cumprod))  # fmt: skip
-        velocity, turn = alpha * noise - sigma * image, jnp.float32(-1.0)
+        velocity, turn = alpha * noise - sigma * image, np.float32(-1)
         process = type(process)(s, variance="fixed-small")
     outputs = {
         "epsilon": noise + mistake, "x0": image - sigma / alpha * mistake, "velocity": velocity - turn / alpha * mistake
     }  # fmt: skip
-    for space in ("epsilon", "x0", "velocity"):
-        own = dataclasses.replace(process, prediction=space)
-        expected = own.training_losses(lambda x, t, o=outputs[space]: o, image, t, noise)["loss"]
-        for prediction, output in outputs.items():
-            other = dataclasses.replace(process, prediction=prediction, space=space)
-            found = other.training_losses(lambda x, t, o=output: o, image, t, noise)["loss"]
-            np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+    @jax.jit
+    def run(outputs):
+        def losses(output, **changed):
+            changed = dataclasses.replace(process, **changed)
+            return changed.training_losses(lambda x, t: output, image, t, noise)["loss"]
+
+        own = {space: losses(outputs[space], prediction=space) for space in outputs}
+        each = [(space, prediction) for space in outputs for prediction in outputs]
+        return own, {pair: losses(outputs[pair[1]], prediction=pair[1], space=pair[0]) for pair in each}
+
+    own, counted = run(outputs)
+    for (space, _), found in counted.items():
+        np.testing.assert_allclose(found, own[space], rtol=1e-4)
 
 
 def test_logit_normal_times_have_their_mean_and_spread_on_both_kinds_of_process():

@@ -53,9 +53,13 @@ def test_initial_spreads_follow_the_rules():
 
 def test_at_the_base_width_nothing_changes_in_a_bit():
     config = DiTConfig(8, 4, 32, 2, 4, channels=1, classes=10)
-    params = params_of(config)
-    for same in (width_transfer.initial(params, config, 32), width_transfer.rated(params, 32, 32)):
-        jax.tree.map(np.testing.assert_array_equal, params, same)
+
+    def both(params):
+        return params, width_transfer.initial(params, config, 32), width_transfer.rated(params, 32, 32)
+
+    params, *same = params_of(config, both)
+    for one in same:
+        jax.tree.map(np.testing.assert_array_equal, params, one)
 
 
 def test_a_smaller_output_rate_is_a_multiplier():

@@ -70,15 +70,15 @@ def whole(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def interrupted(tmp_path_factory):
-    """The folder of a store in which the run was stopped after three windows of four."""
+    """The folder of a store in which the run was stopped half way, at its second checkpoint."""
     store = Store.create(str(tmp_path_factory.mktemp("interrupted") / "store"))
-    assert train(RUN, Context(store, stop_requested=StopAfter(2))).step == 30
+    assert train(RUN, Context(store, stop_requested=StopAfter(2))).step == 20
     return store.paths.root
 
 
 @pytest.fixture
 def stopped(interrupted, tmp_path):
-    """A store of the test's own in which the run was stopped after three windows of four."""
+    """A store of the test's own in which the run was stopped half way, at its second checkpoint."""
     shutil.copytree(interrupted, tmp_path / "stopped")
     return Store.open(str(tmp_path / "stopped"))
 
