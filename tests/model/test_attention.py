@@ -38,7 +38,7 @@ def test_large_scores_do_not_overflow():
 
 def test_masked_keys_get_no_weight_whichever_attention_is_asked_for():
     q, k, v = drawn((1, 4, 1, 8), 3)
-    mask = np.array([[True, True, False, True]])
+    mask = jax.device_put(np.array([[True, True, False, True]]))
     other = np.array(v)
     other[:, 2] = 1e6
     run = jax.jit(lambda v: attend(q, k, v, mask, "cpu"))

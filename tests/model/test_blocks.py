@@ -43,8 +43,8 @@ def test_attention_is_the_references(golden):
     np.testing.assert_allclose(run(file["layer_norm"]), file["attn.out"], atol=5e-6)
 
 
-X = np.random.default_rng(0).standard_normal((2, 8, 8, 2), np.float32)
-T, Y = np.array([3.0, 700.0], np.float32), np.array([1, 2], np.int32)
+X = jax.device_put(np.random.default_rng(0).standard_normal((2, 8, 8, 2), np.float32))
+T, Y = map(jax.device_put, (np.array([3.0, 700.0], np.float32), np.array([1, 2], np.int32)))
 
 
 def config(block: str, **fields) -> DiTConfig:
@@ -55,7 +55,8 @@ def config(block: str, **fields) -> DiTConfig:
 def test_label_and_timestep_reach_every_pixel_of_their_own_image_only(random_network, block):
     model = random_network(config(block))
     run = jax.jit(lambda *inputs: model(*inputs))
-    base, *others = map(np.asarray, (run(X, T, Y), run(X, T, Y + np.int32([0, 2])), run(X, T + np.float32([0, 50]), Y)))
+    changed = (X, T, np.array([1, 4], np.int32)), (X, np.array([3.0, 750.0], np.float32), Y)
+    base, *others = (np.asarray(run(*inputs)) for inputs in ((X, T, Y), *changed))
     for other in others:
         assert (other[1] != base[1]).mean() > 0.99  # all but an accidental tie in float32
         np.testing.assert_array_equal(other[0], base[0])

@@ -303,35 +303,36 @@ def test_every_prediction_samples_the_distribution_that_it_knows(path, predictio
 def test_one_mistake_costs_the_same_whatever_was_predicted_if_it_is_counted_in_one_space(process):
     """The loss of an output in the space of another prediction is that of the other output that means the same."""
     draw = np.random.default_rng(3)
-    image, noise, mistake = (draw.standard_normal((5, 4, 4, 1), np.float32) for _ in range(3))
-    if isinstance(process, Flow):
-        t = np.linspace(0.3, 0.9, 5, dtype=np.float32)  # no divisor under the floor
-        at, velocity = jax.tree.map(
-            np.asarray, jax.jit(lambda t: (process.at(t), process.noised(image, t, noise)[1]))(t)
-        )
-        alpha, sigma, turn = at.alpha, at.sigma, at.turn
-    else:
-        t = np.array([20, 100, 300, 500, 700])
-        s = process.schedule
-        alpha, sigma = (np.float32(a)[t][:, None, None, None]
-                        for a in (s.sqrt_alphas_cumprod, s.sqrt_one_minus_alphas_cumprod))  # fmt: skip
-        velocity, turn = alpha * noise - sigma * image, np.float32(-1)
-        process = type(process)(s, variance="fixed-small")
-    outputs = {
-        "epsilon": noise + mistake, "x0": image - sigma / alpha * mistake, "velocity": velocity - turn / alpha * mistake
-    }  # fmt: skip
+    image, noise, mistake = (jax.device_put(draw.standard_normal((5, 4, 4, 1), np.float32)) for _ in range(3))
+    flows = isinstance(process, Flow)
+    t = np.linspace(0.3, 0.9, 5, dtype=np.float32) if flows else np.array([20, 100, 300, 500, 700])  # above the floor
+    if not flows:
+        process = dataclasses.replace(process, variance="fixed-small")
 
     @jax.jit
-    def run(outputs):
-        def losses(output, **changed):
-            changed = dataclasses.replace(process, **changed)
-            return changed.training_losses(lambda x, t: output, image, t, noise)["loss"]
+    def run(t):
+        if flows:
+            alpha, sigma, turn = (getattr(process.at(t), part) for part in ("alpha", "sigma", "turn"))
+            velocity = process.noised(image, t, noise)[1]
+        else:
+            s, turn = process.schedule, -1.0
+            alpha, sigma = (jnp.asarray(a, jnp.float32)[t][:, None, None, None]
+                            for a in (s.sqrt_alphas_cumprod, s.sqrt_one_minus_alphas_cumprod))  # fmt: skip
+            velocity = alpha * noise - sigma * image
+        outputs = {
+            "epsilon": noise + mistake, "x0": image - sigma / alpha * mistake,
+            "velocity": velocity - turn / alpha * mistake,
+        }  # fmt: skip
+
+        def losses(output, **fields):
+            counted = dataclasses.replace(process, **fields)
+            return counted.training_losses(lambda x, t: output, image, t, noise)["loss"]
 
         own = {space: losses(outputs[space], prediction=space) for space in outputs}
         each = [(space, prediction) for space in outputs for prediction in outputs]
         return own, {pair: losses(outputs[pair[1]], prediction=pair[1], space=pair[0]) for pair in each}
 
-    own, counted = run(outputs)
+    own, counted = run(t)
     for (space, _), found in counted.items():
         np.testing.assert_allclose(found, own[space], rtol=1e-4)
 

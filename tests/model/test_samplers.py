@@ -1,5 +1,7 @@
 """Whole sampling loops equal the reference's, spend what they say, and do not depend on how samples are grouped."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -43,7 +45,7 @@ def gaussian_network(x, t, y):
     return jnp.concatenate([epsilon, -jnp.ones_like(x)], axis=-1)
 
 
-X_T = np.random.default_rng(0).standard_normal((64, 8, 8, 2), np.float32)
+X_T: Any = np.random.default_rng(0).standard_normal((64, 8, 8, 2), np.float32)
 LABELS = np.zeros(64, int)
 
 
@@ -95,7 +97,7 @@ def sampled(x, steps, each):
     """The samples under each of these options, by one program."""
 
     @jax.jit
-    def run(x):
+    def run(x: jax.Array) -> list[jax.Array]:
         given = DIFFUSION.respace(steps), x, jnp.ones(len(x), int), jax.random.key(0)
         return [sample(counting_network([]), *given, **options) for options in each]
 
