@@ -116,7 +116,8 @@ def from_tensors(
         if not np.isnan(target).all() and not np.array_equal(target, value):
             raise WeightsError(f"{source}: {slot.name} differs from the copy of it in an earlier block")
         target[...] = value
-    return jax.tree.map_with_path(lambda path, _: jax.numpy.asarray(ours[_names(path)]), state)
+    # Not jnp.asarray, which from JAX 0.10 on compiles a program for each shape.
+    return jax.tree.map_with_path(lambda path, _: jax.device_put(ours[_names(path)]), state)
 
 
 def to_tensors(config: DiTConfig, params: nnx.State, layout: LayoutName = "reference") -> dict[str, np.ndarray]:

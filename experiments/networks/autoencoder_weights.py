@@ -10,12 +10,12 @@ from functools import cache
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from dit_grid.experiments.networks.autoencoder import AutoencoderKL, VAEConfig
 from dit_grid.experiments.networks.autoencoder_config import VAEWeightsError, checked_config, read_config
+from dit_grid.experiments.networks.local_devices import parameter
 from dit_grid.experiments.networks.publishers import VAE
 from dit_grid.experiments.networks.weight_files import read_header, tensor_faults
 from dit_grid.experiments.networks.weight_places import read_weights, weight_place
@@ -130,7 +130,7 @@ def _to_ours(theirs: np.ndarray) -> jax.Array:
         theirs = theirs.transpose(2, 3, 1, 0)
     elif theirs.ndim == 2:
         theirs = theirs.T
-    return jnp.asarray(theirs, jnp.float32)
+    return parameter(theirs)
 
 
 def _their_shape(ours: tuple[int, ...]) -> tuple[int, ...]:

@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from dit_grid.experiments.networks.dinov2 import HEAD_WIDTH, POSITION_OFFSET, DINOv2, DINOv2Config, features
 from dit_grid.experiments.networks.features import POOL, FeatureNetwork
-from dit_grid.experiments.networks.local_devices import copied, spread
+from dit_grid.experiments.networks.local_devices import copied, parameter, spread
 from dit_grid.experiments.networks.publishers import DINOV2
 from dit_grid.experiments.networks.weight_files import tensor_faults
 from dit_grid.experiments.networks.weight_places import read_weights, weight_place, weights_sha256
@@ -73,7 +72,7 @@ def dinov2_of(tensors: Mapping[str, np.ndarray], source: str = "weights") -> DIN
     offset = 0.0 if theirs else POSITION_OFFSET
     network = nnx.eval_shape(lambda: DINOv2(config, nnx.Rngs(0), offset))
     for name, array in named.items():
-        _parameter(network, name).set_value(jnp.asarray(_ours(name, array), jnp.float32))
+        _parameter(network, name).set_value(parameter(_ours(name, array)))
     return network
 
 

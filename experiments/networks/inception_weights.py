@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -31,7 +30,7 @@ from dit_grid.experiments.networks.inception import (
 )
 from dit_grid.experiments.networks.inception_graph import CLASSES, POOL_FEATURES, convolutions
 from dit_grid.experiments.networks.inception_tensorflow import read_graph
-from dit_grid.experiments.networks.local_devices import copied, spread
+from dit_grid.experiments.networks.local_devices import copied, parameter, spread
 from dit_grid.experiments.networks.publishers import INCEPTION, INCEPTION_SHA256
 from dit_grid.experiments.networks.weight_files import tensor_faults
 from dit_grid.experiments.networks.weight_places import weights_sha256
@@ -99,9 +98,9 @@ def inception_of(tensors: Mapping[str, np.ndarray], source: str = "weights") -> 
         kernel, bias = _folded(tensors, step.name)
         layer = network.convolutions[step.name]
         assert layer.bias is not None, "every convolution of the graph is made with a bias"
-        layer.kernel.set_value(jnp.asarray(kernel))
-        layer.bias.set_value(jnp.asarray(bias))
-    network.classifier.kernel.set_value(jnp.asarray(tensors["fc.weight"].T, jnp.float32))
+        layer.kernel.set_value(parameter(kernel))
+        layer.bias.set_value(parameter(bias))
+    network.classifier.kernel.set_value(parameter(tensors["fc.weight"].T))
     return network
 
 

@@ -56,6 +56,11 @@ def spread(images: np.ndarray) -> jax.Array:
     return jax.device_put(images, rows_sharding(len(images)))
 
 
+def parameter(array: np.ndarray) -> jax.Array:
+    """The array as float32 in memory of its own; jnp.asarray compiles a program for each shape from JAX 0.10 on."""
+    return jax.device_put(np.array(array, np.float32))
+
+
 def copied(arrays: Any) -> Any:
     """The arrays of a tree on each of this process's devices."""
     return jax.device_put(arrays, whole_sharding())

@@ -4,11 +4,11 @@ The arrays come from running the reference implementation and are never regenera
 """
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -50,11 +50,16 @@ def random_network() -> Callable[..., DiT]:
 
 
 def _random_network(config: DiTConfig, **options: Any) -> DiT:
-    graph, state = nnx.split(nnx.eval_shape(lambda: DiT(config, nnx.Rngs(0), **options)))
+    graph, state = _traced(config, **options)
     draw = np.random.default_rng(0)
     return nnx.merge(
-        graph, jax.tree.map(lambda leaf: jnp.asarray(0.15 * draw.standard_normal(leaf.shape, np.float32)), state)
+        graph, jax.tree.map(lambda leaf: jax.device_put(0.15 * draw.standard_normal(leaf.shape, np.float32)), state)
     )
+
+
+@cache
+def _traced(config: DiTConfig, **options: Any) -> tuple[nnx.GraphDef[DiT], nnx.State]:
+    return nnx.split(nnx.eval_shape(lambda: DiT(config, nnx.Rngs(0), **options)))
 
 
 def _load(name: str) -> dict[str, np.ndarray]:

@@ -15,28 +15,36 @@ from dit_grid.model.dit import Context
 
 def test_norm_modulation_and_activations_are_the_references(golden):
     file = golden("primitives")
-    normed = layer_norm(jnp.asarray(file["x"]))
-    # 5e-6: float32 rounding. The first sample has a spread of 1e-3, so that another epsilon would show.
-    np.testing.assert_allclose(normed, file["layer_norm"], atol=5e-6)
-    modulated = modulate(normed, jnp.asarray(file["shift"]), jnp.asarray(file["scale"]))
-    np.testing.assert_allclose(modulated, file["modulate"], atol=5e-6)
-    np.testing.assert_allclose(nnx.gelu(file["gelu_in"], approximate=True), file["gelu_tanh"], atol=5e-6)
-    np.testing.assert_allclose(nnx.silu(file["gelu_in"]), file["silu"], atol=5e-6)
+
+    @jax.jit
+    def run(x, shift, scale, before):
+        normed = layer_norm(x)
+        return normed, modulate(normed, shift, scale), nnx.gelu(before, approximate=True), nnx.silu(before)
+
+    found = run(*(file[name] for name in ("x", "shift", "scale", "gelu_in")))
+    for one, name in zip(found, ("layer_norm", "modulate", "gelu_tanh", "silu"), strict=True):
+        # 5e-6: float32 rounding. The first sample has a spread of 1e-3, so that another epsilon would show.
+        np.testing.assert_allclose(one, file[name], atol=5e-6)
 
 
 def test_attention_is_the_references(golden):
     file = golden("primitives")
     shape = DiTConfig(8, 2, 24, 1, int(file["attn.num_heads"]))
-    attention = SelfAttention(shape, dtype=jnp.float32, attention="auto", rngs=nnx.Rngs(0))
-    for name in ("qkv", "proj"):
-        layer = getattr(attention, name)
-        layer.kernel[...] = jnp.asarray(file[f"attn.sd.{name}.weight"].T)
-        layer.bias[...] = jnp.asarray(file[f"attn.sd.{name}.bias"])
-    np.testing.assert_allclose(attention(jnp.asarray(file["layer_norm"])), file["attn.out"], atol=5e-6)
+
+    @jax.jit
+    def run(x):
+        attention = SelfAttention(shape, dtype=jnp.float32, attention="auto", rngs=nnx.Rngs(0))
+        for name in ("qkv", "proj"):
+            layer = getattr(attention, name)
+            layer.kernel[...] = jnp.asarray(file[f"attn.sd.{name}.weight"].T)
+            layer.bias[...] = jnp.asarray(file[f"attn.sd.{name}.bias"])
+        return attention(x)
+
+    np.testing.assert_allclose(run(file["layer_norm"]), file["attn.out"], atol=5e-6)
 
 
-X = jnp.asarray(np.random.default_rng(0).standard_normal((2, 8, 8, 2), np.float32))
-T, Y = jnp.array([3.0, 700.0]), jnp.array([1, 2])
+X = jax.device_put(np.random.default_rng(0).standard_normal((2, 8, 8, 2), np.float32))
+T, Y = map(jax.device_put, (np.array([3.0, 700.0], np.float32), np.array([1, 2], np.int32)))
 
 
 def config(block: str, **fields) -> DiTConfig:
@@ -47,8 +55,9 @@ def config(block: str, **fields) -> DiTConfig:
 def test_label_and_timestep_reach_every_pixel_of_their_own_image_only(random_network, block):
     model = random_network(config(block))
     run = jax.jit(lambda *inputs: model(*inputs))
-    base = run(X, T, Y)
-    for other in (run(X, T, jnp.array([1, 4])), run(X, T + jnp.array([0.0, 50.0]), Y)):
+    changed = (X, T, np.array([1, 4], np.int32)), (X, np.array([3.0, 750.0], np.float32), Y)
+    base, *others = (np.asarray(run(*inputs)) for inputs in ((X, T, Y), *changed))
+    for other in others:
         assert (other[1] != base[1]).mean() > 0.99  # all but an accidental tie in float32
         np.testing.assert_array_equal(other[0], base[0])
 
@@ -80,7 +89,7 @@ def test_a_new_network_returns_zero_and_only_adaln_zero_blocks_start_as_the_iden
         tokens, condition = model._condition(jnp.ones((2, 16, 24)) * jnp.arange(24), T, Y)
         return model(X, T, Y), tokens, model._run_blocks(tokens, condition)
 
-    output, before, after = run(state)
+    output, before, after = map(np.asarray, run(state))
     assert not output.any()
     assert bool((after == before).all()) == (block == "adaln-zero")
 

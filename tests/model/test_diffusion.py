@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from functools import partial
 from typing import Any
 
 import jax
@@ -23,7 +24,7 @@ def case(request, golden):
 
 
 def losses(file, diffusion, channels=8):
-    given = (jnp.asarray(file[key]) for key in ("model_out", "x0", "t", "noise"))
+    given = (file[key] for key in ("model_out", "x0", "t", "noise"))
 
     def run(output, *batch):
         return diffusion.training_losses(lambda x, t: output[..., :channels], *batch)
@@ -36,12 +37,12 @@ def test_noising_and_the_posterior(case):
     t = file["t"]
     np.testing.assert_array_equal(diffusion.timesteps(t), file["model_sees_t"])
     # 1e-5: float32 rounding of values up to 4 is 2e-7; the README of the golden data allows this.
-    x_t = diffusion.q_sample(file["x0"], t, file["noise"])
+    run = jax.jit(lambda x0, x_t, noise: (diffusion.q_sample(x0, t, noise), diffusion.q_posterior(x0, x_t, t)))
+    x_t, (mean, log_variance) = run(file["x0"], file["x_t"], file["noise"])
     np.testing.assert_allclose(x_t, file["x_t"], atol=1e-5)
-    mean, log_variance = diffusion.q_posterior(file["x0"], file["x_t"], t)
     np.testing.assert_allclose(mean, file["q_posterior.mean"], atol=1e-5)
     expected = file["q_posterior.log_variance"]
-    np.testing.assert_allclose(jnp.broadcast_to(log_variance, mean.shape), expected, atol=1e-5)
+    np.testing.assert_allclose(np.broadcast_to(log_variance, mean.shape), expected, atol=1e-5)
 
 
 def test_training_losses_are_those_of_the_reference(case):
@@ -49,8 +50,9 @@ def test_training_losses_are_those_of_the_reference(case):
     terms, first = losses(file, diffusion), file["t"] == 0
     np.testing.assert_allclose(terms["mse"], file["loss.mse"], rtol=1e-6)
     # 1e-5 is rounding. At t = 0 the reference subtracts two distribution functions in float32, good to 2e-3.
-    np.testing.assert_allclose(terms["vb"][~first], file["loss.vb"][~first], rtol=1e-5)
-    np.testing.assert_allclose(terms["vb"][first], file["loss.vb"][first], rtol=2e-3)
+    bound = np.asarray(terms["vb"])
+    np.testing.assert_allclose(bound[~first], file["loss.vb"][~first], rtol=1e-5)
+    np.testing.assert_allclose(bound[first], file["loss.vb"][first], rtol=2e-3)
     np.testing.assert_allclose(terms["loss"], file["loss.loss"], rtol=2e-3)
 
 
@@ -73,7 +75,7 @@ def test_losses_of_other_configurations(case, key, options, channels):
 def test_gradient_teaches_the_mean_by_the_error_and_the_variance_by_the_bound(case):
     file, diffusion = case
     gradient = jax.jit(jax.grad(lambda output: losses({**file, "model_out": output}, diffusion)["loss"].mean()))
-    actual, expected, later = gradient(jnp.asarray(file["model_out"])), file["loss.grad_model_out"], file["t"] > 0
+    actual, expected, later = np.asarray(gradient(file["model_out"])), file["loss.grad_model_out"], file["t"] > 0
     # 1e-6 of values up to 0.04 is rounding; t = 0 is compared with the exact formula in the next test.
     np.testing.assert_allclose(actual[..., :4], expected[..., :4], atol=1e-6)
     np.testing.assert_allclose(actual[later], expected[later], atol=1e-6)
@@ -83,7 +85,15 @@ def test_likelihood_at_the_first_step_is_the_formula_in_float64_where_float32_di
     file, diffusion = case
     first = file["t"] == 0
     x0, x_t, output, t = (file[key][first] for key in ("x0", "x_t", "model_out", "t"))
-    step = diffusion.p_mean_variance(jnp.asarray(output), x_t, t)
+
+    @jax.jit
+    def run(output, x_t):
+        step = diffusion.p_mean_variance(output, x_t, t)
+        likelihood = partial(discretised_log_likelihood, x0, step.mean)
+        log_std = step.log_variance / 2
+        return step, likelihood(log_std), jax.grad(lambda s: likelihood(s).sum())(log_std)
+
+    step, value, slope = jax.tree.map(np.asarray, run(output, x_t))
 
     def exact(log_std):
         """The reference's formula as written, in float64."""
@@ -96,12 +106,9 @@ def test_likelihood_at_the_first_step_is_the_formula_in_float64_where_float32_di
         return np.log(np.maximum(upper - lower, 1e-12))
 
     log_std = np.float64(step.log_variance) / 2
-    value = discretised_log_likelihood(jnp.asarray(x0), step.mean, step.log_variance / 2)
     # 2e-4 of values up to 27.6: a mean rounded to float32, divided by a spread of 0.01, is good to about 1e-5, and the
     # logarithm of a tail is quadratic in it.
     np.testing.assert_allclose(value, exact(log_std), rtol=2e-4, atol=1e-4)
-    gradient = jax.jit(jax.grad(lambda s: discretised_log_likelihood(jnp.asarray(x0), step.mean, s).sum()))
-    slope = gradient(step.log_variance / 2)
     numeric = (exact(log_std + 1e-5) - exact(log_std - 1e-5)) / 2e-5
     inside = exact(log_std) > math.log(1e-11)  # at the floor the two sides of the difference differ
     np.testing.assert_allclose(slope[inside], numeric[inside], rtol=2e-3, atol=2e-3)
@@ -111,24 +118,29 @@ def test_likelihood_at_the_first_step_is_the_formula_in_float64_where_float32_di
 def test_a_reverse_step_is_that_of_the_reference(case, clip):
     file, diffusion = case
     t, x_t, noise = file["t"], file["x_t"], file["step_noise"]
-    output = jnp.asarray(file["model_out"])
-    step = diffusion.p_mean_variance(output, x_t, t, clip=bool(clip))
+
+    @jax.jit
+    def run(output, x_t, noise):
+        given, clipped = (output, x_t, t, noise), {"clip": bool(clip)}
+        ends = [diffusion.ddim_step(*given, eta=eta, **clipped) for eta in (0, 1)]
+        step = diffusion.p_mean_variance(output, x_t, t, **clipped)
+        return step, diffusion.ddpm_step(*given, **clipped), ends, diffusion.ddim_reverse_step(output, x_t, t)
+
+    step, drawn, ends, back = run(file["model_out"], x_t, noise)
     expected = {name: file[f"pmv.clip{clip}.{name}"] for name in ("mean", "log_variance", "variance", "pred_xstart")}
     np.testing.assert_allclose(step.mean, expected["mean"], atol=1e-5)
     np.testing.assert_allclose(step.log_variance, expected["log_variance"], atol=1e-5)
-    np.testing.assert_allclose(jnp.exp(step.log_variance), expected["variance"], atol=1e-5)
+    np.testing.assert_allclose(np.exp(step.log_variance), expected["variance"], atol=1e-5)
     # Clean images reach 700 from pure noise; 1e-6 of that is rounding.
     np.testing.assert_allclose(step.x0, expected["pred_xstart"], rtol=1e-6, atol=1e-5)
-    drawn = diffusion.ddpm_step(output, x_t, t, noise, clip=bool(clip))
     np.testing.assert_allclose(drawn, file[f"p_sample.clip{clip}"], atol=1e-5)
-    for eta in (0, 1):
-        actual = diffusion.ddim_step(output, x_t, t, noise, eta=eta, clip=bool(clip))
+    for eta, actual in enumerate(ends):
         # 5e-5, but for the reference's own rounding at t = 1 and 2 when it clips: there it is 2.2e-4 from its formula
         # evaluated in float64, from which we are 2e-7.
         atol = 3e-4 if clip else 5e-5
         np.testing.assert_allclose(actual, file[f"ddim.eta{eta}.clip{clip}"], atol=atol)
     if not clip:
-        np.testing.assert_allclose(diffusion.ddim_reverse_step(output, x_t, t), file["ddim_reverse"], atol=5e-5)
+        np.testing.assert_allclose(back, file["ddim_reverse"], atol=5e-5)
 
 
 @pytest.mark.parametrize("eta", [0, 1])
@@ -141,7 +153,8 @@ def test_clipped_ddim_is_its_formula_in_float64(case, eta):
     sigma = eta * np.sqrt((1 - before) / (1 - now)) * np.sqrt(1 - now / before)
     expected = x0 * np.sqrt(before) + np.sqrt(1 - before - sigma**2) * epsilon
     expected += (t != 0)[:, None, None, None] * sigma * noise
-    actual = diffusion.ddim_step(jnp.asarray(file["model_out"]), file["x_t"], t, file["step_noise"], eta=eta, clip=True)
+    step = jax.jit(lambda output, x_t, noise: diffusion.ddim_step(output, x_t, t, noise, eta=eta, clip=True))
+    actual = step(file["model_out"], file["x_t"], file["step_noise"])
     np.testing.assert_allclose(actual, expected, atol=2e-6)  # float32 rounding of values up to 4
 
 

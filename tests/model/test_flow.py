@@ -37,18 +37,21 @@ def of_maximum(found, expected):
 def test_paths_and_noised_images_are_the_references(golden, path):
     file, name = golden("sit_transport"), PATHS[path]
     kinds = ("vp",) if path == "vp" else ("full", "inner")
+
+    @jax.jit
+    def run(t):
+        return coefficients(path, t), Flow(path).noised(file["in.x1_data"], t, file["in.x0_noise"])
+
     for kind in kinds:
-        t = jnp.asarray(file[f"t.{kind}"], jnp.float32)
-        at = coefficients(path, t)
+        at, (x_t, u_t) = run(np.float32(file[f"t.{kind}"]))
         for part in ("alpha", "sigma", "d_alpha", "d_sigma"):
             # The expansion near t = 1 leaves no cancellation, at VP too, where the textbook form is off by 6e-3.
             assert relative(getattr(at, part)[:, None], file[f"{name}.{kind}.{part}"][:, None]) < 2e-6, part
-        x_t, u_t = Flow(path).noised(file["in.x1_data"], t, file["in.x0_noise"])
         assert relative(x_t, file[f"{name}.{kind}.x_t"]) < 2e-6
         assert relative(u_t, file[f"{name}.{kind}.u_t"]) < 2e-6
         if kind != "full":
             ratio, variance = (file[f"{name}.{kind}.{part}"][:, None] for part in ("alpha_ratio", "drift_var"))
-            assert of_maximum((1 / at.rest)[:, None], ratio) < 5e-5
+            assert of_maximum((1 / np.asarray(at.rest))[:, None], ratio) < 5e-5
             assert of_maximum(at.drift_variance[:, None], variance) < 5e-5
 
 
@@ -56,17 +59,21 @@ def test_paths_and_noised_images_are_the_references(golden, path):
 def test_losses_and_gradients_are_the_references(golden, path, prediction):
     file = golden("sit_transport")
     kind = "vp" if path == "vp" else "full" if prediction == "velocity" else "inner"
-    t, output = jnp.asarray(file[f"t.{kind}"], jnp.float32), jnp.asarray(file["in.model_out"])
     weights: Any = ("none",) if prediction == "velocity" else ("none", "velocity", "likelihood")
-    for weight in weights:
-        flow = Flow(path, prediction, weight=weight)
 
-        def losses(output, flow=flow):
-            return flow.training_losses(lambda x, t: output, file["in.x1_data"], t, file["in.x0_noise"])["loss"]
+    @jax.jit
+    def run(t, output):
+        def mean_loss(output, flow):
+            loss = flow.training_losses(lambda x, t: output, file["in.x1_data"], t, file["in.x0_noise"])["loss"]
+            return loss.mean(), loss
 
+        flows = [Flow(path, prediction, weight=weight) for weight in weights]
+        return [jax.grad(mean_loss, has_aux=True)(output, flow) for flow in flows]
+
+    found = run(np.float32(file[f"t.{kind}"]), file["in.model_out"])
+    for weight, (gradient, losses) in zip(weights, found, strict=True):
         stem = f"{PATHS[path]}.{PREDICTIONS[prediction]}.{weight}"
-        assert of_maximum(losses(output)[:, None], file[f"{stem}.loss"][:, None]) < 5e-5
-        gradient = jax.grad(lambda output, of=losses: of(output).mean())(output)
+        assert of_maximum(losses[:, None], file[f"{stem}.loss"][:, None]) < 5e-5
         assert of_maximum(gradient, file[f"{stem}.grad"]) < 5e-5
 
 
@@ -88,47 +95,62 @@ def test_times_stay_within_the_references(golden, path, prediction):
 @pytest.mark.parametrize("path", PATHS)
 def test_diffusion_forms_and_conversions_are_the_references(golden, path):
     file, name = golden("sit_drift"), PATHS[path]
-    t, x, output = (jnp.asarray(file[f"in.{part}"], jnp.float32) for part in ("t", "x", "model_out"))
-    for number, norm in enumerate(file["config.norms"]):
-        for form, theirs in zip(FORMS, file["config.forms"], strict=True):
-            found, expected = diffusion_of(form, float(norm), path, t), file[f"{name}.diffusion.{theirs}.norm{number}"]
-            np.testing.assert_allclose(found, expected, atol=1e-6, rtol=1e-5 if form == "sbdm" else 0)
-    assert of_maximum(Flow(path).score(output, x, t), file[f"{name}.score_from_velocity"]) < 1e-5
-    assert of_maximum(Flow(path, "score").velocity(output, x, t), file[f"{name}.velocity_from_score"]) < 1e-5
-    sigma = Flow(path).at(t).sigma
-    assert of_maximum(-sigma * Flow(path).score(output, x, t), file[f"{name}.noise_from_velocity"]) < 1e-5
+    t, x, output = (np.float32(file[f"in.{part}"]) for part in ("t", "x", "model_out"))
+
+    @jax.jit
+    def run(t, x, output):
+        diffusions = [[diffusion_of(form, float(norm), path, t) for form in FORMS] for norm in file["config.norms"]]
+        flow = Flow(path)
+        return diffusions, flow.score(output, x, t), Flow(path, "score").velocity(output, x, t), flow.at(t).sigma
+
+    diffusions, score, velocity, sigma = run(t, x, output)
+    for number, found in enumerate(diffusions):
+        for form, theirs, one in zip(FORMS, file["config.forms"], found, strict=True):
+            expected = file[f"{name}.diffusion.{theirs}.norm{number}"]
+            np.testing.assert_allclose(one, expected, atol=1e-6, rtol=1e-5 if form == "sbdm" else 0)
+    assert of_maximum(score, file[f"{name}.score_from_velocity"]) < 1e-5
+    assert of_maximum(velocity, file[f"{name}.velocity_from_score"]) < 1e-5
+    assert of_maximum(-np.asarray(sigma) * np.asarray(score), file[f"{name}.noise_from_velocity"]) < 1e-5
 
 
 @pytest.mark.parametrize(("path", "prediction"), EACH)
 def test_drifts_are_the_references(golden, path, prediction):
     file, flow = golden("sit_drift"), Flow(path, prediction)
     stem = f"{PATHS[path]}.{PREDICTIONS[prediction]}"
-    t, x, output = (jnp.asarray(file[f"in.{part}"], jnp.float32) for part in ("t", "x", "model_out"))
-    velocity, score = flow.velocity(output, x, t), flow.score(output, x, t)
+    t, x, output = (np.float32(file[f"in.{part}"]) for part in ("t", "x", "model_out"))
+
+    @jax.jit
+    def run(t, x, output):
+        velocity, score = flow.velocity(output, x, t), flow.score(output, x, t)
+        drifts = [velocity + diffusion_of(form, 1.0, path, t)[:, None, None, None] * score for form in FORMS]
+        return velocity, score, drifts
+
+    velocity, score, drifts = run(t, x, output)
     assert of_maximum(velocity, file[f"{stem}.ode_drift"]) < 1e-5
     assert of_maximum(score, file[f"{stem}.score"]) < 1e-5
-    for form, theirs in zip(FORMS, file["config.forms"], strict=True):
-        w = diffusion_of(form, 1.0, path, t)[:, None, None, None]
-        assert of_maximum(velocity + w * score, file[f"{stem}.sde_drift.{theirs}"]) < 1e-5
+    for drift, theirs in zip(drifts, file["config.forms"], strict=True):
+        assert of_maximum(drift, file[f"{stem}.sde_drift.{theirs}"]) < 1e-5
     if prediction == "velocity":
-        start = jnp.zeros_like(t)
-        assert of_maximum(flow.score(output, x, start), file[f"{PATHS[path]}.t0.score"]) < 1e-5
+        _, at_start, _ = run(np.zeros_like(t), x, output)
+        assert of_maximum(at_start, file[f"{PATHS[path]}.t0.score"]) < 1e-5
 
 
 def test_the_network_is_told_times_as_they_are(golden, golden_network):
     file = golden("sit_loops")
-    out = golden_network(file)(*(jnp.asarray(file[f"in.{part}"]) for part in "xty"))
+    network = golden_network(file)
+    out = jax.jit(lambda x, t, y: network(x, t, y))(*(file[f"in.{part}"] for part in "xty"))
     np.testing.assert_allclose(out, file["act.raw8"], atol=2e-5)
     np.testing.assert_allclose(out[..., :4], file["out.forward"], atol=2e-5)
 
 
 def looped(file, model, guided, flow, **options):
     """The samples of a loop from the file's noise; guided, the first half of the reference's batch, which is ours."""
-    labels, null = jnp.asarray(file["in.labels"]), int(file["in.null"])
-    noises = jnp.asarray(file["in.wiener"])[:, :2]
+    labels, null = np.int32(file["in.labels"]), int(file["in.null"])
+    noises = jax.device_put(file["in.wiener"][:, :2])
     options |= {"noise_fn": lambda k: noises[k], "guidance": 1.5 if guided else 1.0, "null_label": null}
-    run = jax.jit(lambda x: sample_flow(model, flow, x, labels, jax.random.key(0), **options))
-    return np.asarray(run(jnp.asarray(file["in.z"])))
+    graph, weights = nnx.split(model)  # an argument compiles in less time than constants do
+    run = jax.jit(lambda w, x: sample_flow(nnx.merge(graph, w), flow, x, labels, jax.random.key(0), **options))
+    return np.asarray(run(weights, file["in.z"]))
 
 
 def share_of_maximum(found, expected):
@@ -212,9 +234,9 @@ def test_three_updates_are_the_references(golden, golden_network, run):
         params = optax.apply_updates(params, changes)
         return params, state, ema_update(ema, params, 0.9999), losses, gradient
 
-    state, ema, losses, first = optimizer.init(params), params, [], None
+    state, ema, losses, first = jax.jit(optimizer.init)(params), params, [], None
     for k in range(3):
-        batch = (jnp.asarray(file[f"in.{part}"][k]) for part in ("x1_data", "t", "y", "x0_noise"))
+        batch = (file[f"in.{part}"][k] for part in ("x1_data", "t", "y", "x0_noise"))
         params, state, ema, loss, gradient = update(params, state, ema, *batch)
         losses.append(loss)
         first = gradient if k == 0 else first
@@ -262,7 +284,7 @@ def exact_network(flow):
 @pytest.mark.parametrize("path", PATHS)
 def test_every_prediction_samples_the_distribution_that_it_knows(path, prediction):
     flow = Flow(path, prediction, steps=200)
-    x = jnp.asarray(np.random.default_rng(0).standard_normal((64, 8, 8, 2), np.float32))
+    x = np.random.default_rng(0).standard_normal((64, 8, 8, 2), np.float32)
     # One sampler asks for the velocity and one for the score too; the others ask for the same at other times.
     samplers = ("ode-heun", "sde-euler", "ode-euler", "sde-heun")[: 4 if prediction == "velocity" else 2]
     for sampler in samplers:
@@ -272,7 +294,7 @@ def test_every_prediction_samples_the_distribution_that_it_knows(path, predictio
         )
         # 4096 values a channel: the mean's standard error is 0.005 and the spread's 1.1 %; last steps without
         # noise leave some of the spread out (on VP an eighth), so none is taken.
-        images = run(x)
+        images = np.asarray(run(x))
         np.testing.assert_allclose(images.mean(axis=(0, 1, 2)), MEAN, atol=0.03)
         np.testing.assert_allclose(images.std(axis=(0, 1, 2)), SPREAD, rtol=0.1)
 
@@ -281,28 +303,38 @@ def test_every_prediction_samples_the_distribution_that_it_knows(path, predictio
 def test_one_mistake_costs_the_same_whatever_was_predicted_if_it_is_counted_in_one_space(process):
     """The loss of an output in the space of another prediction is that of the other output that means the same."""
     draw = np.random.default_rng(3)
-    image, noise, mistake = (jnp.asarray(draw.standard_normal((5, 4, 4, 1), np.float32)) for _ in range(3))
-    if isinstance(process, Flow):
-        t = jnp.linspace(0.3, 0.9, 5)  # no divisor under the floor
-        at, velocity = process.at(t), process.noised(image, t, noise)[1]
-        alpha, sigma, turn = at.alpha, at.sigma, at.turn
-    else:
-        t = jnp.array([20, 100, 300, 500, 700])
-        s = process.schedule
-        alpha, sigma = (jnp.asarray(a, jnp.float32)[t][:, None, None, None]
-                        for a in (s.sqrt_alphas_cumprod, s.sqrt_one_minus_alphas_cumprod))  # fmt: skip
-        velocity, turn = alpha * noise - sigma * image, jnp.float32(-1.0)
-        process = type(process)(s, variance="fixed-small")
-    outputs = {
-        "epsilon": noise + mistake, "x0": image - sigma / alpha * mistake, "velocity": velocity - turn / alpha * mistake
-    }  # fmt: skip
-    for space in ("epsilon", "x0", "velocity"):
-        own = dataclasses.replace(process, prediction=space)
-        expected = own.training_losses(lambda x, t, o=outputs[space]: o, image, t, noise)["loss"]
-        for prediction, output in outputs.items():
-            other = dataclasses.replace(process, prediction=prediction, space=space)
-            found = other.training_losses(lambda x, t, o=output: o, image, t, noise)["loss"]
-            np.testing.assert_allclose(found, expected, rtol=1e-4)
+    image, noise, mistake = (jax.device_put(draw.standard_normal((5, 4, 4, 1), np.float32)) for _ in range(3))
+    flows = isinstance(process, Flow)
+    t = np.linspace(0.3, 0.9, 5, dtype=np.float32) if flows else np.array([20, 100, 300, 500, 700])  # above the floor
+    if not flows:
+        process = dataclasses.replace(process, variance="fixed-small")
+
+    @jax.jit
+    def run(t):
+        if flows:
+            alpha, sigma, turn = (getattr(process.at(t), part) for part in ("alpha", "sigma", "turn"))
+            velocity = process.noised(image, t, noise)[1]
+        else:
+            s, turn = process.schedule, -1.0
+            alpha, sigma = (jnp.asarray(a, jnp.float32)[t][:, None, None, None]
+                            for a in (s.sqrt_alphas_cumprod, s.sqrt_one_minus_alphas_cumprod))  # fmt: skip
+            velocity = alpha * noise - sigma * image
+        outputs = {
+            "epsilon": noise + mistake, "x0": image - sigma / alpha * mistake,
+            "velocity": velocity - turn / alpha * mistake,
+        }  # fmt: skip
+
+        def losses(output, **fields):
+            counted = dataclasses.replace(process, **fields)
+            return counted.training_losses(lambda x, t: output, image, t, noise)["loss"]
+
+        own = {space: losses(outputs[space], prediction=space) for space in outputs}
+        each = [(space, prediction) for space in outputs for prediction in outputs]
+        return own, {pair: losses(outputs[pair[1]], prediction=pair[1], space=pair[0]) for pair in each}
+
+    own, counted = run(t)
+    for (space, _), found in counted.items():
+        np.testing.assert_allclose(found, own[space], rtol=1e-4)
 
 
 def test_logit_normal_times_have_their_mean_and_spread_on_both_kinds_of_process():

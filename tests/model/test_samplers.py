@@ -1,5 +1,7 @@
 """Whole sampling loops equal the reference's, spend what they say, and do not depend on how samples are grouped."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,7 +24,7 @@ def test_guided_loop_with_given_noise_ends_where_the_references_does(
     golden, golden_network, spacing, options, expected
 ):
     file, model = golden("sample_loop_250"), golden_network(golden("dit_p2_8x8"))
-    noises = jnp.asarray(file["noise"][:, :1])
+    noises = jax.device_put(file["noise"][:, :1])
     # The reference carries the image twice through its loop; only the first copy is a sample.
     options = {"guidance": 1.5, "null_label": 10, "noise_fn": lambda k: noises[k], **options}
     diffusion, key = DIFFUSION.respace(spacing), jax.random.key(0)
@@ -43,14 +45,15 @@ def gaussian_network(x, t, y):
     return jnp.concatenate([epsilon, -jnp.ones_like(x)], axis=-1)
 
 
-X_T = jnp.asarray(np.random.default_rng(0).standard_normal((64, 8, 8, 2), np.float32))
-LABELS = jnp.zeros(64, int)
+X_T: Any = np.random.default_rng(0).standard_normal((64, 8, 8, 2), np.float32)
+LABELS = np.zeros(64, int)
 
 
 @pytest.mark.parametrize(("sampler", "options"), [("ddpm", {}), ("ddim", {}), ("ddim", {"eta": 1.0}), ("dpmpp-2m", {})])
 def test_samplers_recover_a_known_distribution(sampler, options):
     options, diffusion, key = {"sampler": sampler, **options}, DIFFUSION.respace(500), jax.random.key(1)
-    images = jax.jit(lambda x, y: sample(gaussian_network, diffusion, x, y, key, **options))(X_T, LABELS)
+    run = jax.jit(lambda x, y: sample(gaussian_network, diffusion, x, y, key, **options))
+    images = np.asarray(run(X_T, LABELS))
     # 4096 values a channel: the mean's standard error is 0.005, the spread's 1.1 %; 500 steps add under 3 %,
     # most of it in the variance that the stochastic samplers are told, which is a lower bound.
     np.testing.assert_allclose(images.mean(axis=(0, 1, 2)), MEAN, atol=0.03)
@@ -82,43 +85,43 @@ def counting_network(calls):
 
 
 def test_guidance_runs_both_halves_in_one_batch_and_none_costs_nothing():
-    x, y, key = X_T[:3], jnp.ones(3, int), jax.random.key(0)
+    x, y, key = X_T[:3], np.ones(3, int), jax.random.key(0)
     for guidance, batch in ((1.0, 3), (2.0, 6)):
         calls: list[int] = []
-        sample(counting_network(calls), DIFFUSION.respace(5), x, y, key, guidance=guidance, null_label=2)
+        network, options = counting_network(calls), {"guidance": guidance, "null_label": 2}
+        jax.eval_shape(lambda x, y, n=network, o=options: sample(n, DIFFUSION.respace(5), x, y, key, **o), x, y)
         assert set(calls) == {batch}
 
 
-def test_outside_its_interval_guidance_is_off():
-    def run(**options):
-        network = counting_network([])
-        return sample(network, DIFFUSION.respace(5), X_T[:3], jnp.ones(3, int), jax.random.key(0), **options)
+def sampled(x, steps, each):
+    """The samples under each of these options, by one program."""
 
-    unguided, guided = run(), run(guidance=2.0, null_label=0)
+    @jax.jit
+    def run(x: jax.Array) -> list[jax.Array]:
+        given = DIFFUSION.respace(steps), x, jnp.ones(len(x), int), jax.random.key(0)
+        return [sample(counting_network([]), *given, **options) for options in each]
+
+    return list(map(np.asarray, run(x)))
+
+
+def test_outside_its_interval_guidance_is_off():
+    always = {"guidance": 2.0, "null_label": 0}
+    within = [always | {"guidance_interval": interval} for interval in ((0, 999), (2000, 3000), (0, 300))]
+    unguided, guided, throughout, never, partly = sampled(X_T[:3], 5, [{}, always, *within])
     # 1e-4: programs that differ round differently.
-    np.testing.assert_allclose(
-        run(guidance=2.0, null_label=0, guidance_interval=(0, 999)), guided, rtol=1e-4, atol=1e-4
-    )
-    np.testing.assert_allclose(
-        run(guidance=2.0, null_label=0, guidance_interval=(2000, 3000)), unguided, rtol=1e-4, atol=1e-4
-    )
-    partly = run(guidance=2.0, null_label=0, guidance_interval=(0, 300))
+    np.testing.assert_allclose(throughout, guided, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(never, unguided, rtol=1e-4, atol=1e-4)
     assert np.abs(partly - guided).max() > 0.1
     assert np.abs(partly - unguided).max() > 0.1
 
 
 def test_guidance_acts_on_the_channels_asked_for():
-    x = jnp.asarray(np.random.default_rng(1).standard_normal((2, 2, 2, 4), np.float32))
-
-    def last_channel(channels):
-        options = {"guidance": 3.0, "guidance_channels": channels, "null_label": 0}
-        network = counting_network([])
-        return sample(network, DIFFUSION.respace(2), x, jnp.ones(2, int), jax.random.key(0), **options)[..., 3]
-
-    plain = sample(counting_network([]), DIFFUSION.respace(2), x, jnp.ones(2, int), jax.random.key(0))[..., 3]
+    x = np.random.default_rng(1).standard_normal((2, 2, 2, 4), np.float32)
+    of_all = {"guidance": 3.0, "guidance_channels": None, "null_label": 0}
+    plain, three, every = (found[..., 3] for found in sampled(x, 2, [{}, of_all | {"guidance_channels": 3}, of_all]))
     # 1e-4: two programs round differently, and the first of the two steps passes through values near 100.
-    np.testing.assert_allclose(last_channel(3), plain, atol=1e-4)
-    assert np.abs(last_channel(None) - plain).max() > 0.1
+    np.testing.assert_allclose(three, plain, atol=1e-4)
+    assert np.abs(every - plain).max() > 0.1
 
 
 def test_a_sample_depends_on_its_index_and_label_and_not_on_the_chunk(random_network):

@@ -11,11 +11,11 @@ from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.store import Store
 from dit_grid.experiments.training.context import Context
 
-STEPS = 400
+STEPS = 300
 
 
 def captioned(block="cross-attention", steps=STEPS, **model):
-    shape = {"size": "T", "patch": 4, "image_size": 8, "channels": 1, "width": 32, "depth": 2, "heads": 4}
+    shape = {"size": "T", "patch": 4, "image_size": 8, "channels": 1, "width": 32, "depth": 1, "heads": 4}
     guided = {
         "metrics": ["accuracy"],
         "samples": 200,
@@ -41,7 +41,7 @@ def test_samples_follow_the_words(tmp_path, block):
     store = Store.create(str(tmp_path / "store"))
     train(captioned(block), Context(store))
     values = {row["metric"]: row["value"] for row in store.evals().to_pylist()}
-    assert values["accuracy"] > 0.25  # chance is 0.1, with a standard error of 0.02; seen 0.49 and 0.39
+    assert values["accuracy"] > 0.25  # chance is 0.1, with a standard error of 0.02; seen 0.42 and 0.32
     assert values["heldout_loss"] < 0.5
 
 

@@ -16,6 +16,7 @@ from dit_grid.experiments.sampling.pictures import asked_labels, draw, run_spec,
 from dit_grid.experiments.spec import load_spec
 from dit_grid.experiments.store import Store
 from dit_grid.experiments.training.context import Context
+from dit_grid.experiments.training.update import Program
 from dit_grid.orchestrator.planning.work import record_runs
 
 SPEC = {
@@ -49,8 +50,9 @@ def trained(tmp_path_factory):
     return root, store, spec.runs[0].id
 
 
-def test_samples_and_scores_are_had_from_anywhere(trained):
+def test_samples_and_scores_are_had_from_anywhere(trained, monkeypatch):
     root, store, run_id = trained
+    monkeypatch.setattr(Program, "init", None)  # they take the state that was kept, and make none
     assert run_spec(store, run_id).data.path == str(root / "mine")
     source = source_of_run(store, run_id)
     labels = asked_labels(source, source.setting.model_copy(update={"labels": "data"}), 4)

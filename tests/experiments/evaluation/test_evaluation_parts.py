@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import socket
 import subprocess
 import sys
@@ -33,71 +34,76 @@ def make(path):
 """
 
 PROGRAM = """
-import json, sys
-sys.path.insert(0, sys.argv[1])
-import jax
-if len(sys.argv) > 3:
-    jax.distributed.initialize(sys.argv[3], num_processes=2, process_id=int(sys.argv[4]))
-import numpy as np
-from dit_grid.experiments.evaluation.evaluation import own_part
-from dit_grid.experiments.training.process_group import by_all
-from dit_grid.experiments.evaluation.sample_scoring import ImageEvaluation
-from dit_grid.experiments.evaluation.partial_state import Measured, PartialEvaluation, StoppedError
-from dit_grid.experiments.training.sharding import device_mesh, own_rows
-from dit_grid.experiments.spec.measurement import EvalSetting
-from dit_grid.experiments.store import Store
-from dit_grid.experiments.store.partials import partials_of
+import gc, json, sys
+gc.disable()  # imports leave none, and a tenth of their time goes into looking for it
 
-names = ["fid", "sfid", "is", "precision", "recall", "kid", "cmmd"]
-setting = EvalSetting(metrics=names, samples=90, features="parts:make", reference="ref")
-evaluation = ImageEvaluation((setting,), {"ref": sys.argv[1] + "/ref.npz"}, latents=False)
-samples = np.random.default_rng(3).uniform(-1, 1, (90, 8, 8, 3)).astype(np.float32)
-found = []
-for chunk in map(int, sys.argv[2].split(",")):
-    chunks = ((i, samples[i : i + chunk]) for i in range(0, 90, chunk))
-    scored = evaluation.score(setting, own_part(chunks), evaluation.seen(setting, keep=4))
-    found.append(list(scored.values.values()))
-samples[70] = np.nan
-try:
-    chunks = ((i, samples[i : i + 30]) for i in range(0, 90, 30))
-    evaluation.score(setting, own_part(chunks), evaluation.seen(setting))
-except Exception as error:
-    found.append(f"{type(error).__name__}: {error}")
-store = Store.create(sys.argv[1] + f"/store{jax.process_count()}")
-samples[70] = 0
+def measured(folder, chunk_lengths):
+    import jax
+    import numpy as np
+    from dit_grid.experiments.evaluation.evaluation import own_part
+    from dit_grid.experiments.training.process_group import by_all
+    from dit_grid.experiments.evaluation.sample_scoring import ImageEvaluation
+    from dit_grid.experiments.evaluation.partial_state import Measured, PartialEvaluation, StoppedError
+    from dit_grid.experiments.training.sharding import device_mesh, own_rows
+    from dit_grid.experiments.spec.measurement import EvalSetting
+    from dit_grid.experiments.store import Store
+    from dit_grid.experiments.store.partials import partials_of
 
-def kept(stopped_by):
-    # the scores of an evaluation whose state is kept after every chunk of ten, and how many chunks were drawn for it
-    asked, drawn = [], []
-
-    def stop():
-        asked.append(None)
-        return jax.process_index() == stopped_by and len(asked) == 5
-
-    partial = PartialEvaluation(Measured(store, "run", 1, 1), stop, every_s=0.0)
-    partial.take_up({})
-    seen = evaluation.seen(setting)
-
-    def draw(start):
-        for i in range(start, 90, 10):
-            drawn.append(10)
-            yield samples[i : i + 10]
-
+    names = ["fid", "sfid", "is", "precision", "recall", "kid", "cmmd"]
+    setting = EvalSetting(metrics=names, samples=90, features="parts:make", reference="ref")
+    evaluation = ImageEvaluation((setting,), {"ref": folder + "/ref.npz"}, latents=False)
+    samples = np.random.default_rng(3).uniform(-1, 1, (90, 8, 8, 3)).astype(np.float32)
+    found = []
+    for chunk in chunk_lengths:
+        chunks = ((i, samples[i : i + chunk]) for i in range(0, 90, chunk))
+        scored = evaluation.score(setting, own_part(chunks), evaluation.seen(setting, keep=4))
+        found.append(list(scored.values.values()))
+    samples[70] = np.nan
     try:
-        chunks = partial.drawn(draw, seen, seen.watch)
-        return list(evaluation.score(setting, own_part(chunks), seen).values.values()), len(drawn)
-    except StoppedError:
-        return "stopped", len(drawn)
+        chunks = ((i, samples[i : i + 30]) for i in range(0, 90, 30))
+        evaluation.score(setting, own_part(chunks), evaluation.seen(setting))
+    except Exception as error:
+        found.append(f"{type(error).__name__}: {error}")
+    store = Store.create(folder + f"/store{jax.process_count()}")
+    samples[70] = 0
 
-found.append(kept(None))
-by_all(lambda: store.files.delete_folder("samples") if jax.process_index() == 0 else None)
-found.append(kept(jax.process_count() - 1))
-last = [p.name for p in partials_of(store.files, "run") if p.rank == 0 and p.chunks == 5]
-by_all(lambda: store.files.delete(last[0]) if jax.process_index() == 0 else None)
-found.append(kept(None))
-sheet = None if scored.sheet is None else scored.sheet.shape
-rows = own_rows(device_mesh(8), 8).indices(8)[:2]
-print(json.dumps({"devices": jax.device_count(), "found": found, "sheet": sheet, "rows": rows}), flush=True)
+    def kept(stopped_by):
+        # the scores of an evaluation whose state is kept after every chunk of ten, and how many were drawn for it
+        asked, drawn = [], []
+
+        def stop():
+            asked.append(None)
+            return jax.process_index() == stopped_by and len(asked) == 5
+
+        partial = PartialEvaluation(Measured(store, "run", 1, 1), stop, every_s=0.0)
+        partial.take_up({})
+        seen = evaluation.seen(setting)
+
+        def draw(start):
+            for i in range(start, 90, 10):
+                drawn.append(10)
+                yield samples[i : i + 10]
+
+        try:
+            chunks = partial.drawn(draw, seen, seen.watch)
+            return list(evaluation.score(setting, own_part(chunks), seen).values.values()), len(drawn)
+        except StoppedError:
+            return "stopped", len(drawn)
+
+    found.append(kept(None))
+    by_all(lambda: store.files.delete_folder("samples") if jax.process_index() == 0 else None)
+    found.append(kept(jax.process_count() - 1))
+    last = [p.name for p in partials_of(store.files, "run") if p.rank == 0 and p.chunks == 5]
+    by_all(lambda: store.files.delete(last[0]) if jax.process_index() == 0 else None)
+    found.append(kept(None))
+    sheet = None if scored.sheet is None else scored.sheet.shape
+    rows = own_rows(device_mesh(8), 8).indices(8)[:2]
+    return json.dumps({"devices": jax.device_count(), "found": found, "sheet": sheet, "rows": rows})
+
+if __name__ == "__main__":
+    import jax
+    jax.distributed.initialize(sys.argv[1], num_processes=2, process_id=int(sys.argv[2]))
+    print(measured(sys.path[0], [30]), flush=True)
 """
 
 
@@ -105,6 +111,7 @@ print(json.dumps({"devices": jax.device_count(), "found": found, "sheet": sheet,
 def folder(tmp_path_factory):
     root = tmp_path_factory.mktemp("parts")
     (root / "parts.py").write_text(FEATURES)
+    (root / "program.py").write_text(PROGRAM)
     scope: dict = {}
     exec(FEATURES, scope)
     images = np.random.default_rng(2).integers(0, 256, (80, 8, 8, 3), dtype=np.uint8)
@@ -113,9 +120,10 @@ def folder(tmp_path_factory):
     return root
 
 
-def start(folder, chunks, devices, *distributed):
-    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
-    command = [sys.executable, "-c", PROGRAM, str(folder), chunks, *distributed]
+def start(folder, address, rank):
+    """One of two processes of two devices each."""
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2"
+    command = [sys.executable, str(folder / "program.py"), address, str(rank)]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"XLA_FLAGS": flags}
     )
@@ -133,12 +141,15 @@ def results(processes):
 
 @pytest.fixture(scope="module")
 def views(folder):
-    """What one process of one device found, and each of two processes of two devices."""
+    """What this process of one device found, and each of two processes of two devices."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    pair = results([start(folder, "30", 2, address, str(rank)) for rank in range(2)])
-    return [*results([start(folder, "90,7", 1)]), *pair]
+    pair = results([start(folder, address, rank) for rank in range(2)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        alone = runpy.run_path(str(folder / "program.py"))["measured"](str(folder), [90, 7])
+    return [json.loads(alone), *pair]
 
 
 def test_one_host_and_two_give_the_same_scores(views):

@@ -27,6 +27,7 @@ from dit_grid.experiments.store import Store
 from dit_grid.experiments.store.files import open_files
 from dit_grid.experiments.training.checkpoints import Checkpoints
 from dit_grid.experiments.training.context import Context
+from dit_grid.experiments.training.kept_programs import program_of
 from dit_grid.experiments.training.update import Program
 
 TINY = VAEConfig(widths=(16, 32, 32, 32), layers=1, groups=8)
@@ -141,8 +142,8 @@ def test_latents_are_scored_as_decoded_images_in_every_setting(made, network, re
     assert sorted(fids) == [(2, 1, 3, "ema"), (2, 3, 3, "ema"), (4, 1, 3, "ema"), (4, 1, 5, "raw"), (4, 3, 3, "ema")]
     assert len({row["value"] for row in fids.values()}) == 5
 
-    program, data = Program(run), dataset_named("latents", str(made / "latents"), heldout=4)
-    state = Checkpoints(store, run.id).restore(1, 4, program.init())
+    program, data = program_of(run), dataset_named("latents", str(made / "latents"), heldout=4)
+    state = Checkpoints(store, run.id).restore(1, 4, program.state_shapes())
     evaluation = Evaluation(run, program, data)
     again = [(row["metric"], row["protocol"], row["value"]) for row in evaluation.rows(4, state)]
     assert sorted(again) == sorted((r["metric"], r["protocol"], r["value"]) for r in rows if r["step"] == 4)

@@ -98,7 +98,7 @@ def as_original(tensors, prefix=""):
 
 
 def states_equal(first, second):
-    return jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), nnx.state(first), nnx.state(second)))
+    return jax.tree.all(jax.tree.map(np.array_equal, nnx.state(first), nnx.state(second)))
 
 
 def test_every_spelling_of_the_names_gives_the_same_network(tiny):

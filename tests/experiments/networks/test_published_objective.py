@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from flax import nnx
 from safetensors.numpy import save_file
 
 from dit_grid.experiments.metrics.dataset_metrics import SampleError
@@ -18,7 +17,8 @@ from dit_grid.experiments.networks.published import import_weights, load_dit, re
 from dit_grid.experiments.networks.weight_files import Header, read_header, write_weights
 from dit_grid.experiments.sampling.pictures import draw, process_for, source_of_file
 from dit_grid.experiments.spec.objective import DiffusionSpec
-from dit_grid.model import DiT, DiTConfig, Flow, sample_chunks
+from dit_grid.model import DiTConfig, Flow, sample_chunks
+from dit_grid.model.abstract import abstract_dit
 from dit_grid.model.weights import WeightsError, to_tensors
 
 SMALL = DiTConfig(8, 4, 32, 1, 2, channels=1, classes=5)
@@ -30,13 +30,9 @@ VELOCITY = DiffusionSpec(path="linear", prediction="velocity")
 def tensors():
     """A small network's tensors under the published names, noise in every one."""
     draw = np.random.default_rng(0)
-    tensors = to_tensors(SMALL, nnx.state(DiT(SMALL, nnx.Rngs(0)), nnx.Param))
-    return {
-        name: array
-        if name == "pos_embed"
-        else np.asarray(array) + np.float32(0.1) * draw.standard_normal(array.shape, np.float32)
-        for name, array in tensors.items()
-    }
+    _, shapes = abstract_dit(SMALL)
+    drawn = jax.tree.map(lambda leaf: np.float32(0.15) * draw.standard_normal(leaf.shape, np.float32), shapes)
+    return to_tensors(SMALL, drawn)
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from dit_grid.experiments.training.checkpoint_list import checkpoint_folder, liv
 from dit_grid.experiments.training.checkpoints import Checkpoints
 from dit_grid.experiments.training.context import Context
 from dit_grid.experiments.training.failures import STORAGE, classify
+from dit_grid.experiments.training.kept_programs import program_of
 from dit_grid.experiments.training.update import Program
 from dit_grid.orchestrator.backends.run_log import RunLog
 
@@ -68,6 +69,21 @@ def whole(tmp_path_factory):
     return store
 
 
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory):
+    """The folder of a store in which the run was stopped half way, at its second checkpoint."""
+    store = Store.create(str(tmp_path_factory.mktemp("interrupted") / "store"))
+    assert train(RUN, Context(store, stop_requested=StopAfter(2))).step == 20
+    return store.paths.root
+
+
+@pytest.fixture
+def stopped(interrupted, tmp_path):
+    """A store of the test's own in which the run was stopped half way, at its second checkpoint."""
+    shutil.copytree(interrupted, tmp_path / "stopped")
+    return Store.open(str(tmp_path / "stopped"))
+
+
 @pytest.fixture
 def store(tmp_path):
     return Store.create(str(tmp_path / "store"))
@@ -88,9 +104,10 @@ def test_the_loss_by_timestep_averages_to_the_loss(whole):
         assert min(quarters) < row["loss"] < max(quarters)
 
 
-def test_a_stopped_run_goes_on_from_where_it_was_and_ends_with_the_same_numbers(whole, store):
+def test_a_stopped_run_goes_on_from_where_it_was_and_ends_with_the_same_numbers(whole, store, monkeypatch):
     outcome = train(RUN, Context(store, stop_requested=StopAfter(1)))
     assert (outcome.kind, outcome.step) == ("interrupted", 20)
+    monkeypatch.setattr(Program, "init", None)  # a first state beside the restored one would take its memory twice
     outcome = train(RUN, Context(store))
     assert (outcome.kind, outcome.step, outcome.attempt) == ("done", 40, 2)
     assert store.attempts(RUN.id)[1].attempt.resume_step == 20
@@ -134,18 +151,17 @@ def test_a_run_stopped_while_it_draws_samples_draws_the_rest_when_it_goes_on(who
     assert partials_of(store.files, RUN.id) == []
 
 
-def test_a_damaged_checkpoint_costs_only_the_way_from_the_one_before(whole, store):
-    train(RUN, Context(store, stop_requested=StopAfter(2)))
-    step, attempt = live_checkpoints(store, RUN.id)[-1]
-    folder = Path(checkpoint_folder(store, RUN.id, attempt, step))
+def test_a_damaged_checkpoint_costs_only_the_way_from_the_one_before(whole, stopped):
+    step, attempt = live_checkpoints(stopped, RUN.id)[-1]
+    folder = Path(checkpoint_folder(stopped, RUN.id, attempt, step))
     for file in folder.rglob("*"):
         if file.is_file() and file.stat().st_size > 1000:
             file.write_bytes(file.read_bytes()[:100])
-    train(RUN, Context(store))
-    record = store.attempts(RUN.id)[1]
+    train(RUN, Context(stopped))
+    record = stopped.attempts(RUN.id)[1]
     assert record.attempt.resume_step == step - 10
     assert str(folder) in record.start["unreadable_checkpoints"][0]
-    assert numbers(store) == numbers(whole)
+    assert numbers(stopped) == numbers(whole)
 
 
 def flipped(file, seed):
@@ -156,48 +172,45 @@ def flipped(file, seed):
     file.write_bytes(content)
 
 
-def test_no_flipped_bit_of_any_file_of_a_checkpoint_is_restored(store):
-    train(RUN, Context(store, stop_requested=StopAfter(2)))
-    (_, before), (step, attempt) = live_checkpoints(store, RUN.id)[-2:]
-    folder = Path(checkpoint_folder(store, RUN.id, attempt, step))
+def test_no_flipped_bit_of_any_file_of_a_checkpoint_is_restored(stopped):
+    (_, before), (step, attempt) = live_checkpoints(stopped, RUN.id)[-2:]
+    folder = Path(checkpoint_folder(stopped, RUN.id, attempt, step))
     files = [file for file in sorted(folder.rglob("*")) if file.is_file() and file.stat().st_size]
     assert len(files) > 4
-    checkpoints, like = Checkpoints(store, RUN.id), Program(RUN).init()
-    for seed, file in enumerate(files * 3):
+    checkpoints, like = Checkpoints(stopped, RUN.id), program_of(RUN).init()
+    for seed, file in enumerate(files):
         whole = file.read_bytes()
         flipped(file, seed)
         restored = checkpoints.restore_newest(like)
         assert (restored.step, restored.attempt) == (step - 10, before)
         assert str(file.relative_to(folder)) in restored.unreadable[0]
-        found = [finding.name for finding in check(store) if finding.is_error and "checkpoints" in finding.name]
-        assert found == [str(folder.relative_to(store.files.root))]
+        found = [finding.name for finding in check(stopped) if finding.is_error and "checkpoints" in finding.name]
+        assert found == [str(folder.relative_to(stopped.files.root))]
         file.write_bytes(whole)
     assert checkpoints.restore_newest(like).step == step
     checkpoints.close()
 
 
-def test_a_run_whose_newest_checkpoint_changed_by_a_bit_ends_with_the_same_numbers_and_says_so(whole, store):
-    train(RUN, Context(store, stop_requested=StopAfter(2)))
-    step, attempt = live_checkpoints(store, RUN.id)[-1]
-    files = Path(checkpoint_folder(store, RUN.id, attempt, step)).rglob("d/*")
+def test_a_run_whose_newest_checkpoint_changed_by_a_bit_ends_with_the_same_numbers_and_says_so(whole, stopped):
+    step, attempt = live_checkpoints(stopped, RUN.id)[-1]
+    files = Path(checkpoint_folder(stopped, RUN.id, attempt, step)).rglob("d/*")
     flipped(max(files, key=lambda file: file.stat().st_size), seed=1)
-    train(RUN, Context(store))
-    record = store.attempts(RUN.id)[1]
+    train(RUN, Context(stopped))
+    record = stopped.attempts(RUN.id)[1]
     assert record.attempt.resume_step == step - 10
     assert "is not what was written (sha256)" in record.start["unreadable_checkpoints"][0]
-    assert numbers(store) == numbers(whole)
+    assert numbers(stopped) == numbers(whole)
 
 
-def test_a_mark_of_an_earlier_program_has_sizes_only_and_counts(whole, store):
-    train(RUN, Context(store, stop_requested=StopAfter(2)))
-    (step, _) = live_checkpoints(store, RUN.id)[-1]
-    for mark in Path(store.files.root).glob("checkpoints/*/whole.*"):
+def test_a_mark_of_an_earlier_program_has_sizes_only_and_counts(whole, stopped):
+    (step, _) = live_checkpoints(stopped, RUN.id)[-1]
+    for mark in Path(stopped.files.root).glob("checkpoints/*/whole.*"):
         record = json.loads(mark.read_text())
         del record["digests"]
         mark.write_text(json.dumps(record))
-    train(RUN, Context(store))
-    assert store.attempts(RUN.id)[1].attempt.resume_step == step
-    assert numbers(store) == numbers(whole)
+    train(RUN, Context(stopped))
+    assert stopped.attempts(RUN.id)[1].attempt.resume_step == step
+    assert numbers(stopped) == numbers(whole)
 
 
 @pytest.mark.parametrize("moment", ["between checkpoints", "while one is written"])
@@ -272,7 +285,7 @@ def test_a_run_that_was_replaced_stops_before_its_next_checkpoint(store):
 
 
 def test_the_same_weights_give_the_same_numbers_whatever_the_chunk(whole, monkeypatch):
-    program = Program(RUN)
+    program = program_of(RUN)
     state = program.init()
     setting = EvalSetting(metrics=("fd_conv",), samples=70, sampler="ddpm", steps=4)
     evaluate = RUN.evaluate.model_copy(update={"settings": (setting,)})
@@ -324,7 +337,7 @@ def test_a_full_disk_ends_the_attempt_as_a_storage_failure(store, monkeypatch):
 
 
 def test_each_update_sees_the_batch_of_its_own_step(whole):
-    program, data, found = Program(RUN), digits(), []
+    program, data, found = program_of(RUN), digits(), []
     state = program.init()
     for step in range(10):
         batch = data.batch(RUN.seed, step, RUN.train.batch)

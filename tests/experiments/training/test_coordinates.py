@@ -42,6 +42,9 @@ def test_activations_move_alike_at_every_width_under_mup_alone(spec, tmp_path):
     # Over eight times the width the output moves by eight times as much, or as far; one seed is off by up to 0.2.
     assert change["standard", "output"] == pytest.approx(1, abs=0.35)
     assert all(abs(slope) < 0.2 for (name, _), slope in change.items() if name == "mup")
+    assert [(c["layer"], c["step"]) for c in said["coordinates"][:12]] == [
+        (layer, step) for step in range(4) for layer in ("patches", "block 1", "output")
+    ]
     first = [c for c in said["coordinates"] if c["step"] == 0]
     assert all(c["change"] == 0 for c in first)
     assert all(c["size"] > 0 for c in first if c["layer"] != "output")
@@ -61,11 +64,9 @@ def test_only_models_that_differ_in_width_alone_are_compared(tmp_path):
 
 def test_seeds_are_averaged(spec):
     runs, _ = comparable(load_spec(spec).networks)
-    found = coordinates(runs[:1], ["standard"], 1, seeds=2)
+    found = coordinates(runs[:1], ["standard"], 0, seeds=2)
     alone = coordinates([runs[0].model_copy(update={"seed": 1})], ["standard"], 0)
-    assert [(c.layer, c.step) for c in found] == [
-        (layer, step) for step in (0, 1) for layer in ("patches", "block 1", "output")
-    ]
+    assert [(c.layer, c.step) for c in found] == [("patches", 0), ("block 1", 0), ("output", 0)]
     assert found[0].size != alone[0].size
     assert np.isnan([s.change for s in slopes(found)]).all()  # one width has no slope
 

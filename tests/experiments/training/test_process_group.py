@@ -1,10 +1,11 @@
-"""One run on two processes: the numbers of one, one stop for both, one end for both, and resumed by one alone."""
+"""One run on two processes of two devices: the numbers of one, one stop and one end for both, resumed by one alone."""
 
 import json
 import os
 import socket
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.store import Store
 from dit_grid.experiments.training.context import Context
 
-RUN = {
+RUN: dict[str, Any] = {
     "model": {"size": "T", "patch": 4, "image_size": 8, "channels": 1, "classes": 10, "width": 16, "depth": 1,
               "heads": 2},
     "data": {"name": "digits"},
@@ -26,11 +27,15 @@ RUN = {
     "execution": {"checkpoint_every": 5, "steps_per_call": 5},
 }  # fmt: skip
 
+SPLIT = RUN | {"execution": {**RUN["execution"], "sharding": "host"}}
+"""The same as slices of TPUs run it: each host has a copy, split over its devices."""
+
 TOLERANCE = 1e-4
 """Relative. Sums over a batch and over gradients are taken in another order, through 20 updates."""
 
 PROGRAM = """
-import json, sys
+import gc, json, sys
+gc.disable()  # imports leave none, and a tenth of their time goes into looking for it
 import jax
 root, address, rank = sys.argv[1], sys.argv[2], int(sys.argv[3])
 jax.distributed.initialize(address, num_processes=2, process_id=rank)
@@ -40,6 +45,7 @@ from dit_grid.experiments.data.dataset import Batch
 from dit_grid.experiments.data.digits import digits
 from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.store import Store
+from dit_grid.experiments.training.kept_programs import program_of
 from dit_grid.orchestrator.backends.contract import attempt
 
 whole = RunSpec.model_validate_json(sys.argv[4])
@@ -65,27 +71,36 @@ def execute(name, run, batch=honest, **context):
     ended = attempt(run, Context(Store.open(f"{root}/{name}"), report=seen.append, **context))
     ends.append([ended.outcome, ended.step, ended.message, len(seen)])
 
+def parts(run):
+    # into how many parts the array that is split most is
+    def of(leaf):
+        return len(set(map(str, leaf.sharding.devices_indices_map(leaf.shape).values())))
+    return max(map(of, jax.tree.leaves(program_of(run).state_shapes().params)))
+
 execute("whole", whole)
 execute("stopped", whole, stop_requested=stop)
 execute("unreadable", bare, unreadable)
 execute("broken", bare, broken)
+ends.append([jax.device_count(), parts(whole)])
 print(json.dumps(ends), flush=True)
 """
 
 
 @pytest.fixture(scope="module")
 def gang(tmp_path_factory):
-    """What became of four runs on two processes of one device each: the stores' folder, and each process's own view."""
+    """What became of four runs on two processes of two devices each: the stores' folder, and each process's view."""
     root = tmp_path_factory.mktemp("gang")
     for name in ("whole", "stopped", "unreadable", "broken"):
         Store.create(str(root / name))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2"
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(root), address, str(rank), json.dumps(RUN)],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ),
+            [sys.executable, "-c", PROGRAM, str(root), address, str(rank), json.dumps(SPLIT)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=os.environ | {"XLA_FLAGS": flags},
         )
         for rank in range(2)
     ]  # fmt: skip
@@ -128,6 +143,7 @@ def test_two_processes_give_the_rows_of_one(gang, alone):
     assert [(r.attempt.number, r.start["processes"], r.outcome) for r in record] == [(1, 2, "done")]
     assert views[0][0][3] > 0
     assert views[1][0][3] == 0  # one of them tells
+    assert [view[4] for view in views] == [[4, 2]] * 2  # the network in halves within each host
 
 
 def test_a_stop_asked_of_one_process_stops_both_and_one_process_can_go_on(gang, alone):
