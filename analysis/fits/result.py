@@ -138,8 +138,8 @@ class FitResult:
         spread = np.sqrt(single + np.einsum("ni,ij,nj->n", jac, np.nan_to_num(self.covariance), jac))
         half = stdtrit(self.t_dof or self.dof, 0.5 + interval / 2) * spread
         ends = {"mean": mean, "low": mean - half, "high": mean + half}
-        out = pd.DataFrame({k: np.exp(v) if self.law.log_y else v for k, v in ends.items()}, index=frame.index)
-        return out.assign(extrapolation=self._extrapolation(frame))
+        told = {k: np.exp(v) if self.law.log_y else v for k, v in ends.items()}
+        return pd.DataFrame(told | {"extrapolation": self._extrapolation(frame)}, index=frame.index)
 
     def __str__(self) -> str:
         return f"{self.law.equation(self.theta)}  (n={self.n}, RMS {self.rms:.3g}, {self.status})"

@@ -43,6 +43,8 @@ def largest_family(rows: pd.DataFrame, specs: Mapping[str, str]) -> tuple[pd.Dat
 def _known(rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """The rows of runs that can stand in a law, and the others' ids with what nobody said of them."""
     lacking = what_is_lacking(rows)
+    if not any(lacking):  # as in most stores, at a tenth of the time
+        return whole_numbers(rows), ()
     out = rows.assign(lacking=lacking)[lacking != ""].drop_duplicates("run_id")
     named = tuple(f"{run} ({what} unknown)" for run, what in zip(out["run_id"], out["lacking"], strict=True))
     return whole_numbers(rows[lacking == ""]), named

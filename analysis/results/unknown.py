@@ -46,7 +46,9 @@ def completed(runs: pd.DataFrame, train: pd.DataFrame, evals: pd.DataFrame) -> p
 def whole_numbers(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with counts as integers where all are known, and as floats, NaN what is not known, where one is not."""
     counts = [n for n in COUNTS if n in frame and len(frame)]
-    return frame.astype({n: np.int64 if frame[n].notna().all() else float for n in counts})
+    wanted = {n: np.dtype(np.int64 if frame[n].notna().all() else float) for n in counts}
+    others = {n: dtype for n, dtype in wanted.items() if frame[n].dtype != dtype}
+    return frame.astype(others) if others else frame
 
 
 def has_own_trainer(runs: pd.DataFrame) -> "pd.Series[bool]":
