@@ -74,7 +74,7 @@ class _Measuring:
         self._report("starting")
         program = program_of(self.run)
         evaluation = Evaluation(self.run, program, dataset)
-        state = self.checkpoints.restore_by_all(self.attempt, self.step, program.init())
+        state = self.checkpoints.restore_by_all(self.attempt, self.step, program.state_shapes())
         self._report("evaluating")
         measured = Measured(self.store, self.run.id, self.attempt, self.step)
         partial = PartialEvaluation(measured, self.context.stop_requested)

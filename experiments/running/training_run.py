@@ -70,7 +70,9 @@ def train(run: RunSpec, context: Context) -> Outcome:
     try:
         dataset = process_group.by_all(lambda: dataset_of(run))
         program = program_of(run)
-        restored = checkpoints.restore_newest(program.init())
+        restored = checkpoints.restore_newest(program.state_shapes())
+        if restored.attempt is None:
+            restored = restored._replace(state=program.init())
         attempt = _begin(context, run, dataset, restored)
         return _Training(run, context, dataset, program, checkpoints, attempt, restored).to_the_end()
     except Exception as error:

@@ -214,7 +214,7 @@ def process_for(objective: DiffusionSpec, setting: EvalSetting) -> Process:
 def restored(checkpoints: Checkpoints, attempt: int, step: int, program: Program) -> Any:
     """The state of a checkpoint. Raises StoreError when it cannot be read."""
     try:
-        return checkpoints.restore(attempt, step, program.init())
+        return checkpoints.restore(attempt, step, program.state_shapes())
     except BadCheckpointError as error:
         raise StoreError(f"{str(error).splitlines()[0]}; take another with --step") from error
 
