@@ -98,8 +98,9 @@ def _forward_rms(points: pd.DataFrame, law: AnyLaw, by: str) -> float:
 def _predict_held(points: pd.DataFrame, law: AnyLaw, held: NDArray[np.bool_]) -> pd.DataFrame:
     fit, target = law.fit(points[~held]), points[held]
     observed = target[law.y].to_numpy(dtype=float)
-    predicted = fit.predict(target)
-    return predicted.assign(observed=observed, error=predicted["mean"] / observed - 1)
+    predicted = fit.predicted(target)
+    told = predicted | {"observed": observed, "error": predicted["mean"] / observed - 1}
+    return pd.DataFrame(told, index=target.index)
 
 
 def _asked(points: pd.DataFrame, law: AnyLaw, largest_by: str) -> pd.DataFrame:

@@ -36,7 +36,7 @@ def usable(
     good = np.logical_and.reduce([are_usable(v.to_numpy(), c in positive) for c, v in found.items()])
     mended = {c: v for c, v in found.items() if not is_numeric(frame[c])}
     if good.all():
-        return frame.assign(**mended), ()
+        return frame.assign(**mended) if mended else frame, ()
     bad = frame.loc[~good, list(columns)]
     reasons = zip(bad.index, bad.to_dict("records"), strict=True)
     dropped = tuple(Dropped(label, _reason(row, positive)) for label, row in reasons)

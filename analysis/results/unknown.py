@@ -77,6 +77,8 @@ def what_is_lacking(rows: pd.DataFrame) -> pd.Series:
     """Of each row the facts of its run that a law needs and nobody said, e.g. "patch, gmacs"; empty where none."""
     names = [name for name in NEEDED if name in rows]
     unknown = rows[names].isna()
+    if not unknown.to_numpy().any():  # as in most stores
+        return pd.Series("", rows.index, dtype=object)
     unknown.loc[has_own_trainer(rows), [name for name in COSTS if name in names]] = False
     return pd.Series(
         [", ".join(np.array(names)[row]) for row in unknown.to_numpy(dtype=bool)], rows.index, dtype=object
