@@ -23,7 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "analysis"))
 from conftest import planted_tables, write_store
-from headless import Page, browser
+from headless import Browser, Page, chromium
 
 from dit_grid.experiments.store import Store
 
@@ -70,7 +70,7 @@ def loads(address: str, count: int) -> tuple[float, float]:
     """Median first paint, ms, and largest heap, MB, of fresh browsers."""
     paints, heaps = [], []
     for _ in range(count):
-        with Page(browser() or "chromium") as page:
+        with Browser(chromium() or "chromium") as browser, Page(browser) as page:
             page.open(address, 1280)
             until(page, PAINT)
             paints.append(page.ask(PAINT))
@@ -83,7 +83,11 @@ def loads(address: str, count: int) -> tuple[float, float]:
 def delays(store: str, address: str, run: str, count: int) -> list[float]:
     """Seconds from the end of each flush of the run until the page has drawn it."""
     attempt, found = Store.open(store).attempts(run)[-1].attempt, []
-    with Page(browser() or "chromium") as page, Store.open(store).writer(attempt, flush_s=1e9) as writer:
+    with (
+        Browser(chromium() or "chromium") as browser,
+        Page(browser) as page,
+        Store.open(store).writer(attempt, flush_s=1e9) as writer,
+    ):
         page.open(address, 1280)
         until(page, LIVE)
         for step in range(1001, 1001 + count):

@@ -15,7 +15,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "analysis"))
-from headless import Page, browser  # noqa: E402
+from headless import Browser, Page, chromium  # noqa: E402
 
 PICTURES = ROOT / "docs" / "pictures"
 WIDTH, HEIGHT = 1180, 1330
@@ -36,7 +36,7 @@ def served_page(store: str) -> bytes:
         assert server.stdout is not None
         address = next(found[0] for line in server.stdout if (found := re.search(r"http://\S+", line)))
         try:
-            with Page(browser() or "chromium") as page:
+            with Browser(chromium() or "chromium") as browser, Page(browser) as page:
                 page.open(address, WIDTH, HEIGHT)
                 page.ask("new Promise(done => setTimeout(done, 3000))")  # what to run next is reckoned meanwhile
                 return page.picture(whole=False)

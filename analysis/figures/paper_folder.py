@@ -9,8 +9,9 @@ from pathlib import Path
 from dit_grid.analysis.figures import Chart, metric_against_compute, metric_against_steps, save
 from dit_grid.analysis.figures.blocks import blocks_against_steps
 from dit_grid.analysis.figures.bubbles import compute_bubbles
-from dit_grid.analysis.figures.catalog import Entry, Material
+from dit_grid.analysis.figures.catalog import Entry
 from dit_grid.analysis.figures.folder import GALLERY, gallery
+from dit_grid.analysis.figures.material import Material
 from dit_grid.analysis.figures.metric_panels import metrics_against_compute
 from dit_grid.analysis.figures.sampling_compute import metric_against_sampling_compute
 from dit_grid.analysis.figures.training_compute import metrics_against_training_compute

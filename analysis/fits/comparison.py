@@ -43,7 +43,7 @@ def compare(points: pd.DataFrame, laws: Sequence[AnyLaw] = FORMS, largest_by: st
 
     The scores rank forms; they do not correct for having chosen among them, and `attrs["warning"]` says so.
     """
-    scored = (_score(points, law, largest_by) for law in laws)
+    scored = (_score(_asked(points, law, largest_by), law, largest_by) for law in laws)
     table = pd.DataFrame([row for row in scored if row])
     table = table.sort_values("loo_rms", kind="stable").reset_index(drop=True) if len(table) else table
     table.attrs["warning"] = chosen_after_looking(len(table), len(points))
@@ -98,8 +98,14 @@ def _forward_rms(points: pd.DataFrame, law: AnyLaw, by: str) -> float:
 def _predict_held(points: pd.DataFrame, law: AnyLaw, held: NDArray[np.bool_]) -> pd.DataFrame:
     fit, target = law.fit(points[~held]), points[held]
     observed = target[law.y].to_numpy(dtype=float)
-    predicted = fit.predict(target)
-    return predicted.assign(observed=observed, error=predicted["mean"] / observed - 1)
+    predicted = fit.predicted(target)
+    told = predicted | {"observed": observed, "error": predicted["mean"] / observed - 1}
+    return pd.DataFrame(told, index=target.index)
+
+
+def _asked(points: pd.DataFrame, law: AnyLaw, largest_by: str) -> pd.DataFrame:
+    """The points' columns that a score looks at: rows are taken out dozens of times, of few columns much faster."""
+    return points[[c for c in dict.fromkeys([*law.predictors, law.y, largest_by]) if c in points]]
 
 
 def _score(points: pd.DataFrame, law: AnyLaw, largest_by: str) -> dict[str, object] | None:

@@ -123,7 +123,7 @@ class SumOfPowers:
 
 
 def _logs(frame: pd.DataFrame, columns: tuple[str, ...]) -> Array:
-    return np.log(frame[list(columns)].to_numpy(dtype=float))
+    return np.log(np.column_stack([frame[column].to_numpy(dtype=float) for column in columns]))
 
 
 @dataclass(frozen=True)

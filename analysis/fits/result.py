@@ -133,13 +133,17 @@ class FitResult:
         predictor lies outside the data, as a factor (1: inside). An array stands for the only predictor.
         """
         frame = self._as_frame(at)
+        return pd.DataFrame(self.predicted(frame, interval), index=frame.index)
+
+    def predicted(self, frame: pd.DataFrame, interval: float = 0.95) -> dict[str, Array]:
+        """The columns of `predict` as arrays."""
         mean, jac = self.law.mean(self.theta, frame), self.law.jacobian(self.theta, frame)
         single = self.sigma**2 if self.noise is None else max(self.sigma, self.noise) ** 2
         spread = np.sqrt(single + np.einsum("ni,ij,nj->n", jac, np.nan_to_num(self.covariance), jac))
         half = stdtrit(self.t_dof or self.dof, 0.5 + interval / 2) * spread
         ends = {"mean": mean, "low": mean - half, "high": mean + half}
-        out = pd.DataFrame({k: np.exp(v) if self.law.log_y else v for k, v in ends.items()}, index=frame.index)
-        return out.assign(extrapolation=self._extrapolation(frame))
+        told = {k: np.exp(v) if self.law.log_y else v for k, v in ends.items()}
+        return told | {"extrapolation": self._extrapolation(frame)}
 
     def __str__(self) -> str:
         return f"{self.law.equation(self.theta)}  (n={self.n}, RMS {self.rms:.3g}, {self.status})"

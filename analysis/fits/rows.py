@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dit_grid.analysis.fits.result import Array, Dropped
-from dit_grid.analysis.fits.usable import LARGEST, SMALLEST, is_usable
+from dit_grid.analysis.fits.usable import LARGEST, SMALLEST, are_usable
 
 
 class CannotFitError(ValueError):
@@ -33,13 +33,14 @@ def usable(
             f"no column {', '.join(map(repr, absent))}; the frame has {', '.join(map(str, frame.columns))}"
         )
     found = {column: numbers(frame[column]) for column in columns}
-    good = pd.Series(True, index=frame.index)
-    for column, values in found.items():
-        good &= is_usable(values, column in positive)
+    good = np.logical_and.reduce([are_usable(v.to_numpy(), c in positive) for c, v in found.items()])
+    mended = {c: v for c, v in found.items() if not is_numeric(frame[c])}
+    if good.all():
+        return frame.assign(**mended) if mended else frame, ()
     bad = frame.loc[~good, list(columns)]
     reasons = zip(bad.index, bad.to_dict("records"), strict=True)
     dropped = tuple(Dropped(label, _reason(row, positive)) for label, row in reasons)
-    return frame[good].assign(**{c: v[good] for c, v in found.items() if not is_numeric(frame[c])}), dropped
+    return frame[good].assign(**{c: v[good] for c, v in mended.items()}), dropped
 
 
 def numbers(column: pd.Series) -> pd.Series:
@@ -88,7 +89,8 @@ def listed(dropped: tuple[Dropped, ...], most: int = 3) -> str:
 
 def domain_of(frame: pd.DataFrame, x: tuple[str, ...]) -> dict[str, tuple[float, float]]:
     """The range of each predictor."""
-    return {c: (float(frame[c].min()), float(frame[c].max())) for c in x}
+    found = {c: frame[c].to_numpy(dtype=float) for c in x}
+    return {c: (float(values.min()), float(values.max())) for c, values in found.items()}
 
 
 def multiple_r(fitted: Array, observed: Array) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 SMALLEST, LARGEST = 1e-150, 1e150
 """Between these squares and quotients fit a double. What is outside was never measured, and would overflow a fit."""
@@ -15,7 +16,12 @@ SMALLEST, LARGEST = 1e-150, 1e150
 
 def is_usable(values: pd.Series, positive: bool = False) -> "pd.Series[bool]":
     """For each value whether it is finite and within bounds; with `positive` also whether it has a logarithm."""
-    size = values.abs()
+    return pd.Series(are_usable(values.to_numpy(dtype=float), positive), values.index)
+
+
+def are_usable(values: NDArray[np.float64], positive: bool = False) -> NDArray[np.bool_]:
+    """`is_usable` of an array."""
+    size = np.abs(values)
     good = np.isfinite(values) & (size <= LARGEST)
     return good & (values >= SMALLEST) if positive else good & ((values == 0) | (size >= SMALLEST))
 

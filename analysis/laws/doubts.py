@@ -3,14 +3,13 @@
 What one metric's values say of themselves is `cautions`; here they are held against residuals and other metrics.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from scipy.special import fdtrc
 
 from dit_grid.analysis.fits.usable import is_usable
-from dit_grid.analysis.laws.scaling import ScalingLaw, law as law_of
-from dit_grid.analysis.results.frames import NotMeasuredError, Results
+from dit_grid.analysis.laws.scaling import ScalingLaw
 from dit_grid.analysis.results.metric_names import metric_named
 
 BY_PATCH = 0.05
@@ -20,16 +19,16 @@ AT_CHANCE = "learned nothing"
 """What the caution of a metric at chance says."""
 
 
-def doubts(results: Results, law: ScalingLaw) -> tuple[str, ...]:
+def doubts(law: ScalingLaw, laws: Mapping[str, ScalingLaw]) -> tuple[str, ...]:
     """A line for each reason not to take the law at its word, the weightiest first; none where none was found.
 
     Looked for: averages that outlive their run, values at chance, no effect, too few samples, residuals that go by
     patch size, a metric that gets no better with size, other metrics that contradict, and choices that were ties.
-    `results` are those of the main family.
+    `laws` are those of all metrics of the same runs, by metric.
     """
     own = [*law.cautions, *([law.sample_size] if law.sample_size else [])]
     ties = (f"nothing but order decided: {choice}" for choice in law.choices)
-    return (*own, *_by_patch(law), *_not_better(law), *_others(results, law), *ties)
+    return (*own, *_by_patch(law), *_not_better(law), *_others(law, laws), *ties)
 
 
 def _by_patch(law: ScalingLaw) -> Iterator[str]:
@@ -65,14 +64,10 @@ def _not_better(law: ScalingLaw) -> Iterator[str]:
         yield f"{law.metric} does not get better with every size at patch {', '.join(broken)}"
 
 
-def _others(results: Results, law: ScalingLaw) -> Iterator[str]:
+def _others(law: ScalingLaw, laws: Mapping[str, ScalingLaw]) -> Iterator[str]:
     """What other metrics of the same runs say: values at chance, or a clear effect of compute the other way."""
     gains = _gains(law)
-    for name in sorted(map(str, set(results.evals["metric"]) - {law.metric})):
-        try:
-            other = law_of(results, name)
-        except NotMeasuredError:
-            continue
+    for name, other in ((name, other) for name, other in laws.items() if name != law.metric):
         yield from (f"another metric disagrees: {said}" for said in other.cautions if AT_CHANCE in said)
         if gains and _gains(other) == -gains:
             better = "better" if gains > 0 else "worse"

@@ -67,6 +67,8 @@ class ScalingLaw:
     missing: tuple[str, ...]
     left_out: tuple[str, ...]
     source: str = "this grid"
+    runs: tuple[str, ...] = ()
+    """Ids of the runs whose final values the points are made of."""
     seed_noise: tuple[float, int] = (float("nan"), 0)
     sample_size: str | None = None
     why_no_fit: str = ""
@@ -135,6 +137,7 @@ def law(
         monotone=_monotone(points, metric_named(metric).lower_is_better),
         missing=_missing(without_diverged(results.runs, sweep), rows, final),
         left_out=left_out,
+        runs=tuple(map(str, family["run_id"])),
         seed_noise=seed_noise(family) if log_y and len(family) else (float("nan"), 0),
         sample_size=sample_size_warning(family),
         why_no_fit=why_no_fit,

@@ -94,12 +94,13 @@ def _tried(sweep: Sweep, cell: dict[Hashable, Any]) -> pd.DataFrame:
 def _flattery(sweep: Sweep) -> Flattery | None:
     log, sign = metric_named(sweep.metric).log, 1 if metric_named(sweep.metric).lower_is_better else -1
     honest, gaps, seeds = {}, [], []
-    for model, runs in sweep.runs.groupby("model", sort=False):
-        table = runs.pivot_table("value", "setting", "run_seed", sort=False)
-        table = table.dropna(axis=1)  # seeds that every value has
-        if table.shape[0] < 2 or table.shape[1] < 2:
+    table = sweep.runs.pivot_table("value", ["model", "setting"], "run_seed", sort=False)
+    for model, part in table.groupby(level="model", sort=False):
+        values = part.to_numpy(dtype=float)
+        values = values[:, ~np.isnan(values).any(axis=0)]  # seeds that every value has
+        if min(values.shape) < 2:
             continue
-        y = np.log(table.to_numpy(dtype=float)) if log else table.to_numpy(dtype=float)
+        y = np.log(values) if log else values
         others = (y.sum(axis=1, keepdims=True) - y) / (y.shape[1] - 1)
         read = np.take_along_axis(y, (sign * others).argmin(axis=0)[None], axis=0).mean()
         honest[str(model)] = float(np.exp(read) if log else read)

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from dit_grid.analysis.figures.catalog import Material
+from dit_grid.analysis.figures.material import Material
 from dit_grid.analysis.live.rows import Rows
 from dit_grid.analysis.report.curves import (
     Curve,
@@ -94,7 +94,7 @@ class Feed:
         material = Material(results, {model: sheet.pictures for model, sheet in sheets.items()})
         history = read_history(self.where, results.runs["run_id"])
         found = sections(material, sheets, history, None)
-        facts = run_facts(results)
+        facts = run_facts(results, material.laws)
         frame = frame_of(material, facts, quantities(results))
         with self._lock:
             self._name = name_of(results)

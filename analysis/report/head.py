@@ -5,7 +5,7 @@ What is here is markup; the words are `words`, the reasons `dit_grid.analysis.la
 
 from html import escape
 
-from dit_grid.analysis.figures.catalog import Material
+from dit_grid.analysis.figures.material import Material
 from dit_grid.analysis.laws.doubts import doubts
 from dit_grid.analysis.laws.scaling import ScalingLaw
 from dit_grid.analysis.report.words import facts, headline
@@ -34,7 +34,7 @@ def head(material: Material, law: ScalingLaw | None, why: str) -> str:
     text = (
         f"<details><summary>The law in words, as the launch prints it</summary><pre>{escape(str(law))}</pre></details>"
     )
-    warned = _doubts(doubts(material.results, law)) if law.fit is not None else ""
+    warned = _doubts(doubts(law, material.laws)) if law.fit is not None else ""
     return f"{place}<h1>{escape(title)}</h1>{equation}{warned}<dl class=facts>{numbers}</dl>{text}"
 
 

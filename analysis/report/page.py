@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from dit_grid.analysis.figures.catalog import Material
+from dit_grid.analysis.figures.material import Material
 from dit_grid.analysis.report.head import name_of
 from dit_grid.analysis.report.history import History, read_history
 from dit_grid.analysis.report.next_runs import NextRuns

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from dit_grid.analysis.figures.axes import GMACS
-from dit_grid.analysis.figures.catalog import Material
+from dit_grid.analysis.figures.material import Material
 from dit_grid.analysis.figures.style import size_colours
 from dit_grid.analysis.laws.scaling import PREDICTORS, predictor
 from dit_grid.analysis.report.curves import LOSS, curves, interned, main_rows, points_each, quantities, travelling
@@ -45,7 +45,7 @@ ON_DARK = ("#b8652c", "#cf6d4d", "#d97a6c", "#da84a0", "#d493cf", "#bfa9ea", "#c
 def page_data(material: Material) -> dict[str, Any]:
     """All of it; keys are documented where `web/runs.js` and `web/live.js` take them up."""
     results = material.everything
-    facts = run_facts(results)
+    facts = run_facts(results, material.laws)
     asked = travelling(quantities(results), len(facts))
     steps, packed = interned(curves(results.train, main_rows(results), asked, points_each(len(facts))))
     return frame_of(material, facts, asked) | {"runs": facts, "steps": steps, "curves": packed}

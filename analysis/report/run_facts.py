@@ -5,17 +5,17 @@ Curves are `curves`; attempts, logs and pictures of one run are `run_pages`.
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from dit_grid.analysis.fits.usable import is_usable
+from dit_grid.analysis.laws.scaling import ScalingLaw
 from dit_grid.analysis.report.settings import flat
-from dit_grid.analysis.results.families import largest_family, main_family, specs_of
-from dit_grid.analysis.results.frames import Results, measured_rows, swept_columns
+from dit_grid.analysis.results.families import specs_of
+from dit_grid.analysis.results.frames import Results, swept_columns
 from dit_grid.analysis.results.metric_names import metric_named
-from dit_grid.analysis.results.sweeps import best_rows, sweep_of
 from dit_grid.analysis.results.tables import results_table
 from dit_grid.analysis.results.unknown import update_gmacs
 
@@ -25,16 +25,19 @@ MOST_SETTINGS = 40
 UNITS = {"params": "parameters", "gmacs": "GMACs a forward pass", "steps_per_s": "updates/s", "tokens": "tokens"}
 
 
-def run_facts(results: Results) -> list[dict[str, Any]]:
-    """The records, in grid order, without what is not known; keys are those of `columns`, and `laws`, `varies`."""
-    table, laws = results_table(results).set_index("run_id", drop=False), _laws(results)
+def run_facts(results: Results, laws: Mapping[str, ScalingLaw]) -> list[dict[str, Any]]:
+    """The records, in grid order, without what is not known; keys are those of `columns`, and `laws`, `varies`.
+
+    `laws` are those of all metrics, by metric.
+    """
+    table, in_laws = results_table(results).set_index("run_id", drop=False), _metrics_by_run(laws)
     per_step = dict(zip(results.runs["run_id"], update_gmacs(results.runs), strict=True))
     varied, facts = _varied(results), []
     for run in results.runs.to_dict("records"):
         row = table.loc[run["run_id"]].to_dict() | {"id": run["run_id"], "size": run["size"], "patch": run["patch"]}
         row |= {"block": run["block"], "per_step": per_step[run["run_id"]], "run_id": None}
         known = {str(key): value for key, item in row.items() if (value := plain(item)) is not None}
-        facts.append(known | {"laws": laws.get(run["run_id"], []), "varies": varied.get(run["run_id"], {})})
+        facts.append(known | {"laws": in_laws.get(run["run_id"], []), "varies": varied.get(run["run_id"], {})})
     return facts
 
 
@@ -65,17 +68,12 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, str | int | bool) else str(value)
 
 
-def _laws(results: Results) -> dict[str, list[str]]:
+def _metrics_by_run(laws: Mapping[str, ScalingLaw]) -> dict[str, list[str]]:
     """Run id -> the metrics in whose law its final value stands."""
     found: dict[str, list[str]] = {}
-    family = main_family(results)[0] if len(results.runs) else results
-    for metric in sorted(map(str, set(family.evals["metric"]))):
-        rows = measured_rows(family, metric)
-        rows = rows[(rows["step"] == rows["steps"]) & is_usable(rows["value"], metric_named(metric).log)]
-        whole = largest_family(rows, specs_of(family))[0]
-        sweep = sweep_of(family, whole, metric)
-        for run in (best_rows(whole, [sweep]) if sweep else whole)["run_id"]:
-            found.setdefault(str(run), []).append(metric)
+    for metric, law in laws.items():
+        for run in law.runs:
+            found.setdefault(run, []).append(metric)
     return found
 
 

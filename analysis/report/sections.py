@@ -6,7 +6,7 @@ What is here is markup, and every text from a store is escaped.
 from collections.abc import Mapping
 from html import escape
 
-from dit_grid.analysis.figures.catalog import Material
+from dit_grid.analysis.figures.material import Material
 from dit_grid.analysis.laws.scaling import ScalingLaw
 from dit_grid.analysis.report.alarm_section import alarm_html
 from dit_grid.analysis.report.cells import table_html
@@ -80,7 +80,7 @@ def _samples(sheets: Mapping[str, Sheet]) -> str:
 
 
 def _metrics(material: Material, law: ScalingLaw | None) -> str:
-    return NOT_YET if law is None else table_html(metrics_table(material.everything), "metrics-table")
+    return NOT_YET if law is None else table_html(metrics_table(material.laws), "metrics-table")
 
 
 def _forms(law: ScalingLaw | None) -> str:

@@ -7,7 +7,7 @@ import base64
 from contextlib import suppress
 from html import escape
 
-from dit_grid.analysis.figures.catalog import Material
+from dit_grid.analysis.figures.material import Material
 from dit_grid.analysis.figures.sensitivity import metric_against_settings
 from dit_grid.analysis.laws.tuning import Tuning
 from dit_grid.analysis.laws.tuning_words import capital, tuning_lines

@@ -3,27 +3,26 @@
 What is here selects; cells and markup are `cells`, the numbers come from `results`, `scaling`, `fits`.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from dit_grid.analysis.fits import CannotFitError, LogLinear, compare, correlate
-from dit_grid.analysis.laws.scaling import ScalingLaw, law as law_of
+from dit_grid.analysis.laws.scaling import ScalingLaw
 from dit_grid.analysis.report.cells import Cells, cells_of
-from dit_grid.analysis.results.families import main_family
-from dit_grid.analysis.results.frames import Results
 from dit_grid.analysis.results.metric_names import metric_named
 
 CORRELATION = "correlation of log GMACs and the value"
 """The paper's: of the values themselves, also where the law is in their logs, whose correlation is another number."""
 
 
-def metrics_table(results: Results) -> Cells:
-    """A row a metric: its fitted effect of compute and its correlation with log GMACs."""
-    family, rows = main_family(results)[0], []
-    for name in sorted(set(family.evals["metric"])):
-        found = law_of(family, name)
-        rows.append({"metric": metric_named(name).label, "models": len(found.points), **_effect(found)})
+def metrics_table(laws: Mapping[str, ScalingLaw]) -> Cells:
+    """A row a metric: the effect of compute in its law, and its correlation with log GMACs."""
+    rows = [
+        {"metric": metric_named(name).label, "models": len(found.points), **_effect(found)}
+        for name, found in laws.items()
+    ]
     return cells_of("Metrics", pd.DataFrame(rows))
 
 

@@ -46,7 +46,9 @@ def completed(runs: pd.DataFrame, train: pd.DataFrame, evals: pd.DataFrame) -> p
 def whole_numbers(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with counts as integers where all are known, and as floats, NaN what is not known, where one is not."""
     counts = [n for n in COUNTS if n in frame and len(frame)]
-    return frame.astype({n: np.int64 if frame[n].notna().all() else float for n in counts})
+    wanted = {n: np.dtype(np.int64 if frame[n].notna().all() else float) for n in counts}
+    others = {n: dtype for n, dtype in wanted.items() if frame[n].dtype != dtype}
+    return frame.astype(others) if others else frame
 
 
 def has_own_trainer(runs: pd.DataFrame) -> "pd.Series[bool]":
@@ -75,6 +77,8 @@ def what_is_lacking(rows: pd.DataFrame) -> pd.Series:
     """Of each row the facts of its run that a law needs and nobody said, e.g. "patch, gmacs"; empty where none."""
     names = [name for name in NEEDED if name in rows]
     unknown = rows[names].isna()
+    if not unknown.to_numpy().any():  # as in most stores
+        return pd.Series("", rows.index, dtype=object)
     unknown.loc[has_own_trainer(rows), [name for name in COSTS if name in names]] = False
     return pd.Series(
         [", ".join(np.array(names)[row]) for row in unknown.to_numpy(dtype=bool)], rows.index, dtype=object

@@ -24,6 +24,7 @@ from dit_grid.experiments.networks.local_devices import (
     whole_sharding,
 )
 from dit_grid.experiments.networks.winograd import conv_3x3
+from dit_grid.model.abstract import network_shapes
 
 NORM_EPSILON = 1e-6
 LOG_VARIANCE_RANGE = (-30.0, 20.0)
@@ -117,7 +118,7 @@ def _decode_program(network: AutoencoderKL) -> tuple[Any, nnx.State]:
 def lower_decode(config: VAEConfig, side: int, batch: int) -> tuple[jax.stages.Lowered, tuple[Any, jax.Array]]:
     """Return `compiled_decode` of `batch` latents of a side, ready to compile for what `local_devices` speaks of, and
     the arrays that it takes, as shapes: the network's, and the latents. Nothing runs."""
-    decode, state = _decode_program(nnx.eval_shape(lambda: AutoencoderKL(config, nnx.Rngs(0))))
+    decode, state = _decode_program(network_shapes(lambda rngs: AutoencoderKL(config, rngs)))
     state = as_shapes(state, whole_sharding())
     shape = jax.ShapeDtypeStruct((batch, side, side, config.latent_channels), jnp.float32)
     latents = as_shapes(shape, rows_sharding(batch))

@@ -19,6 +19,7 @@ from dit_grid.experiments.networks.local_devices import parameter
 from dit_grid.experiments.networks.publishers import VAE
 from dit_grid.experiments.networks.weight_files import read_header, tensor_faults
 from dit_grid.experiments.networks.weight_places import read_weights, weight_place
+from dit_grid.model.abstract import network_shapes
 
 ORIGINAL_NAMES = (
     (r"\.nin_shortcut\.", ".conv_shortcut."),
@@ -99,7 +100,7 @@ def tensor_shapes(config: VAEConfig) -> dict[str, tuple[int, ...]]:
 @cache
 def _skeleton(config: VAEConfig) -> tuple[nnx.GraphDef[AutoencoderKL], nnx.State]:
     """The network without numbers."""
-    return nnx.split(nnx.eval_shape(lambda: AutoencoderKL(config, nnx.Rngs(0))))
+    return nnx.split(network_shapes(lambda rngs: AutoencoderKL(config, rngs)))
 
 
 def network_tensors(config: VAEConfig, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -18,6 +18,7 @@ from dit_grid.experiments.networks.local_devices import copied, parameter, sprea
 from dit_grid.experiments.networks.publishers import DINOV2
 from dit_grid.experiments.networks.weight_files import tensor_faults
 from dit_grid.experiments.networks.weight_places import read_weights, weight_place, weights_sha256
+from dit_grid.model.abstract import network_shapes
 
 TRANSFORMERS_NAMES = (
     (r"^embeddings\.patch_embeddings\.projection\.", "patch_embed.proj."),
@@ -70,7 +71,7 @@ def dinov2_of(tensors: Mapping[str, np.ndarray], source: str = "weights") -> DIN
     if faults := tensor_faults(tensor_shapes(config), named):
         raise DINOv2WeightsError(f"{source}: not DINOv2: {faults}; it is {DINOV2}")
     offset = 0.0 if theirs else POSITION_OFFSET
-    network = nnx.eval_shape(lambda: DINOv2(config, nnx.Rngs(0), offset))
+    network = network_shapes(lambda rngs: DINOv2(config, rngs, offset))
     for name, array in named.items():
         _parameter(network, name).set_value(parameter(_ours(name, array)))
     return network

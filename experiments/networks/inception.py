@@ -28,7 +28,7 @@ from dit_grid.experiments.networks.inception_graph import (
 )
 from dit_grid.experiments.networks.local_devices import as_shapes, platform, rows_sharding, whole_sharding
 from dit_grid.experiments.networks.winograd import conv_3x3
-from dit_grid.model.abstract import own_variables
+from dit_grid.model.abstract import network_shapes, own_variables
 
 INPUT_SIZE = 299
 
@@ -89,7 +89,7 @@ def abstract_inception() -> tuple[nnx.GraphDef[Inception], nnx.State]:
 
 @cache
 def _traced() -> tuple[nnx.GraphDef[Inception], nnx.State]:
-    return nnx.split(nnx.eval_shape(lambda: Inception(nnx.Rngs(0))))
+    return nnx.split(network_shapes(Inception))
 
 
 @nnx.jit

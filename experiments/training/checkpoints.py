@@ -105,7 +105,8 @@ class Checkpoints:
             pending.result()
 
     def restore(self, attempt: int, step: int, like: Any) -> Any:
-        """Return the state at `step` in the form of `like`: shapes, types, shardings. Raises BadCheckpointError.
+        """Return the state at `step` in the form of `like`: shapes, types, shardings, of a state or as
+        `jax.ShapeDtypeStruct`, which takes no memory. Raises BadCheckpointError.
 
         StorageError, not that, where the store cannot be reached: the checkpoint may be as good as ever.
         """

@@ -212,13 +212,14 @@ def _asked(
     from dit_grid.analysis.forecasting.candidates import named_models
     from dit_grid.analysis.forecasting.prediction import costlier_than_cheapest, unfinished
 
-    points = law(results, metric).points
+    found = law(results, metric)
+    points = found.points
     if models and cheapest:
         raise RequestError("--models and --cheapest both choose what to predict; give one")
     if models:
         return named_models([name.strip() for name in models.split(",") if name.strip()], results)
     if cheapest:
-        dearer = costlier_than_cheapest(law(results, metric), cheapest)
+        dearer = costlier_than_cheapest(found, cheapest)
         if not dearer:
             raise RequestError(
                 f"--cheapest {cheapest}: a final {metric} is known of {counted(len(points), 'model')}, so none is left"

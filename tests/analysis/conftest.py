@@ -119,11 +119,12 @@ def sweeping():
     return module_beside("sweeping")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def headless():
-    """A headless browser's page as a context manager; the test is skipped where there is no Chromium."""
+    """A new page of a headless browser as a context manager; the test is skipped where there is no Chromium."""
     module = module_beside("headless")
-    program = module.browser()
+    program = module.chromium()
     if program is None:
         pytest.skip("needs Chromium on the PATH: apt-get install chromium")
-    return lambda: module.Page(program)
+    with module.Browser(program) as browser:
+        yield lambda: module.Page(browser)

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,16 +14,15 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 TIMEOUT_S = 60
 
 
-def browser() -> str | None:
+def chromium() -> str | None:
     """The path of a Chromium on this machine, or None."""
     return next((found for name in NAMES if (found := shutil.which(name))), None)
 
 
-class Page:
-    """One page of one browser; `errors` collects uncaught exceptions and console errors."""
+class Browser:
+    """A Chromium without a window, which takes as long to start as a page takes to look at."""
 
     def __init__(self, program: str) -> None:
-        self.errors: list[str] = []
         self._number = 0
         self._left = b""
         self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
@@ -48,17 +48,15 @@ class Page:
         )
         os.close(to_child)
         os.close(from_child)
-        self._session: str | None = None
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log"):
-            self.call(f"{domain}.enable")
 
-    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """The result of one command of the Chrome DevTools protocol."""
+    def call(
+        self, method: str, session: str | None, heard: Callable[[str, dict[str, Any]], None] = lambda *_: None,
+        **parameters: Any,
+    ) -> dict[str, Any]:  # fmt: skip
+        """The result of one command of the Chrome DevTools protocol; `heard` gets what the session tells meanwhile."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters}
-        message |= {"sessionId": self._session} if self._session else {}
+        message |= {"sessionId": session} if session else {}
         os.write(self._write, json.dumps(message).encode() + b"\0")
         while True:
             answer = self._next()
@@ -66,6 +64,8 @@ class Page:
                 if "error" in answer:
                     raise RuntimeError(f"{method}: {answer['error']}")
                 return answer["result"]
+            if answer.get("sessionId") == session and "method" in answer:
+                heard(answer["method"], answer.get("params", {}))
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._left:
@@ -74,11 +74,38 @@ class Page:
                 raise RuntimeError("the browser ended")
             self._left += part
         line, self._left = self._left.split(b"\0", 1)
-        message = json.loads(line)
-        self._note(message.get("method"), message.get("params", {}))
-        return message
+        return json.loads(line)
 
-    def _note(self, method: str | None, event: dict[str, Any]) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._process.kill()
+        self._process.wait(TIMEOUT_S)
+        os.close(self._write)
+        os.close(self._read)
+        self._profile.cleanup()
+
+
+class Page:
+    """One page of a browser, which shares nothing with its other pages; `errors` collects uncaught exceptions and
+    console errors."""
+
+    def __init__(self, browser: Browser) -> None:
+        self.errors: list[str] = []
+        self._browser = browser
+        self._session: str | None = None
+        self._context = self.call("Target.createBrowserContext")["browserContextId"]
+        made = self.call("Target.createTarget", url="about:blank", browserContextId=self._context)["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=made, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """The result of one command of the Chrome DevTools protocol."""
+        return self._browser.call(method, self._session, self._note, **parameters)
+
+    def _note(self, method: str, event: dict[str, Any]) -> None:
         if method == "Runtime.exceptionThrown":
             self.errors.append(str(event["exceptionDetails"]))
         elif method == "Runtime.consoleAPICalled" and event["type"] in ("error", "assert"):
@@ -118,8 +145,5 @@ class Page:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._process.kill()
-        self._process.wait(TIMEOUT_S)
-        os.close(self._write)
-        os.close(self._read)
-        self._profile.cleanup()
+        self._session = None
+        self.call("Target.disposeBrowserContext", browserContextId=self._context)

@@ -75,9 +75,18 @@ def filled(where):
     return store
 
 
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """The folder of a store of which each test damages a copy."""
+    where = tmp_path_factory.mktemp("sound") / "store"
+    filled(where)
+    return where
+
+
 @pytest.fixture
-def store(fuzz):
-    return filled(fuzz.folder / "store")
+def store(fuzz, sound):
+    shutil.copytree(sound, fuzz.folder / "store")
+    return Store.open(str(fuzz.folder / "store"))
 
 
 def names():

@@ -18,7 +18,8 @@ from PIL import Image
 
 from dit_grid.analysis import law
 from dit_grid.analysis.figures import Chart, sampling_rows
-from dit_grid.analysis.figures.catalog import Material, catalog, drawn
+from dit_grid.analysis.figures.catalog import catalog, drawn
+from dit_grid.analysis.figures.material import Material
 from dit_grid.analysis.results.families import main_family
 from dit_grid.analysis.results.frames import NotMeasuredError, assemble
 

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dit_grid.analysis.figures.catalog import Material, drawn
+from dit_grid.analysis.figures.catalog import drawn
+from dit_grid.analysis.figures.material import Material
 from dit_grid.analysis.figures.sensitivity import metric_against_settings
 from dit_grid.analysis.report.page import report_html
 from dit_grid.analysis.results.frames import assemble

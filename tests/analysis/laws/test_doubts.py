@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dit_grid.analysis import law
+from dit_grid.analysis.figures.material import Material
 from dit_grid.analysis.laws.doubts import doubts
 from dit_grid.analysis.results.frames import assemble
 
@@ -12,7 +13,7 @@ def doubted(tables, change=None):
     runs, train, evals, events, states = tables
     evals = evals if change is None else change(evals, runs)
     results = assemble(runs, train, evals, events, states)
-    return doubts(results, law(results))
+    return doubts(law(results), Material(results, {}).laws)
 
 
 def test_a_law_in_which_nothing_is_wrong_has_no_doubts(planted):

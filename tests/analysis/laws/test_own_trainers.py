@@ -5,7 +5,8 @@ import json
 import pytest
 
 from dit_grid.analysis import law, load, results_table
-from dit_grid.analysis.figures.catalog import Material, drawn
+from dit_grid.analysis.figures.catalog import drawn
+from dit_grid.analysis.figures.material import Material
 from dit_grid.analysis.fits import CannotFitError
 from dit_grid.analysis.forecasting.candidates import UnknownModelError, named_models
 from dit_grid.analysis.forecasting.prediction import forecast

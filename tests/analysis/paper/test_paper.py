@@ -1,15 +1,19 @@
 """The paper's printed numbers and what follows from them; expected values are its own or computed apart."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
 from dit_grid.analysis import analyze_paper, paper
+from dit_grid.analysis.figures import paper_folder
 from dit_grid.analysis.figures.paper_folder import NEED_RUNS
 from dit_grid.analysis.fits import correlate
 from dit_grid.analysis.paper.selections import figure10_compute, twelve
+from dit_grid.orchestrator.commands.cli import cli
 
 TRAINING_GFLOPS = {
     "S/8": 1.106e8, "S/4": 4.332e8, "S/2": 1.862e9, "B/8": 4.362e8, "B/4": 1.708e9, "B/2": 7.069e9,
@@ -75,8 +79,14 @@ def test_there_is_no_table_7():
         paper.table(7)
 
 
-def test_analyze_paper_writes_tables_figures_and_what_needs_runs(tmp_path):
-    written = analyze_paper(tmp_path)
+def test_the_paper_is_analyzed_with_nothing_run(tmp_path, monkeypatch):
+    """By the command, because to draw all its figures takes seconds: tables, figures, and what needs runs."""
+    written: list[Path] = []
+    monkeypatch.setattr(paper_folder, "analyze_paper", lambda out: written.extend(analyze_paper(out)))
+    shown = CliRunner().invoke(cli, ["analyze", "--paper", "-o", str(tmp_path)], catch_exceptions=False)
+    assert shown.exit_code == 0
+    assert "r(log GMACs, fid) = -0.93 [-0.98, -0.76]" in shown.output
+    assert set(tmp_path.iterdir()) == set(written)
     names = {p.name for p in written}
     assert {f"table{n}.csv" for n in range(1, 7)} | {f"figure{n}.png" for n in (2, 5, 6, 8, 9, 10)} <= names
     assert {"figure12_training_compute.csv", "figure12_forward_compute.svg", "index.html"} <= names

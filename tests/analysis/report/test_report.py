@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dit_grid.analysis import law, load
+from dit_grid.analysis.laws import scaling
 from dit_grid.analysis.report import Besides, report_html, write_report
 from dit_grid.analysis.report.history import History, Trouble, read_history
 from dit_grid.analysis.report.settings import settings
@@ -63,6 +64,19 @@ def test_the_page_holds_every_final_value_and_the_plots_it_opens_with(store, pag
     assert [view["id"] for view in data["views"]] == ["law", "along-step", "along-train-gmacs", "loss"]
     in_law = {run["id"] for run in data["runs"] if "fd_conv" in run["laws"]}
     assert len(in_law) == law(results).points["seeds"].sum()
+
+
+def test_the_law_of_each_metric_is_found_once_for_all_sections(planted, monkeypatch):
+    found, honest = [], scaling.largest_family  # which each law asks once
+
+    def counted(*rows):
+        found.append(rows)
+        return honest(*rows)
+
+    monkeypatch.setattr(scaling, "largest_family", counted)
+    results = planted.results(**FEW)
+    report_html(results)
+    assert len(found) == results.evals["metric"].nunique() == 3
 
 
 def test_the_headline_says_what_tenfold_compute_does(planted):

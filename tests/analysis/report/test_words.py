@@ -49,9 +49,10 @@ def test_a_slope_and_its_interval_show_their_digits_and_unit(planted, scale):
 
 
 def test_two_correlations_of_one_law_have_two_names(planted):
+    from dit_grid.analysis.figures.material import Material
     from dit_grid.analysis.report.tables import metrics_table
 
     results = planted.results(noise=0.1)
     (of_logs,) = [name for name, _ in facts(law(results)) if name.startswith("Correlation")]
     assert of_logs == "Correlation, log GMACs and log fd_conv"
-    assert "correlation of log GMACs and the value" in metrics_table(results).titles
+    assert "correlation of log GMACs and the value" in metrics_table(Material(results, {}).laws).titles

@@ -186,13 +186,6 @@ def test_the_store_check_finds_a_torn_file(store, tmp_path):
     assert str(torn.relative_to(copy)) in shown.stdout
 
 
-def test_the_paper_is_analyzed_with_nothing_run(tmp_path):
-    shown = dit_grid("analyze", "--paper", "-o", tmp_path / "paper")
-    assert shown.returncode == 0
-    assert "-0.93" in shown.stdout
-    assert list((tmp_path / "paper").glob("*.png"))
-
-
 def test_every_command_has_help_with_an_example():
     listed = dit_grid("--help").stdout.split("Commands:")[1]
     assert "dit-grid store check" in dit_grid("store", "--help").stdout

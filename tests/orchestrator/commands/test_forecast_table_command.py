@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from dit_grid.orchestrator.commands.cli import cli
+from dit_grid.orchestrator.commands.cli import cli, main
 
 TRAIN = """family,gflops,fid
 DiT,6.06,68.4
@@ -112,16 +112,15 @@ def test_parquet_and_tsv_are_read_too(files, tmp_path):
         ({"--models": "XL/1"}, "--models goes with a store or spec"),
     ],
 )
-def test_a_mistake_is_one_line_and_status_2(files, changed, message):
+def test_a_mistake_is_one_line_and_status_2(files, changed, message, monkeypatch, capfd):
     train, asked = files
-    done = subprocess.run(
-        [sys.executable, "-m", "dit_grid.orchestrator", "forecast", train, *options(asked, **changed)],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert not done.stdout
+    monkeypatch.setattr(sys, "argv", ["dit-grid", "forecast", *map(str, (train, *options(asked, **changed)))])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    out, err = capfd.readouterr()
+    assert (ended.value.code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
 
 
 def test_table_options_without_a_table_are_refused():
