@@ -29,8 +29,10 @@ def family():
     parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     child, descriptor = map(int, parent.stdout.readline().split())
-    yield (parent.pid, processes.birth(parent.pid)), (child, processes.birth(child)), descriptor
+    born = child, processes.birth(child)
+    yield (parent.pid, processes.birth(parent.pid)), born, descriptor
     parent.kill()
+    processes.end([born])
     parent.wait()
     parent.stdout.close()
 
