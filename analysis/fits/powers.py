@@ -123,7 +123,7 @@ class SumOfPowers:
 
 
 def _logs(frame: pd.DataFrame, columns: tuple[str, ...]) -> Array:
-    return np.log(np.column_stack([frame[column].to_numpy(dtype=float) for column in columns]))
+    return np.log(np.array([frame[column].to_numpy(dtype=float) for column in columns]).T)
 
 
 @dataclass(frozen=True)
