@@ -4,7 +4,8 @@
 # hand them over, the first timesteps get no noise at all and the next ones a third too much or too little, while the
 # network is asked for the whole noise. `get_velocity` does the same. float16 has the fault for fewer timesteps; noise added
 # in float32 and then rounded is right to 1 %. The "cosine" schedule, which is there for its small first steps, suffers
-# most. Pull request huggingface/diffusers#9004 (2024) met this in one scheduler; these have it still.
+# most. Pull request huggingface/diffusers#9004 (2024) mended CogVideoX's two schedulers; PNDM, LCM, TCD, SA-Solver and
+# UnCLIP have it as well.
 # Seen: timesteps of 1000 without any noise, and with noise off by more than a tenth: cosine 21 and 37, linear 10 and 19,
 #       Stable Diffusion's 2 and 5; in float16 cosine 4 and 9
 set -euo pipefail

@@ -38,6 +38,6 @@ def by_steps(step):
 expected = {0.99: (0.66, 0.97), 0.998: (0.25, 0.72), 0.999: (0.36, 1.0), 0.9999: (0.09, 1.0)}
 for decay, (by_moments, by_step) in expected.items():
     shrunk, mended, stepped = by_ema(decay), by_ema(decay, jnp.float32), by_steps(1 - decay)
-    print(f"decay {decay}: optax.ema {shrunk:.2f}, with a float32 accumulator {mended:.2f}, incremental_update {stepped:.2f}")
+    print(f"decay {decay}: optax.ema {shrunk:.2f}, accumulated in float32 {mended:.2f}, incremental_update {stepped:.2f}")
     assert abs(shrunk - by_moments) < 0.03 and abs(stepped - by_step) < 0.03 and abs(mended - 1) < 0.01
 PY
