@@ -148,8 +148,9 @@ def _wall_lines(wall: "Wall | None") -> list[str]:
     if wall is None or not wall.hours:
         return []
     many = f"up to {wall.at_once} runs" if wall.at_once > 1 else "one run"
+    seconds = 3600 * wall.hours
     return [
-        f"what is left takes about {span(3600 * wall.hours)} on the {wall.cores} cores here, {many} at once; "
+        f"what is left takes {'about ' * (seconds >= 1)}{span(seconds)} on the {wall.cores} cores here, {many} at once; "
         "starting and compiling not counted"
     ]
 
