@@ -149,9 +149,9 @@ def _wall_lines(wall: "Wall | None") -> list[str]:
         return []
     many = f"up to {wall.at_once} runs" if wall.at_once > 1 else "one run"
     seconds = 3600 * wall.hours
+    takes = span(seconds) if seconds < 1 else f"about {span(seconds)}"
     return [
-        f"what is left takes {'about ' * (seconds >= 1)}{span(seconds)} on the {wall.cores} cores here, {many} at once; "
-        "starting and compiling not counted"
+        f"what is left takes {takes} on the {wall.cores} cores here, {many} at once; starting and compiling not counted"
     ]
 
 
