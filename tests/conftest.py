@@ -29,7 +29,7 @@ KNOWN = tuple(map(int, metadata.version("jaxlib").split(".")[:2])) < (0, 11)  # 
 QUICK = " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0" + KNOWN * QUICK)
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "xla"))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
 os.environ.setdefault("DIT_GRID_CACHE", str(Path(__file__).parents[1] / ".pytest_cache" / "dit-grid"))
 os.environ.setdefault("RAY_worker_niceness", "0")  # at Ray's 15 a launch starves beside the suite's other workers
 
@@ -50,8 +50,8 @@ that mostly wait for processes stand between those that compute, so that neither
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return one worker more than there are cores: tests that kill processes wait for most of their time."""
-    return (os.cpu_count() or 1) + 1
+    """Return two workers more than there are cores: tests that kill processes wait for most of their time."""
+    return (os.cpu_count() or 1) + 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
