@@ -41,8 +41,12 @@ def _reported(doing: str, path: Path | str) -> Iterator[None]:
     except (FileNotFoundError, FileExistsError):
         raise
     except OSError as error:
-        reason = _REASONS.get(error.errno or 0, os.strerror(error.errno) if error.errno else str(error))
-        raise StorageError(f"cannot {doing} {path}: {reason}") from error
+        raise StorageError(f"cannot {doing} {path}: {reason_of(error)}") from error
+
+
+def reason_of(error: OSError) -> str:
+    """Return what the system says is wrong, with what mends it where that is known."""
+    return _REASONS.get(error.errno or 0, os.strerror(error.errno) if error.errno else str(error))
 
 
 def _sync_folder(folder: Path) -> None:

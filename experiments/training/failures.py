@@ -9,6 +9,7 @@ from typing import Any
 
 from dit_grid.experiments.data.dataset import DataError
 from dit_grid.experiments.store import StoreError, SupersededError
+from dit_grid.experiments.store.local import reason_of
 
 NAN, OUT_OF_MEMORY, BAD_INPUT, STORAGE, SUPERSEDED, ERROR = FAILURE_CLASSES = (
     "nan",
@@ -57,12 +58,20 @@ def classify(error: BaseException) -> str:
     return ERROR
 
 
+def message_of(error: BaseException) -> str:
+    """Return what an error says, after its class; one of a disk, raised outside the store, with the store's words."""
+    said = str(error)
+    if isinstance(error, OSError) and error.errno:
+        said = reason_of(error) + (f": {error.filename}" if error.filename else "")
+    return f"{type(error).__name__}: {said}"
+
+
 def failure_detail(error: BaseException, step: int | None = None) -> dict[str, Any]:
     """Return what the store keeps of a failure: class, message, the step it happened after, and the traceback."""
     text = "".join(traceback.format_exception(error))
     return {
         "class": classify(error),
-        "message": f"{type(error).__name__}: {error}",
+        "message": message_of(error),
         "step": step,
         "traceback": text,
     }

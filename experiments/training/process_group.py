@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from dit_grid.experiments.training.failures import GangError, classify
+from dit_grid.experiments.training.failures import GangError, classify, message_of
 
 MESSAGE_BYTES = 2048
 """What one process can say at a time; one size, so that one program carries every message."""
@@ -90,7 +90,7 @@ def _agreed(action: Callable[[], Any] | None) -> list[Any]:
         said["value"] = action() if action else None
     except Exception as error:
         own = error
-        said = {"failure": classify(error), "message": f"{type(error).__name__}: {error}"[:QUOTED_CHARACTERS]}
+        said = {"failure": classify(error), "message": message_of(error)[:QUOTED_CHARACTERS]}
     answers = exchange(said)
     if own is not None:
         raise own
