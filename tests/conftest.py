@@ -76,6 +76,7 @@ def pandas_stays() -> Iterator[None]:
 def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test prints goes to a pipe, which has no width; xdist gives its workers the width of its own terminal."""
     monkeypatch.delenv("COLUMNS", raising=False)
+    os.unsetenv("COLUMNS")  # readline, which pytest imports, sets it for child processes and past os.environ
 
 
 @pytest.fixture(scope="session")
