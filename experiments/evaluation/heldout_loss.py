@@ -57,5 +57,5 @@ def _program(program: Program) -> Callable[..., jax.Array]:
 def _losses(program: Program, params: Any, images: Any, condition: Any, t: Any, noise: Any) -> jax.Array:
     """Losses (N,) of images at times t (N,) with the noise (N, H, W, C)."""
     network = program.network(params)
-    network.unroll = 1  # blocks compiled once are slower by a third, and take a third of the time to compile
+    network.unroll = 1  # one block is compiled for all: half the time (0.59 to 0.30 s for three), and it runs seldom
     return program.diffusion.training_losses(lambda x, t: network(x, t, condition), images, t, noise)["loss"]

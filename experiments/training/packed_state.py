@@ -1,7 +1,7 @@
 """A training state, and how that of a small network is carried from update to update: each of its trees as one vector.
 
-AdamW, the average and the norms of a network of 21 arrays are some 180 short loops an update, and each of them code of
-its own to compile; of vectors they are nine.
+Of a network of 21 arrays AdamW, the average and the norms are a short loop or several for each, all code of its own to
+compile: by vectors an update of S/8 of the digits is 156 loops in place of 265.
 """
 
 from collections.abc import Callable

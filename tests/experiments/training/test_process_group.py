@@ -138,6 +138,8 @@ def test_two_processes_give_the_rows_of_one(gang, alone):
     root, views = gang
     store = Store.open(str(root / "whole"))
     assert_same_numbers(store, alone)
+    ours, theirs = (of.train().sort_by("step")["loss"].to_pylist()[:2] for of in (store, alone))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5)  # over ten updates rounding has not grown yet
     assert [view[0][:3] for view in views] == [["done", 20, ""]] * 2
     record = store.attempts(RunSpec.model_validate(RUN).id)
     assert [(r.attempt.number, r.start["processes"], r.outcome) for r in record] == [(1, 2, "done")]
