@@ -19,19 +19,25 @@ def attend(
     "auto" takes cuDNN's fused kernel on a GPU where `fused_attention_fits`, our own gradient on CPUs in float32, else
     XLA's.
     """
-    if attention == "auto":
-        attention = _chosen(q_BTNK.dtype, q_BTNK.shape[-1], mask_BL is not None)
-    if attention == "cpu" and mask_BL is None:
+    if for_cores(attention, q_BTNK.dtype) and mask_BL is None:
         return _by_heads(q_BTNK, k_BLNK, v_BLNK)
     mask = None if mask_BL is None else mask_BL[:, None, None, :]
+    if attention == "auto":
+        fits = fused_attention_fits(q_BTNK.dtype, q_BTNK.shape[-1], mask is not None, _compute_capability())
+        attention = "cudnn" if fits else "xla"
     implementation: Literal["xla", "cudnn"] = "cudnn" if attention == "cudnn" else "xla"
     return jax.nn.dot_product_attention(q_BTNK, k_BLNK, v_BLNK, mask=mask, implementation=implementation)
 
 
-def _chosen(dtype: jax.typing.DTypeLike, head_width: int, masked: bool) -> Attention:
-    if fused_attention_fits(dtype, head_width, masked, _compute_capability()):
-        return "cudnn"
-    return "cpu" if jax.default_backend() == "cpu" and dtype == jnp.float32 else "xla"
+def for_cores(attention: Attention, dtype: jax.typing.DTypeLike) -> bool:
+    """Whether a network with this attention and compute dtype takes the gradients written for CPU cores.
+
+    "auto" does where this process computes on CPU cores, in float32. Besides attention's they are those of norms and
+    feed-forward networks.
+    """
+    return attention == "cpu" or (
+        attention == "auto" and jax.default_backend() == "cpu" and jnp.dtype(dtype) == jnp.float32
+    )
 
 
 def fused_attention_fits(

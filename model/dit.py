@@ -12,18 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from dit_grid.model.attention import Attention
-from dit_grid.model.blocks import (
-    ZEROS,
-    AffineNorm,
-    Condition,
-    Linear,
-    block_class,
-    layer_norm,
-    modulate,
-)
+from dit_grid.model.attention import Attention, for_cores
+from dit_grid.model.blocks import Condition, block_class
 from dit_grid.model.config import ADALN_ZERO, IN_CONTEXT, SEQUENCE_BLOCKS, DiTConfig
 from dit_grid.model.embeddings import LabelEmbedding, TimestepEmbedding, patchify, position_table, unpatchify
+from dit_grid.model.linear import ZEROS, Linear
+from dit_grid.model.norms import AffineNorm, modulated_norm
 from dit_grid.model.tensor_axis import TensorAxis
 
 Remat = Literal["none", "dots", "block"]
@@ -79,6 +73,7 @@ class DiT(nnx.Module):
         if not jnp.issubdtype(dtype, jnp.floating):
             raise ValueError(f"dtype {jnp.dtype(dtype).name} is not floating point: use float32 or bfloat16")
         self.config, self.dtype, self.remat, self.rows, self.over = config, jnp.dtype(dtype), remat, rows, over
+        self.on_cores = for_cores(attention, dtype)
         shared = {} if over is None else {"over": over}  # a registered block need not know of it
         self.unroll = unroll or (config.depth if config.depth <= UNROLLED_DEPTH else 1)
         width, patch_values = config.width, config.patch**2
@@ -142,7 +137,7 @@ class DiT(nnx.Module):
             x_BTD = self.norm(x_BTD)
         else:
             shift_BD, scale_BD = jnp.split(self.modulation(condition.activated), 2, axis=-1)
-            x_BTD = modulate(layer_norm(x_BTD), shift_BD, scale_BD)
+            x_BTD = modulated_norm(x_BTD, shift_BD, scale_BD, self.on_cores)
         return unpatchify(self.out(x_BTD), self.config.patch).astype(jnp.float32)
 
     def _condition(self, x_BTD: jax.Array, t_B: jax.Array, y: jax.Array | Context) -> tuple[jax.Array, Condition]:

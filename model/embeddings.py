@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 
 from dit_grid.model.accounting import FREQUENCIES
-from dit_grid.model.blocks import Linear
+from dit_grid.model.linear import Linear
 
 MAX_PERIOD = 10_000
 """Longest wavelength of both sinusoidal tables, in units of 2 pi (Vaswani et al. 2017, section 3.5)."""

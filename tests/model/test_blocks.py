@@ -8,9 +8,10 @@ from flax import nnx
 
 from dit_grid.model import BLOCKS, DiT, DiTConfig
 from dit_grid.model.attention import fused_attention_fits
-from dit_grid.model.blocks import SelfAttention, layer_norm, modulate
+from dit_grid.model.blocks import SelfAttention
 from dit_grid.model.config import SEQUENCE_BLOCKS
 from dit_grid.model.dit import Context
+from dit_grid.model.norms import layer_norm, modulate
 
 
 def test_norm_modulation_and_activations_are_the_references(golden):

@@ -3,7 +3,10 @@
 import jax.numpy as jnp
 from flax import nnx
 
-from dit_grid.model.blocks import ZEROS, FeedForward, Linear, SelfAttention, layer_norm, modulate
+from dit_grid.model.blocks import SelfAttention
+from dit_grid.model.feed_forward import FeedForward
+from dit_grid.model.linear import ZEROS, Linear
+from dit_grid.model.norms import layer_norm, modulate
 
 
 class ParallelBlock(nnx.Module):

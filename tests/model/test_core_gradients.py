@@ -1,0 +1,104 @@
+"""The gradients written for CPU cores are those of the network that XLA derives, and are taken where they should be."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from dit_grid.model import BLOCKS, DiT, DiTConfig
+from dit_grid.model.attention import Attention
+from dit_grid.model.dit import Context
+from dit_grid.model.feed_forward import FeedForward
+from dit_grid.model.norms import modulated_norm
+
+
+def config_of(block: str, patch: int) -> DiTConfig:
+    return DiTConfig(image_size=8, patch=patch, channels=1, classes=3, width=16, depth=2, heads=2, block=block)
+
+
+def drawn(*shape: int) -> jax.Array:
+    return jax.device_put(np.random.default_rng(len(shape)).standard_normal(shape, np.float32))
+
+
+def network_gradients(config: DiTConfig, attention: Attention) -> list[np.ndarray]:
+    """The output and the gradient of every parameter, all of them away from zero, for one batch."""
+    graph, params = nnx.split(DiT(config, nnx.Rngs(0), attention=attention), nnx.Param)
+    leaves, tree = jax.tree.flatten(params)
+    keys = np.random.default_rng(1)
+    params = jax.tree.unflatten(
+        tree, [leaf + 0.1 * keys.standard_normal(leaf.shape).astype(np.float32) for leaf in leaves]
+    )
+    images, times, labels = drawn(3, 8, 8, 1), jnp.asarray([0.0, 400.0, 999.0]), jnp.asarray([0, 2, 3])
+
+    @jax.jit
+    @jax.value_and_grad
+    def loss(params):
+        return jnp.square(nnx.merge(graph, params)(images, times, labels) - 1).sum()
+
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(loss(params))]
+
+
+@pytest.mark.parametrize("patch", [4, 8], ids=["four tokens", "one token"])
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_networks_gradients_are_those_of_autodiff(block, patch):
+    ours, xlas = (network_gradients(config_of(block, patch), attention) for attention in ("cpu", "xla"))
+    for ours_, xlas_ in zip(ours, xlas, strict=True):
+        assert np.abs(ours_ - xlas_).max() <= 3e-5 * max(1.0, float(np.abs(xlas_).max()))
+
+
+def test_norms_are_modulated_alike_near_the_least_variance():
+    """A token whose features are all but equal is where the variance's epsilon counts."""
+    x, shift, scale, towards = drawn(2, 3, 16), drawn(2, 16), drawn(2, 16)[::-1], drawn(2, 3, 16)[:, ::-1]
+    x = x.at[0, 0].multiply(1e-4)
+
+    def both(x, shift, scale, on_cores):
+        return jax.vjp(partial(modulated_norm, on_cores=on_cores), x, shift, scale)[1](towards)
+
+    for ours, xlas in zip(both(x, shift, scale, True), both(x, shift, scale, False), strict=True):
+        np.testing.assert_allclose(ours, xlas, rtol=2e-4, atol=2e-5 * float(np.abs(xlas).max()))
+
+
+def test_gelu_far_out_has_the_slopes_one_and_zero():
+    network = FeedForward(config_of("adaln-zero", 4), dtype=jnp.float32, rngs=nnx.Rngs(0), on_cores=True)
+    graph, params = nnx.split(network, nnx.Param)
+    params = jax.tree.map(jnp.zeros_like, params)
+    params["fc2"]["kernel"] = params["fc2"]["kernel"].replace(jnp.ones((64, 16)))
+    params["fc1"]["bias"] = params["fc1"]["bias"].replace(jnp.full(64, 1e4).at[::2].set(-1e4))
+    grads = jax.grad(lambda params: nnx.merge(graph, params)(jnp.zeros((1, 1, 16))).sum() / 16)(params)
+    np.testing.assert_array_equal(grads["fc1"]["bias"][...], np.tile([0, 1], 32).astype(np.float32))
+
+
+def test_one_token_keeps_only_its_value():
+    """Its attention has weight one: queries and keys have the gradient zero, as by autodiff."""
+    graph, params = nnx.split(DiT(config_of("adaln-zero", 8), nnx.Rngs(0)), nnx.Param)
+    params = jax.tree.map(lambda leaf: leaf + 0.1, params)
+    grads = jax.grad(lambda p: nnx.merge(graph, p)(drawn(2, 8, 8, 1), jnp.zeros(2), jnp.zeros(2, int)).sum())(params)
+    kernel = np.asarray(grads["blocks"]["attn"]["qkv"]["kernel"][...])
+    assert (kernel[..., :32] == 0).all()
+    assert (kernel[..., 32:] != 0).any()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "attention", "taken"),
+    [("float32", "auto", True), (jnp.float32, "auto", True), ("bfloat16", "auto", False), ("float32", "xla", False)],
+)
+def test_they_are_taken_on_cores_in_float32(dtype, attention, taken):
+    network = DiT(config_of("adaln-zero", 4), nnx.Rngs(0), dtype=dtype, attention=attention)
+    traced = str(jax.make_jaxpr(network)(drawn(2, 8, 8, 1), jnp.zeros(2), jnp.zeros(2, int)))
+    assert [name in traced for name in ("_heads_attention", "_gelu", "_modulated", "narrowing_product")] == [taken] * 4
+
+
+def test_a_condition_given_as_a_sequence_goes_through_them_too():
+    config = DiTConfig(
+        image_size=8, patch=4, channels=1, classes=3, width=16, depth=1, heads=2, block="cross-attention",
+        context_width=4, context_length=3,
+    )  # fmt: skip
+    given = Context(drawn(2, 3, 4), jnp.asarray([[True, True, False], [False] * 3]))
+    graph, params = nnx.split(DiT(config, nnx.Rngs(0), attention="cpu"), nnx.Param)
+    params = jax.tree.map(lambda leaf: leaf + 0.1, params)
+    xlas, _ = nnx.split(DiT(config, nnx.Rngs(0), attention="xla"), nnx.Param)
+    ours_, xlas_ = (nnx.merge(one, params)(drawn(2, 8, 8, 1), jnp.ones(2), given) for one in (graph, xlas))
+    np.testing.assert_allclose(ours_, xlas_, rtol=1e-5)
