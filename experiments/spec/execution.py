@@ -85,7 +85,7 @@ class ExecutionSpec(Record):
     remat: Literal["none", "dots", "block"] = "none"
     """What is computed again in the backward pass, to save memory."""
     attention: Literal["auto", "xla", "cudnn", "cpu"] = "auto"
-    """Which kernel; `auto` takes what the device has."""
+    """Which kernel, with `cpu` also the gradients of norms and GELU for CPU cores; `auto` takes what the device has."""
     sharding: Literal["auto", "replicated", "host", "fsdp"] = "auto"
     """How the training state lies on devices; `auto` is `host` on slices, else `replicated`."""
     mesh: MeshSpec | None = later(None)
