@@ -19,7 +19,7 @@ def attend(
     "auto" takes cuDNN's fused kernel on a GPU where `fused_attention_fits`, our own gradient on CPUs in float32, else
     XLA's.
     """
-    if for_cores(attention, q_BTNK.dtype) and mask_BL is None:
+    if mask_BL is None and (attention == "cpu" or for_cores(attention, q_BTNK.dtype)):
         return _by_heads(q_BTNK, k_BLNK, v_BLNK)
     mask = None if mask_BL is None else mask_BL[:, None, None, :]
     if attention == "auto":
@@ -30,14 +30,13 @@ def attend(
 
 
 def for_cores(attention: Attention, dtype: jax.typing.DTypeLike) -> bool:
-    """Whether a network with this attention and compute dtype takes the gradients written for CPU cores.
+    """Whether a float32 network with this attention takes the gradients written for CPU cores; no other does.
 
-    "auto" does where this process computes on CPU cores, in float32. Besides attention's they are those of norms and
-    feed-forward networks.
+    "auto" does where this process computes on CPU cores. Besides attention's they are those of norms and feed-forward
+    networks.
     """
-    return attention == "cpu" or (
-        attention == "auto" and jax.default_backend() == "cpu" and jnp.dtype(dtype) == jnp.float32
-    )
+    on_cores = attention == "cpu" or (attention == "auto" and jax.default_backend() == "cpu")
+    return on_cores and jnp.dtype(dtype) == jnp.float32
 
 
 def fused_attention_fits(

@@ -90,6 +90,16 @@ def test_they_are_taken_on_cores_in_float32(dtype, attention, taken):
     assert [name in traced for name in ("_heads_attention", "_gelu", "_modulated", "narrowing_product")] == [taken] * 4
 
 
+def test_of_bfloat16_only_attention_is_taken_where_it_is_asked_for():
+    graph, params = nnx.split(
+        DiT(config_of("adaln-zero", 4), nnx.Rngs(0), dtype="bfloat16", attention="cpu"), nnx.Param
+    )
+    run = jax.grad(lambda params: nnx.merge(graph, params)(drawn(2, 8, 8, 1), jnp.zeros(2), jnp.zeros(2, int)).sum())
+    traced = str(jax.make_jaxpr(run)(params))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.jit(run)(params)))
+    assert "narrowing_product" not in traced
+
+
 def test_a_condition_given_as_a_sequence_goes_through_them_too():
     config = DiTConfig(
         image_size=8, patch=4, channels=1, classes=3, width=16, depth=1, heads=2, block="cross-attention",
