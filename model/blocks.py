@@ -92,7 +92,7 @@ class AdaptiveBlock(nnx.Module):
     ) -> None:  # fmt: skip
         self.vectors, self.on_cores = MODULATIONS[config.block], for_cores(attention, dtype)
         self.attn = SelfAttention(config, dtype=dtype, attention=attention, rngs=rngs, over=over)
-        self.mlp = FeedForward(config, dtype=dtype, rngs=rngs, on_cores=for_cores(attention, dtype))
+        self.mlp = FeedForward(config, dtype=dtype, rngs=rngs, on_cores=self.on_cores)
         init = ZEROS if config.block == ADALN_ZERO else XAVIER
         self.modulation = Linear(config.width, self.vectors * config.width, dtype=dtype, rngs=rngs, init=init)
 
