@@ -32,7 +32,7 @@ from dit_grid.experiments.training.context import Context, Progress, code_sha256
 from dit_grid.experiments.training.failures import SUPERSEDED, GangError, NonFiniteLossError, classify, failure_detail
 from dit_grid.experiments.training.kept_programs import program_of
 from dit_grid.experiments.training.optimizer import learning_rate
-from dit_grid.experiments.training.packed_state import TrainState
+from dit_grid.experiments.training.carried_state import TrainState
 from dit_grid.experiments.training.sharding import own_rows
 from dit_grid.experiments.training.update import Losses, Program
 from dit_grid.model import accounting

@@ -18,7 +18,7 @@ from dit_grid.experiments.data.conditions import drop_conditions
 from dit_grid.experiments.spec.run import DiffusionSpec, RunSpec
 from dit_grid.experiments.training.compiler_options import quick_compile
 from dit_grid.experiments.training.optimizer import make_optimizer
-from dit_grid.experiments.training.packed_state import PACKED_PARAMS, AsItIs, Packed, TrainState
+from dit_grid.experiments.training.carried_state import PACKED_PARAMS, AsItIs, ByBlocks, Carried, Packed, TrainState
 from dit_grid.experiments.training.sharding import (
     batch_sharding,
     device_mesh,
@@ -78,15 +78,14 @@ class Program:
         self.optimizer = make_optimizer(run.train.optimizer, run.train.steps, self._rate if self.base_width else None)
         self.mesh = device_mesh(run.train.batch // run.train.accumulate, run.execution, devices)
         self.platform = self.mesh.devices.flat[0].platform
-        self.graph, _ = nnx.split(nnx.eval_shape(self._network, self._seed), nnx.Param)
+        network = nnx.eval_shape(self._network, self._seed)
+        self.graph, _ = nnx.split(network, nnx.Param)
         self._shapes = jax.eval_shape(self._init, self._seed)
         self._sharding = sharding = state_sharding(self.mesh, self._shapes, run.execution)
         here = devices is None
-        packed = here and self._is_packed()
-        self.carried = (
-            Packed(self._shapes, self.optimizer, sharding) if packed else AsItIs(self.state_shapes(), sharding)
-        )
-        once = quick_compile(runs_once=packed) if here else None
+        unrolled = network.unroll >= run.model.depth
+        self.carried = self._carried(unrolled) if here else AsItIs(self.state_shapes(), sharding)
+        once = quick_compile(runs_once=isinstance(self.carried, Packed)) if here else None
         self._start = jax.jit(self._init, out_shardings=sharding, compiler_options=once)
         self.step = jax.jit(
             self._advance, donate_argnums=0,
@@ -157,10 +156,14 @@ class Program:
         depth = self.run.model.depth
         return depth if self.platform == "cpu" and depth <= CPU_UNROLLED_DEPTH and self._is_long() else None
 
-    def _is_packed(self) -> bool:
-        """On one CPU core a small network's state is carried as vectors."""
-        size = sum(leaf.size for leaf in jax.tree.leaves(self._shapes.params))
-        return self.platform == "cpu" and self.mesh.size == 1 and size <= PACKED_PARAMS
+    def _carried(self, unrolled: bool) -> Carried:
+        """How the state goes from update to update: on one CPU core a small network's as vectors, or by blocks."""
+        if self.platform == "cpu" and self.mesh.size == 1:
+            if sum(leaf.size for leaf in jax.tree.leaves(self._shapes.params)) <= PACKED_PARAMS:
+                return Packed(self._shapes, self.optimizer, self._sharding)
+            if unrolled:
+                return ByBlocks(self._shapes, self.optimizer, self._sharding)
+        return AsItIs(self.state_shapes(), self._sharding)
 
     def _rate(self, updates: Any) -> Any:
         """Return updates as width transfer has them, of trees or of vectors."""
@@ -188,8 +191,15 @@ class Program:
         updates, optimizer = self.optimizer.update(grads, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         average = ema_update(state.ema, params, ema_decay(state.step + 1, ema.decay, ema.warmup))
-        losses = Losses(**means, grad_norm=optax.tree.norm(grads), **bins)
+        losses = Losses(**means, grad_norm=optax.tree.norm(self._apart(grads)), **bins)
         return TrainState(state.step + 1, params, average, optimizer), losses
+
+    def _apart(self, grads: Any) -> Any:
+        """On CPUs gradients whose squares nobody shares: else they are written for AdamW's second moment and the norm.
+
+        Each takes them in one pass: an update of S/8 of the paper 338 → 312 ms, of B/8 a tenth less.
+        """
+        return jax.tree.map(jax.lax.optimization_barrier, grads) if self.platform == "cpu" else grads
 
     def _gradient(self, params: Any, key: jax.Array, images: jax.Array, conditions: Any) -> tuple[Any, Any]:
         """Return the gradient of the mean loss, and the fields of Losses: those that are means, those by timestep bin.
