@@ -28,9 +28,9 @@ from dit_grid.experiments.spec.execution import SAMPLE_BATCH
 from dit_grid.experiments.spec.measurement import EvalSetting
 from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.store.provenance import protocol
+from dit_grid.experiments.training.carried_state import TrainState
 from dit_grid.experiments.training.compiler_options import quick_compile
 from dit_grid.experiments.training.context import code_sha256
-from dit_grid.experiments.training.carried_state import TrainState
 from dit_grid.experiments.training.update import Program, condition_shape
 from dit_grid.model import sample_chunks
 from dit_grid.model.samplers import lower_chunk

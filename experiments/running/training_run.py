@@ -27,12 +27,12 @@ from dit_grid.experiments.running.owed_evaluations import TRAINED, lacking, sett
 from dit_grid.experiments.spec.run import RunSpec
 from dit_grid.experiments.store import Attempt, RowWriter, StorePaths, SupersededError
 from dit_grid.experiments.training import process_group
+from dit_grid.experiments.training.carried_state import TrainState
 from dit_grid.experiments.training.checkpoints import Checkpoints, Restored
 from dit_grid.experiments.training.context import Context, Progress, code_sha256, versions
 from dit_grid.experiments.training.failures import SUPERSEDED, GangError, NonFiniteLossError, classify, failure_detail
 from dit_grid.experiments.training.kept_programs import program_of
 from dit_grid.experiments.training.optimizer import learning_rate
-from dit_grid.experiments.training.carried_state import TrainState
 from dit_grid.experiments.training.sharding import own_rows
 from dit_grid.experiments.training.update import Losses, Program
 from dit_grid.model import accounting

@@ -1,9 +1,11 @@
 """On a core a state goes from update to update as vectors or by blocks, and nobody else sees either."""
 
+import re
 from typing import Any
 
 import jax
 import numpy as np
+import optax
 import pytest
 
 from dit_grid.experiments.spec.run import RunSpec
@@ -100,7 +102,26 @@ def test_blocks_by_themselves_are_not_copied_out_of_a_stack_nor_their_gradients_
     text = compiled_update(one).as_text()
     stacked = [leaf.shape for leaf in jax.tree.leaves(one.init().params["blocks"]) if leaf.size > 256]
     assert text is not None
-    assert stacked and not [shape for shape in stacked if f"f32[{','.join(map(str, shape))}]" in text]
+    assert stacked
+    assert not [shape for shape in stacked if f"f32[{','.join(map(str, shape))}]" in text]
+
+
+def test_new_parameters_are_written_over_the_old_ones_without_a_copy():
+    text = compiled_update(carried_as(ByBlocks)).as_text()
+    assert text is not None
+    matrices = re.findall(r"= f32\[\d+,\d+\]\S* copy\(%?(state_params\w*)", text)
+    assert "state_params" in text
+    assert not matrices
+
+
+def test_the_norm_of_parameters_is_taken_where_a_window_ends(carried):
+    state = carried.init()
+    for _ in range(3):
+        state, losses = carried.advance(state, IMAGES, LABELS)
+        assert np.isnan(losses.param_norm)
+    state, losses = carried.advance(state, IMAGES[:1], LABELS[:1])
+    norm = optax.tree.norm(carried.whole(state).params)
+    np.testing.assert_allclose(losses.param_norm, norm, rtol=1e-6)
 
 
 def test_squares_of_gradients_are_not_written_for_norm_and_optimizer_to_share(monkeypatch):
