@@ -69,7 +69,7 @@ def _product_forward(rows_RI: jax.Array, kernel_IO: jax.Array) -> tuple[jax.Arra
 
 def _product_backward(saved: Any, grad_RO: jax.Array) -> tuple[jax.Array, jax.Array]:
     rows_RI, kernel_IO = saved
-    if rows_RI.shape[0] <= kernel_IO.shape[1]:
+    if rows_RI.shape[0] < 2 * kernel_IO.shape[1]:
         return grad_RO @ kernel_IO.T, rows_RI.T @ grad_RO
     # Without the barrier XLA takes the transposition into the product and is back at the slower shape.
     weights_OI = jax.lax.optimization_barrier(grad_RO.T @ rows_RI)
