@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import optax
 import pytest
 
 from dit_grid.experiments.spec.run import RunSpec
@@ -19,10 +18,10 @@ LABELS = np.arange(UPDATES * BATCH, dtype=np.int32).reshape(UPDATES, BATCH) % 10
 
 
 def program(**train) -> Program:
-    asked = {"steps": 100, "batch": BATCH, "log_every": 10} | train
+    asked = {"steps": 60, "batch": BATCH, "log_every": 2 * UPDATES} | train
     size = {"size": "S", "patch": 4, "width": 8, "depth": 2, "heads": 2}
     model = size | {"image_size": 8, "channels": 1, "classes": 10, "block": "adaln-zero"}
-    evaluate = {"every": 100, "settings": [{"metrics": ["heldout_loss"], "samples": 8}]}
+    evaluate = {"every": 60, "settings": [{"metrics": ["heldout_loss"], "samples": 8}]}
     return Program(RunSpec.model_validate(
         {"model": model, "data": {"name": "digits"}, "train": asked, "evaluate": evaluate, "seed": 0}
     ))  # fmt: skip
@@ -65,7 +64,7 @@ def test_updates_of_every_form_are_those_of_arrays_as_they_are(carried):
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", ["adam", "lion", "sgd"])
+@pytest.mark.parametrize("name", ["lion", "sgd"])
 def test_a_state_of_every_optimizer_is_the_same_after_it_was_packed(name, form):
     one = carried_as(form, optimizer={"name": name, "learning_rate": 1e-3})
     draw = np.random.default_rng(0)
@@ -115,13 +114,11 @@ def test_new_parameters_are_written_over_the_old_ones_without_a_copy():
 
 
 def test_the_norm_of_parameters_is_taken_where_a_window_ends(carried):
-    state = carried.init()
-    for _ in range(3):
-        state, losses = carried.advance(state, IMAGES, LABELS)
-        assert np.isnan(losses.param_norm)
-    state, losses = carried.advance(state, IMAGES[:1], LABELS[:1])
-    norm = optax.tree.norm(carried.whole(state).params)
-    np.testing.assert_allclose(losses.param_norm, norm, rtol=1e-6)
+    state, losses = carried.advance(carried.init(), IMAGES, LABELS)
+    assert np.isnan(losses.param_norm)
+    state, losses = carried.advance(state, IMAGES, LABELS)
+    squares = [float(np.vdot(leaf, leaf)) for leaf in map(np.array, jax.tree.leaves(carried.whole(state).params))]
+    np.testing.assert_allclose(losses.param_norm, np.sqrt(sum(squares)), rtol=1e-6)
 
 
 def test_squares_of_gradients_are_not_written_for_norm_and_optimizer_to_share(monkeypatch):
